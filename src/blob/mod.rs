@@ -1,0 +1,1 @@
+//! Named byte blobs and the stores that hold them.

@@ -1,0 +1,1 @@
+//! Decompressors and error correction: bytes in, bytes out, no keys.

@@ -1,0 +1,1 @@
+//! From a content ID to its plaintext.

@@ -1,0 +1,1 @@
+//! Key derivation, authenticated encryption, keyed hashes, and secrets that zeroise.

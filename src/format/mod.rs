@@ -1,0 +1,1 @@
+//! The format blob: what a repository is and the keys to read it.

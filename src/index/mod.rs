@@ -1,0 +1,1 @@
+//! Which contents exist and where their bytes are.

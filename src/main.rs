@@ -1,0 +1,2 @@
+//! rokopia
+fn main(){}

@@ -1,0 +1,1 @@
+//! Labelled JSON entries: snapshots, policies and the rest.

@@ -1,0 +1,1 @@
+//! Objects: byte streams made of one or many contents.

@@ -1,0 +1,1 @@
+//! Inside a pack blob: footer, local index, recovery.

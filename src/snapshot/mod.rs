@@ -1,0 +1,1 @@
+//! Snapshots, their sources, directories and retention.
