@@ -1,1 +1,94 @@
 //! Named byte blobs and the stores that hold them.
+//!
+//! Nothing here knows what is inside a blob. A store is read-only by construction: [`BlobStore`] has no
+//! operation that writes.
+
+mod count;
+mod error;
+mod filesystem;
+mod id;
+mod retry;
+mod sharding;
+mod throttle;
+
+pub use count::{Count, Counts};
+pub use error::Error;
+pub use filesystem::FileSystem;
+pub use id::{BlobId, InvalidBlobId};
+pub use retry::{Retry, RetryPolicy};
+pub use sharding::Sharding;
+pub use throttle::{SlowStore, Throttle};
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// What a listing says of one blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobMetadata {
+    /// Name of the blob.
+    pub id: BlobId,
+    /// Length in bytes.
+    pub size: u64,
+    /// When the storage says it was written; not authenticated and not needed for reading.
+    pub modified: Option<SystemTime>,
+}
+
+/// A place that holds named blobs, read-only.
+///
+/// All methods may be called from many threads at once.
+pub trait BlobStore: Send + Sync {
+    /// All blobs whose name begins with `prefix`, in no particular order. Foreign files are left out.
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error>;
+
+    /// Length of one blob in bytes.
+    fn size(&self, id: &BlobId) -> Result<u64, Error>;
+
+    /// A whole blob; [`Error::TooLarge`] when it has more than `limit` bytes.
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error>;
+
+    /// Fills `buffer` from `offset`; a blob that ends earlier is [`Error::ShortRead`].
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
+
+    /// Where this store is, for messages.
+    fn describe(&self) -> String;
+
+    /// A number by which blobs read in ascending order are read in disk order, when the store knows one.
+    fn disk_order(&self, _id: &BlobId) -> Option<u64> {
+        None
+    }
+
+    /// Tells the store that the bytes of a blob will not be needed again soon, so that its cache can drop them.
+    fn forget(&self, _id: &BlobId) {}
+}
+
+macro_rules! forward {
+    ($type:ty) => {
+        impl<S: BlobStore + ?Sized> BlobStore for $type {
+            fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+                (**self).list(prefix)
+            }
+            fn size(&self, id: &BlobId) -> Result<u64, Error> {
+                (**self).size(id)
+            }
+            fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
+                (**self).read(id, limit)
+            }
+            fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+                (**self).read_at(id, offset, buffer)
+            }
+            fn describe(&self) -> String {
+                (**self).describe()
+            }
+            fn disk_order(&self, id: &BlobId) -> Option<u64> {
+                (**self).disk_order(id)
+            }
+            fn forget(&self, id: &BlobId) {
+                (**self).forget(id);
+            }
+        }
+    };
+}
+
+forward!(Arc<S>);
+forward!(Box<S>);
+forward!(&S);

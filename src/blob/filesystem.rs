@@ -1,0 +1,420 @@
+//! Blobs as files below one directory, spread over shard directories.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
+use walkdir::WalkDir;
+
+use super::sharding::SUFFIX;
+use super::{BlobId, BlobMetadata, BlobStore, Error, Sharding};
+
+/// `.shards` of a real store has some hundred bytes.
+const MAX_SHARDS_FILE: u64 = 64 * 1024;
+
+/// Open files kept for the next read: a restore reads ranges of the same packs again and again, and on a network
+/// file system each open costs as much as a read.
+const MAX_OPEN_FILES: usize = 64;
+
+/// More directory levels than any layout has (`MAX_SHARDS` and the root).
+const MAX_DEPTH: usize = 20;
+
+/// A repository in a directory, as on a NAS (Kopia's `filesystem`, and what its SFTP, WebDAV and rclone storages leave
+/// behind).
+///
+/// Symbolic links are followed: a pack or a shard directory that was moved to another disk is still found.
+pub struct FileSystem {
+    root: PathBuf,
+    sharding: Sharding,
+    open_files: Mutex<VecDeque<(BlobId, Arc<File>)>>,
+    elsewhere: Mutex<HashMap<BlobId, PathBuf>>,
+    layout_differs: AtomicBool,
+}
+
+impl FileSystem {
+    /// Opens the directory and reads the layout rule in it.
+    ///
+    /// # Errors
+    /// Tells apart a missing location, one that is not a directory, one that is empty, one that cannot be read, and a
+    /// layout rule that makes no sense.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let root = path.as_ref().to_path_buf();
+        let mut entries = match std::fs::read_dir(&root) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NoSuchLocation { path: root }),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(Error::NotADirectory { path: root }),
+            Err(source) => return Err(Error::Open { path: root, source }),
+        };
+        match entries.next() {
+            None => return Err(Error::EmptyLocation { path: root }),
+            Some(Err(source)) => return Err(Error::Open { path: root, source }),
+            Some(Ok(_)) => {}
+        }
+        let (sharding, layout_known) = read_sharding(&root)?;
+        Ok(Self {
+            root,
+            sharding,
+            open_files: Mutex::default(),
+            elsewhere: Mutex::default(),
+            layout_differs: AtomicBool::new(!layout_known),
+        })
+    }
+
+    /// The directory of the repository.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, id: &BlobId) -> PathBuf {
+        let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        elsewhere.get(id).cloned().unwrap_or_else(|| self.root.join(self.sharding.path(id.as_str())))
+    }
+
+    fn file(&self, id: &BlobId) -> Result<Arc<File>, Error> {
+        if let Some(file) = self.cached(id) {
+            return Ok(file);
+        }
+        let file = Arc::new(self.open_blob(id)?);
+        let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        open.push_back((id.clone(), Arc::clone(&file)));
+        if open.len() > MAX_OPEN_FILES {
+            open.pop_front();
+        }
+        Ok(file)
+    }
+
+    fn cached(&self, id: &BlobId) -> Option<Arc<File>> {
+        let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = open.iter().rposition(|(name, _)| name == id)?;
+        let entry = open.remove(position)?;
+        let file = Arc::clone(&entry.1);
+        open.push_back(entry);
+        Some(file)
+    }
+
+    fn drop_cached(&self, id: &BlobId) {
+        self.open_files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(name, _)| name != id);
+    }
+
+    fn open_blob(&self, id: &BlobId) -> Result<File, Error> {
+        match open_file(&self.path(id)) {
+            // Where the layout rule is missing or proved wrong, only a listing tells where a blob really is.
+            Err(e) if is_missing(&e) && self.layout_differs.load(Ordering::Relaxed) => {
+                self.list(id.as_str())?;
+                open_file(&self.path(id))
+            }
+            other => other,
+        }
+        .map_err(|e| blob_error(id, e))
+    }
+
+    fn with_file<T>(&self, id: &BlobId, read: impl Fn(&File) -> io::Result<T>) -> Result<T, Error> {
+        let result = read(&*self.file(id)?);
+        match result {
+            // The server replaced or dropped the file behind our handle; the name may lead to a good one.
+            Err(e) if e.raw_os_error() == Some(nix::libc::ESTALE) => {
+                self.drop_cached(id);
+                read(&*self.file(id)?).map_err(|e| blob_error(id, e))
+            }
+            other => other.map_err(|e| blob_error(id, e)),
+        }
+    }
+}
+
+impl BlobStore for FileSystem {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+        let mut blobs = Vec::new();
+        let mut walk = WalkDir::new(&self.root).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
+        while let Some(entry) = walk.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => match self.listing_error(&e, prefix)? {
+                    Some(blob) => {
+                        blobs.push(blob);
+                        continue;
+                    }
+                    None => continue,
+                },
+            };
+            let Some(name) = self.joined_name(entry.path()) else {
+                if entry.file_type().is_dir() {
+                    walk.skip_current_dir();
+                }
+                continue;
+            };
+            if entry.file_type().is_dir() {
+                if !(name.starts_with(prefix) || prefix.starts_with(&name)) {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
+            let Some(id) = blob_name(&name, prefix) else { continue };
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                Err(e) if e.io_error().is_some_and(is_missing) => continue,
+                Err(e) => return Err(Error::List { path: entry.path().to_path_buf(), source: e.into() }),
+            };
+            if !metadata.is_file() {
+                continue;
+            }
+            if entry.path().strip_prefix(&self.root).ok() != Some(Path::new(&self.sharding.path(id.as_str()))) {
+                self.layout_differs.store(true, Ordering::Relaxed);
+                let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+                elsewhere.insert(id.clone(), entry.path().to_path_buf());
+            }
+            blobs.push(BlobMetadata { id, size: metadata.len(), modified: metadata.modified().ok() });
+        }
+        Ok(blobs)
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, Error> {
+        self.with_file(id, |file| Ok(file.metadata()?.len()))
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
+        let file = self.open_blob(id)?;
+        let size = file.metadata().map_err(|e| blob_error(id, e))?.len();
+        if size > limit {
+            return Err(Error::TooLarge { blob: id.clone(), size, limit });
+        }
+        let length = usize::try_from(size).map_err(|_| Error::TooLarge { blob: id.clone(), size, limit })?;
+        let mut bytes = vec![0; length];
+        let got = read_full(&file, 0, &mut bytes).map_err(|e| blob_error(id, e))?;
+        if got < length {
+            return Err(Error::ShortRead { blob: id.clone(), offset: 0, wanted: size, got: got as u64 });
+        }
+        Ok(bytes)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let wanted = buffer.len();
+        let cell = std::cell::RefCell::new(buffer);
+        let got = self.with_file(id, |file| read_full(file, offset, &mut cell.borrow_mut()))?;
+        if got < wanted {
+            return Err(Error::ShortRead { blob: id.clone(), offset, wanted: wanted as u64, got: got as u64 });
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn disk_order(&self, id: &BlobId) -> Option<u64> {
+        Some(std::fs::metadata(self.path(id)).ok()?.ino())
+    }
+
+    fn forget(&self, id: &BlobId) {
+        if let Some(file) = self.cached(id) {
+            // Advice only: a file system that knows no page cache refuses it, and nothing is lost.
+            let _ = posix_fadvise(&*file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+            self.drop_cached(id);
+        }
+    }
+}
+
+impl FileSystem {
+    /// The blob name that a path below the root spells, or `None` for a foreign file.
+    fn joined_name(&self, path: &Path) -> Option<String> {
+        let relative = path.strip_prefix(&self.root).ok()?;
+        let mut name = String::new();
+        for component in relative.components() {
+            name.push_str(component.as_os_str().to_str()?);
+        }
+        let plausible = !name.starts_with('.') && BlobId::new(&name).is_ok();
+        plausible.then_some(name)
+    }
+
+    /// What to make of an entry that could not be walked: a loop and a foreign file are skipped, a dangling link named
+    /// like a blob is listed (reading it will say what is wrong), anything else makes the listing worthless.
+    fn listing_error(&self, error: &walkdir::Error, prefix: &str) -> Result<Option<BlobMetadata>, Error> {
+        let path = error.path().unwrap_or(&self.root).to_path_buf();
+        let name = if path == self.root { Some(String::new()) } else { self.joined_name(&path) };
+        let Some(name) = name else { return Ok(None) };
+        if error.loop_ancestor().is_some() {
+            return Ok(None);
+        }
+        let source = error.io_error().map_or_else(|| io::Error::other(error.to_string()), clone_error);
+        if source.raw_os_error() == Some(nix::libc::ELOOP) {
+            return Ok(None);
+        }
+        if is_missing(&source) && path != self.root {
+            let dangling = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
+            let id = blob_name(&name, prefix).filter(|_| dangling);
+            return Ok(id.map(|id| BlobMetadata { id, size: 0, modified: None }));
+        }
+        if !name.starts_with(prefix) && !prefix.starts_with(&name) {
+            return Ok(None);
+        }
+        Err(Error::List { path, source })
+    }
+}
+
+fn read_sharding(root: &Path) -> Result<(Sharding, bool), Error> {
+    let path = root.join(".shards");
+    let file = match open_file(&path) {
+        Ok(file) => file,
+        Err(e) if is_missing(&e) => return Ok((Sharding::default(), false)),
+        Err(source) => return Err(Error::Open { path, source }),
+    };
+    let length = file.metadata().map_or(0, |m| m.len());
+    if length > MAX_SHARDS_FILE {
+        return Err(Error::Sharding { path, reason: format!("it has {length} bytes") });
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let got = read_full(&file, 0, &mut bytes).map_err(|source| Error::Open { path: path.clone(), source })?;
+    bytes.truncate(got);
+    match Sharding::parse(&bytes) {
+        Ok(sharding) => Ok((sharding, true)),
+        Err(reason) => Err(Error::Sharding { path, reason }),
+    }
+}
+
+/// Opens a regular file for reading; never blocks on a pipe that somebody put there.
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Reads until the buffer is full or the file ends; returns how many bytes there were.
+fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(done as u64)) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(done)
+}
+
+fn blob_name(joined: &str, prefix: &str) -> Option<BlobId> {
+    let name = joined.strip_suffix(SUFFIX)?;
+    if name.starts_with(prefix) { BlobId::new(name).ok() } else { None }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn blob_error(id: &BlobId, source: io::Error) -> Error {
+    if is_missing(&source) { Error::NotFound { blob: id.clone() } } else { Error::Read { blob: id.clone(), source } }
+}
+
+fn clone_error(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(shards: Option<&str>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        if let Some(json) = shards {
+            std::fs::write(dir.path().join(".shards"), json).unwrap();
+        }
+        std::fs::write(dir.path().join("kopia.repository.f"), "{}").unwrap();
+        std::fs::create_dir_all(dir.path().join("x/n0_")).unwrap();
+        std::fs::write(dir.path().join("x/n0_/aaaaaaaaaaaaaaaaaaaa.f"), "index").unwrap();
+        dir
+    }
+
+    fn names(store: &FileSystem, prefix: &str) -> Vec<String> {
+        let mut names: Vec<_> = store.list(prefix).unwrap().into_iter().map(|b| b.id.to_string()).collect();
+        names.sort();
+        names
+    }
+
+    const DEFAULT: Option<&str> = Some(r#"{"default":[1,3],"maxNonShardedLength":20}"#);
+
+    #[test]
+    fn lists_and_reads() {
+        let dir = repository(DEFAULT);
+        let store = FileSystem::open(dir.path()).unwrap();
+        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaa"]);
+        assert_eq!(names(&store, "xn"), ["xn0_aaaaaaaaaaaaaaaaaaaa"]);
+        assert!(names(&store, "p").is_empty());
+        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+        assert_eq!(store.read(&id, 5).unwrap(), b"index");
+        assert_eq!(store.size(&id).unwrap(), 5);
+        assert!(matches!(store.read(&id, 4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
+        let mut three = [0; 3];
+        store.read_at(&id, 2, &mut three).unwrap();
+        assert_eq!(&three, b"dex");
+        assert!(matches!(store.read_at(&id, 3, &mut three), Err(Error::ShortRead { got: 2, .. })));
+        let missing = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbb").unwrap();
+        assert!(store.read(&missing, 9).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn a_wrong_layout_rule_does_not_hide_blobs() {
+        for shards in [None, Some(r#"{"default":[2,2],"maxNonShardedLength":20}"#), Some("{}")] {
+            let dir = repository(shards);
+            let store = FileSystem::open(dir.path()).unwrap();
+            let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+            store.list("x").unwrap();
+            assert_eq!(store.read(&id, 5).unwrap(), b"index", "{shards:?}");
+        }
+    }
+
+    #[test]
+    fn foreign_files_are_ignored() {
+        let dir = repository(DEFAULT);
+        for name in [".nfs000000000123abcd00000001", "README.txt", "x/n0_/a.f.tmp.0123456789abcdef", "x/.DS_Store"] {
+            std::fs::write(dir.path().join(name), "junk").unwrap();
+        }
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+        std::fs::write(dir.path().join("lost+found/xn0_.f"), "junk").unwrap();
+        std::os::unix::fs::symlink("loop", dir.path().join("x/loop")).unwrap();
+        std::os::unix::fs::symlink("../x", dir.path().join("x/up")).unwrap();
+        let store = FileSystem::open(dir.path()).unwrap();
+        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaa"]);
+    }
+
+    #[test]
+    fn a_dangling_link_named_like_a_blob_is_listed_and_missing() {
+        let dir = repository(DEFAULT);
+        std::os::unix::fs::symlink("gone", dir.path().join("x/n0_/bbbbbbbbbbbbbbbbbbbb.f")).unwrap();
+        let store = FileSystem::open(dir.path()).unwrap();
+        assert_eq!(names(&store, "x").len(), 2);
+        let id = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbb").unwrap();
+        assert!(store.read(&id, 9).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn locations_that_are_no_store_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(FileSystem::open(dir.path()), Err(Error::EmptyLocation { .. })));
+        assert!(matches!(FileSystem::open(dir.path().join("no")), Err(Error::NoSuchLocation { .. })));
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert!(matches!(FileSystem::open(dir.path().join("file")), Err(Error::NotADirectory { .. })));
+        std::fs::write(dir.path().join(".shards"), "").unwrap();
+        assert!(matches!(FileSystem::open(dir.path()), Err(Error::Sharding { .. })));
+    }
+
+    #[test]
+    fn a_directory_or_pipe_in_place_of_a_blob_is_an_error() {
+        let dir = repository(DEFAULT);
+        std::fs::create_dir(dir.path().join("xe1.f")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("xe2.f"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let store = FileSystem::open(dir.path()).unwrap();
+        for name in ["xe1", "xe2"] {
+            assert!(matches!(store.read(&BlobId::new(name).unwrap(), 9), Err(Error::Read { .. })), "{name}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Slowing a store down: to spare a disk, or to model a slow one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{BlobId, BlobMetadata, BlobStore, Error};
+
+/// A shared allowance of bytes per second.
+struct Pace {
+    bytes_per_second: f64,
+    free_at: Mutex<Instant>,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self { bytes_per_second: bytes_per_second.max(1) as f64, free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Takes `bytes` from the allowance and says how long the caller has to wait for them.
+    fn take(&self, bytes: usize, now: Instant) -> Duration {
+        let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *free_at = (*free_at).max(now) + cost;
+        free_at.duration_since(now)
+    }
+}
+
+macro_rules! pass_through {
+    () => {
+        fn describe(&self) -> String {
+            self.inner.describe()
+        }
+
+        fn disk_order(&self, id: &BlobId) -> Option<u64> {
+            self.inner.disk_order(id)
+        }
+
+        fn forget(&self, id: &BlobId) {
+            self.inner.forget(id);
+        }
+    };
+}
+
+/// Reads no faster than so many bytes per second, over all threads.
+pub struct Throttle<S> {
+    inner: S,
+    pace: Pace,
+}
+
+impl<S> Throttle<S> {
+    /// Wraps a store.
+    pub fn new(inner: S, bytes_per_second: u64) -> Self {
+        Self { inner, pace: Pace::new(bytes_per_second) }
+    }
+
+    fn wait(&self, bytes: usize) {
+        std::thread::sleep(self.pace.take(bytes, Instant::now()));
+    }
+}
+
+impl<S: BlobStore> BlobStore for Throttle<S> {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+        self.inner.list(prefix)
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, Error> {
+        self.inner.size(id)
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
+        let bytes = self.inner.read(id, limit)?;
+        self.wait(bytes.len());
+        Ok(bytes)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.wait(buffer.len());
+        self.inner.read_at(id, offset, buffer)
+    }
+
+    pass_through!();
+}
+
+/// A model of NFS or S3: every request takes a fixed time, however many are under way, and all share one bandwidth.
+pub struct SlowStore<S> {
+    inner: S,
+    delay: Duration,
+    pace: Option<Pace>,
+}
+
+impl<S> SlowStore<S> {
+    /// Wraps a store; without `bytes_per_second` only the delay is modelled.
+    pub fn new(inner: S, delay: Duration, bytes_per_second: Option<u64>) -> Self {
+        Self { inner, delay, pace: bytes_per_second.map(Pace::new) }
+    }
+
+    fn wait(&self, bytes: usize) {
+        let transfer = self.pace.as_ref().map_or(Duration::ZERO, |pace| pace.take(bytes, Instant::now()));
+        std::thread::sleep(self.delay + transfer);
+    }
+}
+
+impl<S: BlobStore> BlobStore for SlowStore<S> {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+        self.wait(0);
+        self.inner.list(prefix)
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, Error> {
+        self.wait(0);
+        self.inner.size(id)
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
+        let bytes = self.inner.read(id, limit)?;
+        self.wait(bytes.len());
+        Ok(bytes)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.wait(buffer.len());
+        self.inner.read_at(id, offset, buffer)
+    }
+
+    pass_through!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_allowance_is_shared_and_accumulates() {
+        let pace = Pace::new(1000);
+        let now = Instant::now() + Duration::from_secs(60);
+        assert_eq!(pace.take(500, now), Duration::from_millis(500));
+        assert_eq!(pace.take(500, now), Duration::from_millis(1000));
+        assert_eq!(pace.take(0, now + Duration::from_secs(5)), Duration::ZERO);
+    }
+}
