@@ -5,6 +5,8 @@ pub mod codec;
 pub mod content;
 pub mod crypto;
 pub mod format;
+#[allow(dead_code, unreachable_pub, unused_macros, unused_imports, reason = "its users land after it")]
+pub(crate) mod gojson;
 pub mod index;
 pub mod manifest;
 pub mod object;

@@ -1,2 +1,2 @@
 //! rokopia
-fn main(){}
+fn main() {}

@@ -46,8 +46,12 @@ impl FileSystem {
         let root = path.as_ref().to_path_buf();
         let mut entries = match std::fs::read_dir(&root) {
             Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(Error::NoSuchLocation { path: root }),
-            Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(Error::NotADirectory { path: root }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NoSuchLocation { path: root });
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::NotADirectory { path: root });
+            }
             Err(source) => return Err(Error::Open { path: root, source }),
         };
         match entries.next() {
@@ -129,7 +133,8 @@ impl FileSystem {
 impl BlobStore for FileSystem {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
         let mut blobs = Vec::new();
-        let mut walk = WalkDir::new(&self.root).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
+        let mut walk =
+            WalkDir::new(&self.root).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
         while let Some(entry) = walk.next() {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -162,7 +167,8 @@ impl BlobStore for FileSystem {
             if !metadata.is_file() {
                 continue;
             }
-            if entry.path().strip_prefix(&self.root).ok() != Some(Path::new(&self.sharding.path(id.as_str()))) {
+            if entry.path().strip_prefix(&self.root).ok() != Some(Path::new(&self.sharding.path(id.as_str())))
+            {
                 self.layout_differs.store(true, Ordering::Relaxed);
                 let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
                 elsewhere.insert(id.clone(), entry.path().to_path_buf());
@@ -196,7 +202,12 @@ impl BlobStore for FileSystem {
         let cell = std::cell::RefCell::new(buffer);
         let got = self.with_file(id, |file| read_full(file, offset, &mut cell.borrow_mut()))?;
         if got < wanted {
-            return Err(Error::ShortRead { blob: id.clone(), offset, wanted: wanted as u64, got: got as u64 });
+            return Err(Error::ShortRead {
+                blob: id.clone(),
+                offset,
+                wanted: wanted as u64,
+                got: got as u64,
+            });
         }
         Ok(())
     }
@@ -312,11 +323,17 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 fn blob_error(id: &BlobId, source: io::Error) -> Error {
-    if is_missing(&source) { Error::NotFound { blob: id.clone() } } else { Error::Read { blob: id.clone(), source } }
+    if is_missing(&source) {
+        Error::NotFound { blob: id.clone() }
+    } else {
+        Error::Read { blob: id.clone(), source }
+    }
 }
 
 fn clone_error(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
+    error
+        .raw_os_error()
+        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]
@@ -375,7 +392,9 @@ mod tests {
     #[test]
     fn foreign_files_are_ignored() {
         let dir = repository(DEFAULT);
-        for name in [".nfs000000000123abcd00000001", "README.txt", "x/n0_/a.f.tmp.0123456789abcdef", "x/.DS_Store"] {
+        for name in
+            [".nfs000000000123abcd00000001", "README.txt", "x/n0_/a.f.tmp.0123456789abcdef", "x/.DS_Store"]
+        {
             std::fs::write(dir.path().join(name), "junk").unwrap();
         }
         std::fs::create_dir(dir.path().join("lost+found")).unwrap();

@@ -88,7 +88,8 @@ impl Sharding {
                 if length == 0 {
                     continue;
                 }
-                let Some((directory, tail)) = rest.split_at_checked(length).filter(|(_, t)| !t.is_empty()) else {
+                let Some((directory, tail)) = rest.split_at_checked(length).filter(|(_, t)| !t.is_empty())
+                else {
                     break;
                 };
                 path.push_str(directory);
@@ -116,7 +117,10 @@ fn shard_lengths(stored: &[i64]) -> Result<Vec<usize>, String> {
     stored
         .iter()
         .map(|&n| {
-            usize::try_from(n).ok().filter(|n| *n <= MAX_SHARD_LENGTH).ok_or_else(|| format!("shard length {n}"))
+            usize::try_from(n)
+                .ok()
+                .filter(|n| *n <= MAX_SHARD_LENGTH)
+                .ok_or_else(|| format!("shard length {n}"))
         })
         .collect()
 }
@@ -166,7 +170,9 @@ mod tests {
     #[test]
     fn trailing_bytes_are_ignored_and_nonsense_is_refused() {
         assert!(Sharding::parse(b"{\"default\":[1,3],\"maxNonShardedLength\":20} trailing").is_ok());
-        for bad in ["", "x", "[]", r#"{"default":[-1]}"#, r#"{"maxNonShardedLength":-2}"#, r#"{"default":[1000]}"#] {
+        for bad in
+            ["", "x", "[]", r#"{"default":[-1]}"#, r#"{"maxNonShardedLength":-2}"#, r#"{"default":[1000]}"#]
+        {
             assert!(Sharding::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
