@@ -1,1 +1,17 @@
 //! Key derivation, authenticated encryption, keyed hashes, and secrets that zeroise.
+
+mod aead;
+mod error;
+mod hash;
+mod hkdf;
+mod kdf;
+mod secret;
+#[cfg(test)]
+mod vectors;
+
+pub use aead::{ContentCipher, EncryptionAlgorithm, FormatCipher, MaintenanceCipher, OVERHEAD};
+pub use error::{AlgorithmKind, Error};
+pub use hash::{ContentHash, ContentHasher, HashAlgorithm, MAX_HASH_LEN};
+pub use hkdf::hkdf_sha256;
+pub use kdf::KeyDerivation;
+pub use secret::{Password, Secret};

@@ -1,0 +1,107 @@
+//! What can be wrong with a compressed or error-corrected stream.
+
+use std::fmt;
+
+use thiserror::Error as ThisError;
+
+/// An error of a decoder. The layers above add which content it was.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// A compression header that no release of Kopia writes.
+    #[error("unknown compression {header:#x}")]
+    UnknownCompression {
+        /// The identifier found.
+        header: u32,
+    },
+    /// The stream ends too early.
+    #[error("{codec} stream is cut short")]
+    Truncated {
+        /// Whose stream.
+        codec: Codec,
+    },
+    /// The stream breaks the rules of its format.
+    #[error("{codec} stream is damaged: {reason}")]
+    Corrupt {
+        /// Whose stream.
+        codec: Codec,
+        /// Which rule.
+        reason: &'static str,
+    },
+    /// The stream decodes, but not to what was encoded.
+    #[error("{codec} stream is damaged: wrong checksum")]
+    Checksum {
+        /// Whose stream.
+        codec: Codec,
+    },
+    /// The output would have been larger than allowed.
+    #[error("{codec} stream inflates to more than {limit} bytes")]
+    TooLarge {
+        /// Whose stream.
+        codec: Codec,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The stream is whole, but its output has not the recorded length.
+    #[error("{codec} stream inflates to {actual} bytes, not to the recorded {expected}")]
+    WrongSize {
+        /// Whose stream.
+        codec: Codec,
+        /// Bytes recorded.
+        expected: usize,
+        /// Bytes found.
+        actual: usize,
+    },
+    /// No memory for the output.
+    #[error("no memory for {wanted} bytes of output")]
+    OutOfMemory {
+        /// Bytes asked for.
+        wanted: usize,
+    },
+}
+
+impl Error {
+    /// Stable identifier for machines; never changes its meaning.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownCompression { .. } => "unknown-compression",
+            Self::Truncated { .. } => "truncated-stream",
+            Self::Corrupt { .. } => "corrupt-stream",
+            Self::Checksum { .. } => "stream-checksum",
+            Self::TooLarge { .. } => "stream-too-large",
+            Self::WrongSize { .. } => "stream-wrong-size",
+            Self::OutOfMemory { .. } => "out-of-memory",
+        }
+    }
+
+    /// Whether the same call may succeed later: only when memory was short.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::OutOfMemory { .. })
+    }
+}
+
+/// The families of streams: variants of a compressor differ in the encoder only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the names say it all")]
+pub enum Codec {
+    Gzip,
+    Deflate,
+    Zstd,
+    S2,
+    Lz4,
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Zstd => "zstd",
+            Self::S2 => "S2",
+            Self::Lz4 => "LZ4",
+        })
+    }
+}
