@@ -5,6 +5,7 @@
 
 mod count;
 mod error;
+mod fetch;
 mod filesystem;
 mod id;
 mod retry;
@@ -13,6 +14,7 @@ mod throttle;
 
 pub use count::{Count, Counts};
 pub use error::Error;
+pub use fetch::{FetchLimits, fetch_all};
 pub use filesystem::FileSystem;
 pub use id::{BlobId, InvalidBlobId};
 pub use retry::{Retry, RetryPolicy};

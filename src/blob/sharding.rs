@@ -1,6 +1,6 @@
 //! How a file-like store spreads blobs over directories (`format-spec/01-blobs.md`).
 
-use serde::Deserialize;
+use crate::gojson::go_object;
 
 /// Shard lengths beyond these cannot come from a real store; they only make paths explode.
 const MAX_SHARD_LENGTH: usize = 64;
@@ -18,23 +18,24 @@ pub struct Sharding {
     overrides: Vec<(String, Vec<usize>)>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Stored {
-    #[serde(default)]
-    default: Option<Vec<i64>>,
-    #[serde(default, rename = "maxNonShardedLength")]
+    default: Vec<i64>,
     max_non_sharded_length: i64,
-    #[serde(default)]
-    overrides: Option<Vec<StoredOverride>>,
+    overrides: Vec<StoredOverride>,
 }
+go_object!(Stored {
+    "default" => default,
+    "maxNonShardedLength" => max_non_sharded_length,
+    "overrides" => overrides,
+});
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct StoredOverride {
-    #[serde(default)]
     prefix: String,
-    #[serde(default)]
-    shards: Option<Vec<i64>>,
+    shards: Vec<i64>,
 }
+go_object!(StoredOverride { "prefix" => prefix, "shards" => shards });
 
 impl Default for Sharding {
     /// The layout of a store without `.shards`: three levels of three, as before Kopia v0.9.6.
@@ -61,15 +62,10 @@ impl Sharding {
             .ok_or_else(|| format!("maxNonShardedLength is {}", stored.max_non_sharded_length))?;
         let overrides = stored
             .overrides
-            .unwrap_or_default()
             .into_iter()
-            .map(|o| Ok((o.prefix, shard_lengths(&o.shards.unwrap_or_default())?)))
+            .map(|o| Ok((o.prefix, shard_lengths(&o.shards)?)))
             .collect::<Result<_, String>>()?;
-        Ok(Self {
-            default: shard_lengths(&stored.default.unwrap_or_default())?,
-            max_non_sharded_length,
-            overrides,
-        })
+        Ok(Self { default: shard_lengths(&stored.default)?, max_non_sharded_length, overrides })
     }
 
     /// The path of a blob below the root of the store, with `/` between directories.

@@ -1,1 +1,13 @@
 //! From a content ID to its plaintext.
+
+mod contents;
+mod decoder;
+mod error;
+mod repairs;
+mod source;
+
+pub use contents::{Contents, pack_of, read_error};
+pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
+pub use error::Error;
+pub use repairs::Repairs;
+pub use source::ContentSource;

@@ -1,1 +1,8 @@
 //! The format blob: what a repository is and the keys to read it.
+
+mod error;
+mod repository_format;
+mod stored;
+
+pub use error::Error;
+pub use repository_format::{EpochParameters, OpenOptions, RepositoryFormat};

@@ -1,1 +1,29 @@
 //! Which contents exist and where their bytes are.
+//!
+//! [`IndexReader`] finds and reads index blobs, [`PackedIndex`] is one of them, [`ContentIndex`] all of them together,
+//! and [`ManifestIndex`] only what names manifests.
+
+mod active;
+mod bytes;
+mod content_index;
+mod entry;
+mod epochs;
+mod error;
+mod id;
+mod legacy;
+mod manifest_index;
+mod merged;
+mod packed;
+mod reader;
+mod sealed;
+
+pub use active::{ActiveSet, Doubt};
+pub use content_index::ContentIndex;
+pub use entry::{Entry, PackNumber};
+pub use epochs::select as select_epochs;
+pub use error::{Error, Malformed};
+pub use id::{ContentId, InvalidContentId};
+pub use manifest_index::ManifestIndex;
+pub use packed::PackedIndex;
+pub use reader::{IndexOptions, IndexReader};
+pub use sealed::{Opened, open as open_sealed};

@@ -1,1 +1,9 @@
-//! Inside a pack blob: footer, local index, recovery.
+//! Inside a pack blob: its postamble and the index it carries of itself.
+
+mod error;
+mod local_index;
+mod postamble;
+
+pub use error::Error;
+pub use local_index::read_local_index;
+pub use postamble::Postamble;

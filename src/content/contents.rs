@@ -1,0 +1,148 @@
+//! The contents of a repository by way of its full index.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::decoder::{Decoder, Scratch, check_entry};
+use super::{ContentSource, Error, Repairs};
+use crate::blob::{BlobId, BlobStore};
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader};
+
+/// All contents of a repository.
+///
+/// A pack that is missing makes it read the indexes once more, because maintenance may have moved the content; only
+/// when the new index names the same pack is the content given up.
+pub struct Contents {
+    store: Arc<dyn BlobStore>,
+    format: Arc<RepositoryFormat>,
+    index: ArcSwap<ContentIndex>,
+    options: IndexOptions,
+    reloading: Mutex<()>,
+    gone: Mutex<HashSet<BlobId>>,
+    repairs: Repairs,
+}
+
+impl Contents {
+    /// Loads the full index.
+    ///
+    /// # Errors
+    /// As [`IndexReader::load`].
+    pub fn load(
+        store: Arc<dyn BlobStore>,
+        format: Arc<RepositoryFormat>,
+        options: IndexOptions,
+    ) -> Result<Self, Error> {
+        let index = IndexReader::new(&store, &format, options).load()?;
+        Ok(Self::with_index(store, format, options, index))
+    }
+
+    /// Contents by way of an index that was made otherwise, for example recovered from packs.
+    pub fn with_index(
+        store: Arc<dyn BlobStore>,
+        format: Arc<RepositoryFormat>,
+        options: IndexOptions,
+        index: ContentIndex,
+    ) -> Self {
+        Self {
+            store,
+            format,
+            index: ArcSwap::from_pointee(index),
+            options,
+            reloading: Mutex::default(),
+            gone: Mutex::default(),
+            repairs: Repairs::default(),
+        }
+    }
+
+    /// The index in use now.
+    pub fn index(&self) -> Arc<ContentIndex> {
+        self.index.load_full()
+    }
+
+    /// The format of the repository.
+    pub fn format(&self) -> &Arc<RepositoryFormat> {
+        &self.format
+    }
+
+    /// Where the packs are.
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.store
+    }
+
+    /// What error correction had to mend so far.
+    pub fn repairs(&self) -> &Repairs {
+        &self.repairs
+    }
+
+    /// The index to look again in after a pack named by `stale` was missing, or `None` when looking again is of no use.
+    ///
+    /// # Errors
+    /// A failure to read the indexes again.
+    pub fn reload_after(
+        &self,
+        stale: &Arc<ContentIndex>,
+        pack: &BlobId,
+    ) -> Result<Option<Arc<ContentIndex>>, Error> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.index();
+        if !Arc::ptr_eq(&current, stale) {
+            return Ok(Some(current));
+        }
+        if !self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.clone()) {
+            return Ok(None);
+        }
+        let fresh = Arc::new(IndexReader::new(&self.store, &self.format, self.options).load()?);
+        self.index.store(Arc::clone(&fresh));
+        Ok(Some(fresh))
+    }
+
+    fn read(&self, index: &ContentIndex, entry: &Entry) -> Result<Vec<u8>, Error> {
+        let pack = pack_of(index, entry)?;
+        check_entry(entry, pack)?;
+        let mut stored = vec![0; entry.packed_length as usize];
+        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
+        let mut scratch = Scratch::default();
+        let decoded = Decoder::new(&self.format).decode(entry, pack, &mut stored, &mut scratch)?;
+        self.repairs.note(pack, decoded.repaired.len());
+        Ok(decoded.plaintext.to_vec())
+    }
+}
+
+/// The name of an entry's pack.
+///
+/// # Errors
+/// [`Error::Missing`] for an entry of another index.
+pub fn pack_of<'a>(index: &'a ContentIndex, entry: &Entry) -> Result<&'a BlobId, Error> {
+    index.pack(entry.pack).ok_or(Error::Missing { content: entry.id })
+}
+
+/// What a failure to read from a pack means for a content in it.
+pub fn read_error(content: ContentId, source: crate::blob::Error) -> Error {
+    match source {
+        crate::blob::Error::NotFound { blob } => Error::PackMissing { content, blob },
+        source => Error::Read { content, source },
+    }
+}
+
+impl ContentSource for Contents {
+    fn get(&self, id: &ContentId) -> Result<Vec<u8>, Error> {
+        let mut index = self.index();
+        loop {
+            let entry = index.get(id).ok_or(Error::Missing { content: *id })?;
+            match self.read(&index, &entry) {
+                Err(Error::PackMissing { content, blob }) => match self.reload_after(&index, &blob)? {
+                    Some(fresh) => index = fresh,
+                    None => return Err(Error::PackMissing { content, blob }),
+                },
+                result => return result,
+            }
+        }
+    }
+
+    fn original_length(&self, id: &ContentId) -> Result<Option<u64>, Error> {
+        Ok(self.index().get(id).map(|entry| u64::from(entry.original_length)))
+    }
+}

@@ -1,0 +1,139 @@
+//! From the stored bytes of a content to its plaintext (`format-spec/10-contents.md`).
+
+use std::ops::Range;
+
+use super::Error;
+use crate::blob::BlobId;
+use crate::codec::{self, CompressionId, Size};
+use crate::crypto;
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, Entry};
+
+/// Index v2 has 28 bits for lengths; nothing longer can be a content.
+pub const MAX_CONTENT: u32 = 1 << 28;
+
+/// Bytes of the compression header that precedes a compressed stream.
+const COMPRESSION_HEADER: usize = 4;
+
+/// Corrects, decrypts, decompresses and checks contents. Cheap to make; used from many threads at once.
+#[derive(Clone, Copy)]
+pub struct Decoder<'a> {
+    format: &'a RepositoryFormat,
+    verify: bool,
+}
+
+/// Buffers that a decoder reuses from content to content.
+#[derive(Default)]
+pub struct Scratch {
+    corrected: Vec<u8>,
+    inflated: Vec<u8>,
+}
+
+/// A decoded content.
+#[derive(Debug)]
+pub struct Decoded<'a> {
+    /// The plaintext, in one of the buffers given.
+    pub plaintext: &'a [u8],
+    /// Ranges of the stored bytes that error correction had to mend.
+    pub repaired: Vec<Range<usize>>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder that trusts the AEAD, which ties the bytes to the end of the content's hash.
+    pub fn new(format: &'a RepositoryFormat) -> Self {
+        Self { format, verify: false }
+    }
+
+    /// Whether to hash each plaintext and compare with the content's name as well. This guards against whoever wrote
+    /// the repository, not against its storage.
+    pub fn verify(self, verify: bool) -> Self {
+        Self { verify, ..self }
+    }
+
+    /// Decodes the stored bytes of a content. `stored` is overwritten; where nothing was compressed, the plaintext
+    /// stays inside it and nothing is copied.
+    ///
+    /// # Errors
+    /// Every way in which the bytes are not the content that the entry describes.
+    pub fn decode<'b>(
+        &self,
+        entry: &Entry,
+        pack: &BlobId,
+        stored: &'b mut [u8],
+        scratch: &'b mut Scratch,
+    ) -> Result<Decoded<'b>, Error> {
+        check_entry(entry, pack)?;
+        let (content, blob, offset) = (entry.id, || pack.clone(), entry.offset);
+        let Scratch { corrected, inflated } = scratch;
+        let mut repaired = Vec::new();
+        let encrypted = match self.format.ecc() {
+            Some(ecc) => {
+                let result = ecc.decode(stored).map_err(|source| Error::Unrepairable {
+                    content,
+                    blob: blob(),
+                    offset,
+                    source,
+                })?;
+                repaired = result.repaired;
+                *corrected = result.data;
+                corrected.as_mut_slice()
+            }
+            None => stored,
+        };
+        let opened = self
+            .format
+            .cipher()
+            .open_in_place(entry.id.iv(), encrypted)
+            .map_err(|source| Error::Decrypt { content, blob: blob(), offset, source })?;
+        let plaintext = if entry.compression == 0 {
+            &*opened
+        } else {
+            let undecodable = |source| Error::Decompress { content, blob: blob(), offset, source };
+            let id = CompressionId::from_header(entry.compression).map_err(undecodable)?;
+            let stream = match opened.split_at_checked(COMPRESSION_HEADER) {
+                Some((header, stream)) if header == entry.compression.to_be_bytes() => stream,
+                _ => {
+                    return Err(Error::Entry {
+                        content,
+                        blob: blob(),
+                        reason: "it names another compression",
+                    });
+                }
+            };
+            codec::decompress(id, stream, Size::Exact(entry.original_length as usize), inflated)
+                .map_err(undecodable)?;
+            inflated.as_slice()
+        };
+        if plaintext.len() as u64 != u64::from(entry.original_length) {
+            return Err(Error::Length {
+                content,
+                blob: blob(),
+                expected: entry.original_length.into(),
+                got: plaintext.len() as u64,
+            });
+        }
+        if self.verify && !self.is_named(&content, plaintext) {
+            return Err(Error::WrongHash { content, blob: blob(), offset });
+        }
+        Ok(Decoded { plaintext, repaired })
+    }
+
+    /// Whether a plaintext has the hash that a content's name promises.
+    pub fn is_named(&self, content: &ContentId, plaintext: &[u8]) -> bool {
+        self.format.hasher().hash(plaintext).as_bytes() == content.hash()
+    }
+}
+
+/// Refuses what no writer produces, before a byte is allocated for it.
+pub(crate) fn check_entry(entry: &Entry, pack: &BlobId) -> Result<(), Error> {
+    let reason = if entry.key_id != 0 {
+        "it is encrypted with a key that does not exist"
+    } else if entry.packed_length > MAX_CONTENT || entry.original_length > MAX_CONTENT {
+        "it is longer than contents can be"
+    } else if (entry.packed_length as usize) < crypto::OVERHEAD {
+        "it is shorter than an empty content"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Entry { content: entry.id, blob: pack.clone(), reason })
+}

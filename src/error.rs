@@ -1,0 +1,69 @@
+//! One error for users of the crate.
+
+use crate::blob::BlobId;
+use crate::index::ContentId;
+use crate::{blob, content, crypto, format, index, pack};
+
+/// Any failure of this crate, with a stable code for machines.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each variant is the error of the layer it is named after")]
+pub enum Error {
+    #[error(transparent)]
+    Blob(#[from] blob::Error),
+    #[error(transparent)]
+    Crypto(#[from] crypto::Error),
+    #[error(transparent)]
+    Format(#[from] format::Error),
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    #[error(transparent)]
+    Content(#[from] content::Error),
+}
+
+macro_rules! each {
+    ($error:expr, $inner:ident => $result:expr) => {
+        match $error {
+            Error::Blob($inner) => $result,
+            Error::Crypto($inner) => $result,
+            Error::Format($inner) => $result,
+            Error::Index($inner) => $result,
+            Error::Pack($inner) => $result,
+            Error::Content($inner) => $result,
+        }
+    };
+}
+
+impl Error {
+    /// The stable code of this failure, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        each!(self, e => e.code())
+    }
+
+    /// Whether the same operation may succeed when tried again.
+    pub fn is_retryable(&self) -> bool {
+        each!(self, e => e.is_retryable())
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        match self {
+            Self::Blob(e) => e.blob(),
+            Self::Crypto(_) => None,
+            Self::Format(e) => e.blob(),
+            Self::Index(e) => e.blob(),
+            Self::Pack(e) => e.blob(),
+            Self::Content(e) => e.blob(),
+        }
+    }
+
+    /// The content concerned.
+    pub fn content(&self) -> Option<ContentId> {
+        match self {
+            Self::Content(e) => e.content(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Which index blobs count in a repository without epochs (`format-spec/09-index-sets.md`).
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::active::ActiveSet;
+use super::{Error, sealed};
+use crate::blob::{BlobMetadata, BlobStore};
+use crate::format::RepositoryFormat;
+
+/// A compaction log names each of its inputs in some 150 bytes.
+const MAX_LOG: u64 = 64 << 20;
+
+/// The blob that an upgrade leaves for clients that do not know epochs: it has this many zeros for a hash.
+const POISON: &str =
+    "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required";
+
+#[derive(Deserialize)]
+struct Log {
+    #[serde(default, rename = "inputMetadata")]
+    inputs: Option<Vec<Named>>,
+    #[serde(default, rename = "outputMetadata")]
+    outputs: Option<Vec<Named>>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    id: String,
+}
+
+/// Lists and chooses: all `n` blobs but the inputs of compactions whose outputs are all there.
+///
+/// # Errors
+/// [`Error::Upgraded`] when an upgrade has left its mark, and every failure to list or to read a log.
+pub(super) fn select(store: &dyn BlobStore, format: &RepositoryFormat) -> Result<ActiveSet, Error> {
+    let logs = store.list("m")?;
+    let indexes = store.list("n")?;
+    if indexes.iter().any(|blob| blob.id.as_str() == POISON) {
+        return Err(Error::Upgraded);
+    }
+    let mut parsed = Vec::new();
+    for blob in &logs {
+        match read_log(store, format, blob) {
+            Ok(log) => parsed.push(log),
+            Err(Error::Blob(e)) if e.is_not_found() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(ActiveSet { blobs: without_superseded(indexes, &parsed), ..ActiveSet::default() })
+}
+
+fn read_log(store: &dyn BlobStore, format: &RepositoryFormat, blob: &BlobMetadata) -> Result<Log, Error> {
+    let plaintext = sealed::open(format, &blob.id, store.read(&blob.id, MAX_LOG)?)?.plaintext;
+    let first = serde_json::Deserializer::from_slice(&plaintext).into_iter().next();
+    let malformed = |reason: String| Error::MalformedLog { blob: blob.id.clone(), reason };
+    first.ok_or_else(|| malformed("it is empty".into()))?.map_err(|e| malformed(e.to_string()))
+}
+
+fn without_superseded(indexes: Vec<BlobMetadata>, logs: &[Log]) -> Vec<BlobMetadata> {
+    let listed: HashSet<&str> = indexes.iter().map(|blob| blob.id.as_str()).collect();
+    let superseded: HashSet<String> = logs
+        .iter()
+        .filter(|log| log.outputs.iter().flatten().all(|output| listed.contains(output.id.as_str())))
+        .flat_map(|log| log.inputs.iter().flatten().map(|input| input.id.clone()))
+        .collect();
+    indexes.into_iter().filter(|blob| !superseded.contains(blob.id.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::BlobId;
+
+    fn remaining(indexes: &[&str], logs: &[(&[&str], &[&str])]) -> Vec<String> {
+        let named = |ids: &[&str]| Some(ids.iter().map(|id| Named { id: (*id).into() }).collect());
+        let logs: Vec<_> = logs.iter().map(|(i, o)| Log { inputs: named(i), outputs: named(o) }).collect();
+        let blobs = indexes
+            .iter()
+            .map(|n| BlobMetadata { id: BlobId::new(n).unwrap(), size: 0, modified: None })
+            .collect();
+        without_superseded(blobs, &logs).iter().map(|b| b.id.to_string()).collect()
+    }
+
+    #[test]
+    fn only_logs_with_all_outputs_count() {
+        assert_eq!(remaining(&["n1", "n2", "n3"], &[(&["n1", "n2"], &["n3"])]), ["n3"]);
+        assert_eq!(remaining(&["n1", "n2"], &[(&["n1", "n2"], &["n3"])]), ["n1", "n2"]);
+        assert_eq!(remaining(&["n1", "n2"], &[(&["n1"], &[])]), ["n2"]);
+    }
+
+    #[test]
+    fn chains_are_judged_against_the_whole_listing() {
+        let logs: &[(&[&str], &[&str])] = &[(&["n2"], &["n3"]), (&["n1"], &["n2"])];
+        assert_eq!(remaining(&["n1", "n2", "n3"], logs), ["n3"]);
+    }
+}

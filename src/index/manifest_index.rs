@@ -1,0 +1,87 @@
+//! The part of the index that names manifests: all that listing snapshots needs.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::active::{ActiveSet, Doubt};
+use super::content_index::visible;
+use super::entry::Entry;
+use super::id::ContentId;
+use super::packed::PackedIndex;
+use super::{Error, IndexReader};
+use crate::blob::BlobId;
+
+/// Content prefix of manifests (`format-spec/11-manifests.md`).
+const MANIFEST: u8 = b'm';
+
+/// The entries with prefix `m` of all active index blobs. Its memory grows with the number of manifests, not with that
+/// of contents, and an update reads only index blobs not seen before.
+#[derive(Default)]
+pub struct ManifestIndex {
+    blobs: HashMap<BlobId, Extract>,
+    entries: BTreeMap<ContentId, (Entry, BlobId)>,
+    watermark: Option<i64>,
+    doubts: Vec<Doubt>,
+}
+
+/// What is kept of one index blob.
+struct Extract {
+    manifests: Vec<(Entry, BlobId)>,
+    packs: Vec<BlobId>,
+}
+
+impl ManifestIndex {
+    /// Brings the index up to date with the storage.
+    ///
+    /// # Errors
+    /// As [`IndexReader::update`]; the entries are then those of the last successful update.
+    pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<(), Error> {
+        let ActiveSet { watermark, doubts, .. } = reader.update(&mut self.blobs, Extract::new)?;
+        self.watermark = watermark;
+        self.doubts = doubts;
+        self.entries.clear();
+        for (entry, pack) in self.blobs.values().flat_map(|extract| &extract.manifests) {
+            match self.entries.get_mut(&entry.id) {
+                Some((known, known_pack)) if entry.precedence(pack, known, known_pack).is_le() => {}
+                Some(known) => *known = (*entry, pack.clone()),
+                None => {
+                    self.entries.insert(entry.id, (*entry, pack.clone()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The manifest contents that are not deleted: those that make up the live set.
+    pub fn live(&self) -> impl Iterator<Item = (&Entry, &BlobId)> {
+        self.entries.values().filter(|(entry, _)| !entry.deleted).map(|(entry, pack)| (entry, pack))
+    }
+
+    /// The entry of a manifest content and its pack, also when it was marked deleted.
+    pub fn get(&self, id: &ContentId) -> Option<(&Entry, &BlobId)> {
+        let (entry, pack) = self.entries.get(id).filter(|(entry, _)| visible(entry, self.watermark))?;
+        Some((entry, pack))
+    }
+
+    /// Number of active index blobs.
+    pub fn blob_count(&self) -> usize {
+        self.blobs.len()
+    }
+
+    /// Packs that the active index blobs name, some of them more than once.
+    pub fn packs(&self) -> impl Iterator<Item = &BlobId> {
+        self.blobs.values().flat_map(|extract| &extract.packs)
+    }
+
+    /// Signs that index blobs may be missing.
+    pub fn doubts(&self) -> &[Doubt] {
+        &self.doubts
+    }
+}
+
+impl Extract {
+    fn new(index: PackedIndex) -> Self {
+        let named = |entry: Entry| Some((entry, index.packs().get(entry.pack.0 as usize)?.clone()));
+        let manifests = index.with_prefix(MANIFEST).filter_map(named).collect();
+        Self { manifests, packs: index.packs().to_vec() }
+    }
+}

@@ -1,0 +1,85 @@
+//! Why a pack does not tell what is in it.
+
+use crate::blob::{self, BlobId};
+use crate::index::Malformed;
+use crate::{codec, crypto};
+
+/// A failure to read the local index at the end of a pack.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pack does not end in a valid postamble.
+    #[error("pack {blob} has no valid postamble: it is damaged or was not written completely")]
+    NoPostamble {
+        /// The pack.
+        blob: BlobId,
+    },
+    /// The postamble points outside of the pack.
+    #[error("the postamble of pack {blob} points outside of it")]
+    OutOfBounds {
+        /// The pack.
+        blob: BlobId,
+    },
+    /// The local index has more damage than error correction can repair.
+    #[error("the local index of pack {blob} cannot be repaired: {source}")]
+    Unrepairable {
+        /// The pack.
+        blob: BlobId,
+        /// What the decoder said.
+        source: codec::Error,
+    },
+    /// The local index does not decrypt.
+    #[error("the local index of pack {blob} is damaged: it does not decrypt")]
+    Decrypt {
+        /// The pack.
+        blob: BlobId,
+        /// What the cipher said.
+        source: crypto::Error,
+    },
+    /// The local index is not what the postamble promises.
+    #[error("the local index of pack {blob} holds other data than its postamble says")]
+    WrongHash {
+        /// The pack.
+        blob: BlobId,
+    },
+    /// The local index is not an index.
+    #[error("the local index of pack {blob} is not valid: {reason}")]
+    Malformed {
+        /// The pack.
+        blob: BlobId,
+        /// What is wrong with it.
+        reason: Malformed,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Blob(#[from] blob::Error),
+}
+
+impl Error {
+    /// The stable code of this failure, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Blob(e) => e.code(),
+            Self::NoPostamble { .. } | Self::OutOfBounds { .. } => "pack-postamble",
+            _ => "pack-local-index",
+        }
+    }
+
+    /// Whether the same operation may succeed when tried again.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Blob(e) if e.is_retryable())
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        match self {
+            Self::NoPostamble { blob }
+            | Self::OutOfBounds { blob }
+            | Self::Unrepairable { blob, .. }
+            | Self::Decrypt { blob, .. }
+            | Self::WrongHash { blob }
+            | Self::Malformed { blob, .. } => Some(blob),
+            Self::Blob(e) => e.blob(),
+        }
+    }
+}

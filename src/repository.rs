@@ -1,0 +1,73 @@
+//! A repository, opened: the way in for users of the crate.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::blob::BlobStore;
+use crate::content::Contents;
+use crate::crypto::Password;
+use crate::format::{OpenOptions, RepositoryFormat};
+use crate::index::IndexOptions;
+
+/// How a repository is opened and read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// How the format blob is opened.
+    pub open: OpenOptions,
+    /// How indexes are read.
+    pub index: IndexOptions,
+}
+
+/// An opened repository: its format is known and its keys are derived, and nothing else was read.
+#[derive(Clone)]
+pub struct Repository {
+    store: Arc<dyn BlobStore>,
+    format: Arc<RepositoryFormat>,
+    options: Options,
+}
+
+impl Repository {
+    /// Opens a repository: one read and one key derivation.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being read: see [`crate::format::Error`].
+    pub fn open(store: impl BlobStore + 'static, password: &Password) -> Result<Self, Error> {
+        Self::open_with(store, password, Options::default())
+    }
+
+    /// Opens a repository with options.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn open_with(
+        store: impl BlobStore + 'static,
+        password: &Password,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let format = RepositoryFormat::open(&store, password, options.open)?;
+        Ok(Self { store: Arc::new(store), format: Arc::new(format), options })
+    }
+
+    /// What the repository is.
+    pub fn format(&self) -> &Arc<RepositoryFormat> {
+        &self.format
+    }
+
+    /// Where its blobs are.
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.store
+    }
+
+    /// How it is read.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Loads the full index: needed to read anything but snapshot lists.
+    ///
+    /// # Errors
+    /// As [`crate::index::IndexReader::load`].
+    pub fn contents(&self) -> Result<Contents, Error> {
+        Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index)?)
+    }
+}
