@@ -52,6 +52,38 @@ pub enum Error {
         /// Bytes found.
         actual: usize,
     },
+    /// A percentage of error correction that does not exist.
+    #[error("error correction with {percent} % overhead is not possible, only 1 to 100 %")]
+    EccOverhead {
+        /// The percentage.
+        percent: u8,
+    },
+    /// No content with error correction is stored in so many bytes: some are missing or too many.
+    #[error("no content with error correction has {length} bytes")]
+    EccLength {
+        /// Bytes stored.
+        length: usize,
+    },
+    /// More is damaged than parity can make up for.
+    #[error(
+        "error correction cannot repair block {block}: {lost} of its parts are damaged, {parity} could be repaired"
+    )]
+    EccBeyondRepair {
+        /// Which block, from 0.
+        block: usize,
+        /// Damaged shards.
+        lost: usize,
+        /// Shards that can be repaired.
+        parity: usize,
+    },
+    /// All checksums are right, but the length recorded inside cannot be.
+    #[error("the length recorded by error correction is {recorded}, but {available} bytes are there")]
+    EccContentLength {
+        /// Length recorded.
+        recorded: u32,
+        /// Bytes stored, with padding.
+        available: usize,
+    },
     /// No memory for the output.
     #[error("no memory for {wanted} bytes of output")]
     OutOfMemory {
@@ -71,6 +103,10 @@ impl Error {
             Self::Checksum { .. } => "stream-checksum",
             Self::TooLarge { .. } => "stream-too-large",
             Self::WrongSize { .. } => "stream-wrong-size",
+            Self::EccOverhead { .. } => "ecc-overhead",
+            Self::EccLength { .. } => "ecc-length",
+            Self::EccBeyondRepair { .. } => "ecc-beyond-repair",
+            Self::EccContentLength { .. } => "ecc-content-length",
             Self::OutOfMemory { .. } => "out-of-memory",
         }
     }

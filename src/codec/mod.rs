@@ -2,6 +2,7 @@
 
 mod compression;
 mod deflate;
+mod ecc;
 mod error;
 mod gzip;
 mod lz4;
@@ -9,6 +10,7 @@ mod s2;
 mod zstd;
 
 pub use compression::{CompressionId, Size, decompress};
+pub use ecc::{Corrected, ReedSolomonCrc};
 pub use error::{Codec, Error};
 pub use gzip::gunzip;
 
