@@ -1,4 +1,4 @@
-//! The compression identifiers and the way from an identifier to its decoder (format-spec/09-compression.md).
+//! The compression identifiers and the way from an identifier to its decoder (format-spec/06-compression.md).
 
 use std::fmt;
 

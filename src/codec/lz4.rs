@@ -1,5 +1,5 @@
 //! LZ4 frames, which Kopia wrote until v0.22: any number of them, skippable ones too
-//! (format-spec/09-compression.md).
+//! (format-spec/06-compression.md).
 
 use lz4_flex::block::{decompress_into, decompress_into_with_dict};
 use twox_hash::XxHash32;

@@ -1,4 +1,4 @@
-//! S2 streams, and with them Snappy's framing format, which they extend (format-spec/09-compression.md).
+//! S2 streams, and with them Snappy's framing format, which they extend (format-spec/06-compression.md).
 
 use super::Error;
 use super::compression::Output;

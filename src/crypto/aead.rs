@@ -1,5 +1,5 @@
 //! Authenticated encryption of the format blob, of contents and of the maintenance schedule
-//! (format-spec/03-keys.md). Everything is stored as nonce (12 bytes), ciphertext, tag (16 bytes).
+//! (format-spec/03-keys-and-ciphers.md). Everything is stored as nonce (12 bytes), ciphertext, tag (16 bytes).
 
 use std::fmt;
 

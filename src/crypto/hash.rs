@@ -1,4 +1,4 @@
-//! Keyed hashes that name contents (format-spec/03-keys.md).
+//! Keyed hashes that name contents (format-spec/04-hashes.md).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! HKDF with SHA-256 (RFC 5869), and the keys Kopia derives with it (format-spec/03-keys.md).
+//! HKDF with SHA-256 (RFC 5869), and the keys Kopia derives with it (format-spec/03-keys-and-ciphers.md).
 
 use sha2::Sha256;
 
