@@ -1,0 +1,87 @@
+//! One manifest: an ID, labels and a JSON payload.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::gojson::time::GoTime;
+
+/// The ID of a manifest: 32 hex digits as Kopia writes it, but readers accept any text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ManifestId(Arc<str>);
+
+impl ManifestId {
+    /// Any text can be the ID of a manifest.
+    pub fn new(id: &str) -> Self {
+        Self(id.into())
+    }
+
+    /// The ID as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ManifestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ManifestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Labels by which manifests are found; shared, because the snapshots of a source all have the same.
+pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// What one manifest content says of one manifest: its value, or that it was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    pub(super) id: ManifestId,
+    pub(super) labels: Labels,
+    pub(super) modified: GoTime,
+    pub(super) deleted: bool,
+    pub(super) data: Box<[u8]>,
+}
+
+impl Manifest {
+    /// Its ID.
+    pub fn id(&self) -> &ManifestId {
+        &self.id
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// The value of one label.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name).map(String::as_str)
+    }
+
+    /// When it was written: of several versions, the latest counts.
+    pub fn modified(&self) -> GoTime {
+        self.modified
+    }
+
+    /// The payload: JSON, exactly as stored.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// A manifest from its parts.
+    #[cfg(test)]
+    pub(crate) fn for_tests(id: &str, labels: &[(&str, &str)], data: &str) -> Self {
+        Self {
+            id: ManifestId::new(id),
+            labels: Arc::new(labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()),
+            modified: GoTime::ZERO,
+            deleted: false,
+            data: data.as_bytes().into(),
+        }
+    }
+}
