@@ -6,13 +6,13 @@ pub mod content;
 pub mod crypto;
 mod error;
 pub mod format;
-#[allow(dead_code, unreachable_pub, unused_macros, unused_imports, reason = "its users land after it")]
 pub(crate) mod gojson;
 pub mod index;
 pub mod manifest;
 pub mod object;
 pub mod pack;
 mod repository;
+#[allow(dead_code, reason = "walking trees lands after it")]
 pub mod snapshot;
 
 pub use error::Error;

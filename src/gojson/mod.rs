@@ -11,10 +11,10 @@ pub(crate) mod write;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Deref;
+use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 
 /// Whether `key` addresses the field `name` (ASCII) in Go: equal, or equal after simple case folding. Unicode
 /// folds two letters onto ASCII ones: U+017F onto `s` and U+212A onto `k`.
@@ -64,15 +64,15 @@ impl Visitor<'_> for Field {
 
 /// Implements `Deserialize` for a struct with `Default` the way Go decodes into one.
 ///
-/// `"key" => field` leaves the field alone on `null`; `"key" => field (raw)` hands `null` to the field's own
-/// `Deserialize`. Unknown keys are ignored, of repeated ones the last counts.
+/// `"key" => field` leaves the field alone on `null`; `(raw)` behind the field hands `null` to its own `Deserialize`,
+/// `(list)` and `(map)` read a `Vec` and a map of strings whose elements may be `null`. Unknown keys are ignored, of repeated ones the last counts.
 macro_rules! go_object {
     ($type:ident $(<$life:lifetime>)? { $($key:literal => $field:ident $(($raw:ident))?),+ $(,)? }) => {
         impl<'de $(: $life, $life)?> serde::Deserialize<'de> for $type $(<$life>)? {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Fields<T>(std::marker::PhantomData<T>);
+                struct GoObjectVisitor<T>(std::marker::PhantomData<T>);
 
-                impl<'de $(: $life, $life)?> serde::de::Visitor<'de> for Fields<$type $(<$life>)?> {
+                impl<'de $(: $life, $life)?> serde::de::Visitor<'de> for GoObjectVisitor<$type $(<$life>)?> {
                     type Value = $type $(<$life>)?;
 
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,7 +90,7 @@ macro_rules! go_object {
                         Ok(value)
                     }
                 }
-                deserializer.deserialize_map(Fields(std::marker::PhantomData))
+                deserializer.deserialize_map(GoObjectVisitor(std::marker::PhantomData))
             }
         }
     };
@@ -99,6 +99,12 @@ macro_rules! go_object {
     };
     (@ $map:ident, $value:ident, $field:ident raw) => {
         $value.$field = $map.next_value()?
+    };
+    (@ $map:ident, $value:ident, $field:ident list) => {
+        if let Some($crate::gojson::List(v)) = $map.next_value::<Option<_>>()? { $value.$field = v; }
+    };
+    (@ $map:ident, $value:ident, $field:ident map) => {
+        if let Some($crate::gojson::StringMap(v)) = $map.next_value::<Option<_>>()? { $value.$field = v; }
     };
 }
 pub(crate) use go_object;
@@ -129,46 +135,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Go's `[]string`: a `null` element is an empty string.
-#[derive(Default, Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub(crate) struct Strings(pub(crate) Vec<String>);
+/// Go's `[]T` or `[]*T`: a `null` element is a zero value.
+#[derive(Default, Debug, Clone, PartialEq, Eq)]
+pub(crate) struct List<T>(pub(crate) Vec<T>);
 
-impl<'de> Deserialize<'de> for Strings {
+impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Elements;
-        impl<'de> Visitor<'de> for Elements {
-            type Value = Strings;
+        struct Elements<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for Elements<T> {
+            type Value = List<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of strings")
+                f.write_str("an array")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strings, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
                 let mut all = Vec::new();
-                while let Some(element) = seq.next_element::<Option<String>>()? {
+                while let Some(element) = seq.next_element::<Option<T>>()? {
                     all.push(element.unwrap_or_default());
                 }
-                Ok(Strings(all))
+                Ok(List(all))
             }
         }
-        deserializer.deserialize_seq(Elements)
+        deserializer.deserialize_seq(Elements(PhantomData))
     }
 }
 
-/// Go's `map[string]string`: a `null` value is an empty string, of repeated keys the last counts, and it is
-/// written in the order of its keys.
-#[derive(Default, Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+/// Go's `map[string]string`: a `null` value is an empty string, of repeated keys the last counts.
+#[derive(Default, Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StringMap(pub(crate) BTreeMap<String, String>);
-
-impl Deref for StringMap {
-    type Target = BTreeMap<String, String>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
 
 impl<'de> Deserialize<'de> for StringMap {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -200,10 +195,10 @@ mod tests {
     struct Sample {
         size: i64,
         key: String,
-        tags: StringMap,
-        pins: Strings,
+        tags: BTreeMap<String, String>,
+        pins: Vec<String>,
     }
-    go_object!(Sample { "size" => size, "key" => key, "tags" => tags, "pins" => pins });
+    go_object!(Sample { "size" => size, "key" => key, "tags" => tags (map), "pins" => pins (list) });
 
     fn parse(text: &str) -> Sample {
         serde_json::from_str(text).unwrap()
@@ -228,7 +223,7 @@ mod tests {
             Sample::default()
         );
         let sample = parse(r#"{"tags":{"a":null,"b":"1","b":"2"},"pins":[null,"p"]}"#);
-        assert_eq!(sample.pins.0, ["", "p"]);
+        assert_eq!(sample.pins, ["", "p"]);
         assert_eq!(sample.tags.get("a").unwrap(), "");
         assert_eq!(sample.tags.get("b").unwrap(), "2");
     }

@@ -39,6 +39,8 @@ pub(crate) struct EntryStream<R> {
     buffer: Vec<u8>,
     /// Where in `buffer` the unread bytes begin.
     position: usize,
+    /// Where in `buffer` the entry read last is.
+    entry: Range<usize>,
     /// Where in the document `buffer` begins.
     base: u64,
     at_end: bool,
@@ -69,6 +71,7 @@ impl<R: Read> EntryStream<R> {
             source,
             buffer: Vec::new(),
             position: 0,
+            entry: 0..0,
             base: 0,
             at_end: false,
             limit,
@@ -82,20 +85,30 @@ impl<R: Read> EntryStream<R> {
     /// The JSON of the next entry, or `None` after the last one, when the document was read to its end. After an
     /// error, nothing more can be read.
     pub(crate) fn next_entry(&mut self) -> Result<Option<&[u8]>, StreamError> {
+        Ok(if self.advance()? { Some(self.entry()) } else { None })
+    }
+
+    /// Goes to the next entry, whose JSON is then [`EntryStream::entry`]. Returns false after the last one.
+    pub(crate) fn advance(&mut self) -> Result<bool, StreamError> {
         if matches!(self.state, State::Start | State::Members(_)) {
             self.read_members()?;
         }
         if let State::Entries(after_one) = self.state {
             if self.at_element(after_one)? {
                 self.state = State::Entries(true);
-                let value = self.value()?;
-                self.position = value.end;
-                return Ok(self.buffer.get(value));
+                self.entry = self.value()?;
+                self.position = self.entry.end;
+                return Ok(true);
             }
             self.state = State::Members(true);
             self.read_members()?;
         }
-        Ok(None)
+        Ok(false)
+    }
+
+    /// The JSON of the entry that [`EntryStream::advance`] went to.
+    pub(crate) fn entry(&self) -> &[u8] {
+        self.buffer.get(self.entry.clone()).unwrap_or_default()
     }
 
     /// The JSON of a kept member among those read so far. All are known once [`EntryStream::next_entry`] returned
@@ -109,9 +122,21 @@ impl<R: Read> EntryStream<R> {
         &self.source
     }
 
-    /// Ends reading and gives the source back.
-    pub(crate) fn into_source(self) -> R {
-        self.source
+    /// The source, which may only be moved if [`EntryStream::restart`] follows.
+    pub(crate) fn source_mut(&mut self) -> &mut R {
+        &mut self.source
+    }
+
+    /// Begins anew with a document that starts where the source now stands.
+    pub(crate) fn restart(&mut self) {
+        self.buffer = Vec::new();
+        self.position = 0;
+        self.entry = 0..0;
+        self.base = 0;
+        self.at_end = false;
+        self.state = State::Start;
+        self.seen_entries = false;
+        self.members.clear();
     }
 
     /// Bytes of memory held by the buffer.

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 /// Serialises `value` compactly as Go's `json.Marshal` would, given fields in the same order. Beside what JSON
 /// requires, `<`, `>`, `&`, U+2028 and U+2029 are escaped.
-pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+pub(crate) fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut out, GoFormatter))?;
     String::from_utf8(out).map_err(serde::ser::Error::custom)

@@ -5,6 +5,7 @@ mod error;
 mod parse;
 mod set;
 
+pub use crate::gojson::time::GoTime;
 pub use entry::{Labels, Manifest, ManifestId};
 pub use error::Error;
 pub use parse::parse;

@@ -1,1 +1,17 @@
 //! Snapshots, their sources, directories and retention.
+
+mod directory;
+mod entry;
+mod error;
+mod manifest;
+mod name;
+mod source;
+mod time;
+
+pub use directory::{Entries, Winners};
+pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, Summary};
+pub use error::Error;
+pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
+pub use name::{EntryName, InvalidName};
+pub use source::{InvalidSource, Source};
+pub use time::{InvalidTime, UtcTimestamp};

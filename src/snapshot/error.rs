@@ -1,0 +1,229 @@
+//! What can be wrong with snapshots and the trees in them.
+
+use crate::blob::BlobId;
+use crate::index::ContentId;
+use crate::manifest::ManifestId;
+use crate::object::{self, ObjectId};
+
+/// A failure to find or read something of a snapshot.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] object::Error),
+    /// An object that should hold a directory holds something else, or is damaged from some place on.
+    #[error("object {directory} is not a valid directory: {reason}")]
+    Directory {
+        /// The object.
+        directory: ObjectId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// One entry of a directory is not valid. The others can be read.
+    #[error("entry {index} of directory {directory} is not valid: {reason}")]
+    Entry {
+        /// The directory's object.
+        directory: ObjectId,
+        /// Position among the entries, from 0.
+        index: u64,
+        /// The name, where that much can be told.
+        name: Option<String>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A later entry of the directory has the same name and takes its place. Happens where names that were not UTF-8
+    /// became equal.
+    #[error("directory {directory} has two entries named {name:?}; the later one counts")]
+    Shadowed {
+        /// The directory's object.
+        directory: ObjectId,
+        /// The name.
+        name: String,
+    },
+    /// There is no such entry.
+    #[error("there is no {path:?} in it: {missing:?} does not exist")]
+    NotFound {
+        /// The path asked for.
+        path: String,
+        /// The first part of it that is not there.
+        missing: String,
+    },
+    /// A path goes through something that is no directory, or a directory was asked for.
+    #[error("{path:?} is not a directory")]
+    NotADirectory {
+        /// The path.
+        path: String,
+    },
+    /// A directory where a file or link was asked for.
+    #[error("{path:?} is a directory")]
+    IsADirectory {
+        /// The path.
+        path: String,
+    },
+    /// An entry names no object.
+    #[error("{path:?} has no data: it names no object")]
+    NoObject {
+        /// The path.
+        path: String,
+    },
+    /// A directory contains itself.
+    #[error("{path:?} contains itself: directory {directory} is among its own parents")]
+    Loop {
+        /// The path where it was noticed.
+        path: String,
+        /// The directory's object.
+        directory: ObjectId,
+    },
+    /// Directories are nested deeper than any file system would allow.
+    #[error("{path:?} is more than {limit} directories deep")]
+    TooDeep {
+        /// The path.
+        path: String,
+        /// Levels allowed.
+        limit: usize,
+    },
+    /// A snapshot has no root.
+    #[error("snapshot {snapshot} has no root entry")]
+    NoRoot {
+        /// The snapshot.
+        snapshot: ManifestId,
+    },
+    /// The payload of a manifest is not what its type says.
+    #[error("manifest {id} cannot be parsed: {reason}")]
+    Manifest {
+        /// The manifest.
+        id: ManifestId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another error, with the place where it happened.
+    #[error("{}{path:?}: {source}", place(snapshot.as_ref()))]
+    At {
+        /// The snapshot, if the tree is that of one.
+        snapshot: Option<ManifestId>,
+        /// The path in it.
+        path: String,
+        /// What happened.
+        source: Box<Error>,
+    },
+}
+
+fn place(snapshot: Option<&ManifestId>) -> String {
+    snapshot.map_or_else(String::new, |id| format!("snapshot {id}, "))
+}
+
+impl Error {
+    /// The stable code of this failure, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Object(e) => e.code(),
+            Self::Directory { .. } => "directory-damaged",
+            Self::Entry { .. } => "entry-invalid",
+            Self::Shadowed { .. } => "entry-shadowed",
+            Self::NotFound { .. } => "path-not-found",
+            Self::NotADirectory { .. } => "not-a-directory",
+            Self::IsADirectory { .. } => "is-a-directory",
+            Self::NoObject { .. } => "entry-without-object",
+            Self::Loop { .. } => "directory-loop",
+            Self::TooDeep { .. } => "directory-too-deep",
+            Self::NoRoot { .. } => "snapshot-without-root",
+            Self::Manifest { .. } => "manifest-invalid",
+            Self::At { source, .. } => source.code(),
+        }
+    }
+
+    /// Whether the same operation may succeed when tried again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Object(e) => e.is_retryable(),
+            Self::At { source, .. } => source.is_retryable(),
+            _ => false,
+        }
+    }
+
+    /// Whether only one entry of a directory is concerned, so that iterating over the others goes on.
+    pub fn is_entry(&self) -> bool {
+        match self {
+            Self::Entry { .. } | Self::Shadowed { .. } => true,
+            Self::At { source, .. } => source.is_entry(),
+            _ => false,
+        }
+    }
+
+    /// Whether what was asked for is definitely not there, as opposed to unreadable.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::NotFound { .. } | Self::NotADirectory { .. } => true,
+            Self::At { source, .. } => source.is_not_found(),
+            _ => false,
+        }
+    }
+
+    /// The path concerned.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::NotFound { path, .. }
+            | Self::NotADirectory { path }
+            | Self::IsADirectory { path }
+            | Self::NoObject { path }
+            | Self::Loop { path, .. }
+            | Self::TooDeep { path, .. }
+            | Self::At { path, .. } => Some(path),
+            Self::Entry { name, .. } => name.as_deref(),
+            Self::Shadowed { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The snapshot, or other manifest, concerned.
+    pub fn snapshot(&self) -> Option<&ManifestId> {
+        match self {
+            Self::NoRoot { snapshot } => Some(snapshot),
+            Self::Manifest { id, .. } => Some(id),
+            Self::At { snapshot, source, .. } => snapshot.as_ref().or_else(|| source.snapshot()),
+            _ => None,
+        }
+    }
+
+    /// The object concerned.
+    pub fn object(&self) -> Option<&ObjectId> {
+        match self {
+            Self::Object(e) => Some(e.object()),
+            Self::Directory { directory, .. }
+            | Self::Entry { directory, .. }
+            | Self::Shadowed { directory, .. }
+            | Self::Loop { directory, .. } => Some(directory),
+            Self::At { source, .. } => source.object(),
+            _ => None,
+        }
+    }
+
+    /// The content concerned.
+    pub fn content(&self) -> Option<ContentId> {
+        match self {
+            Self::Object(e) => e.content(),
+            Self::At { source, .. } => source.content(),
+            _ => None,
+        }
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        match self {
+            Self::Object(e) => e.blob(),
+            Self::At { source, .. } => source.blob(),
+            _ => None,
+        }
+    }
+
+    /// Adds where it happened, unless that is known already.
+    pub(super) fn at(self, snapshot: Option<&ManifestId>, path: &str) -> Error {
+        match self {
+            Self::At { .. } => self,
+            source => {
+                Self::At { snapshot: snapshot.cloned(), path: path.to_owned(), source: Box::new(source) }
+            }
+        }
+    }
+}
