@@ -54,12 +54,30 @@ impl ReedSolomonCrc {
     ///
     /// The result is what was encoded as far as CRC-32 can tell; whether it really is, the decryption will show.
     ///
+    /// Bytes that are missing at the end count as damaged, as far as the length still tells the layout.
+    ///
     /// # Errors
     /// [`Error::EccLength`] if nothing is stored in so many bytes, [`Error::EccBeyondRepair`] if too many shards of
     /// a block are damaged, [`Error::EccContentLength`] if the length inside does not fit the length outside.
     pub fn decode(&self, stored: &[u8]) -> Result<Corrected, Error> {
         let bad_length = || Error::EccLength { length: stored.len() };
-        let layout = Layout::of_stored(&self.dimensions, stored.len()).ok_or_else(bad_length)?;
+        if let Some(layout) = Layout::of_stored(&self.dimensions, stored.len()) {
+            return self.decode_as(&layout, stored);
+        }
+        let whole = Layout::whole_length(&self.dimensions, stored.len()).ok_or_else(bad_length)?;
+        let layout = Layout::of_stored(&self.dimensions, whole).ok_or_else(bad_length)?;
+        let mut extended = stored.to_vec();
+        extended.resize(whole, 0);
+        let mut corrected = self.decode_as(&layout, &extended)?;
+        for range in &mut corrected.repaired {
+            range.end = range.end.min(stored.len());
+        }
+        corrected.repaired.retain(|range| !range.is_empty());
+        Ok(corrected)
+    }
+
+    fn decode_as(&self, layout: &Layout, stored: &[u8]) -> Result<Corrected, Error> {
+        let bad_length = || Error::EccLength { length: stored.len() };
         let (parity, data) = stored.split_at_checked(layout.parity_len()).ok_or_else(bad_length)?;
 
         let mut unframed = Unframed::new(layout.data_len);
@@ -68,7 +86,7 @@ impl ReedSolomonCrc {
         let mut parity_blocks = parity.chunks(layout.parity * record);
         for (index, data) in data.chunks(layout.data * record).enumerate() {
             let parity = parity_blocks.next().unwrap_or_default();
-            let block = Block { layout: &layout, parity, data };
+            let block = Block { layout, parity, data };
             let damaged_parity = block.damaged(parity);
             let damaged_data = block.damaged(data);
             if damaged_data.is_empty() {
@@ -80,7 +98,7 @@ impl ReedSolomonCrc {
                     return Err(beyond);
                 }
                 let shards =
-                    block.reconstruct(self.code(&layout)?, &damaged_data, &damaged_parity).ok_or(beyond)?;
+                    block.reconstruct(self.code(layout)?, &damaged_data, &damaged_parity).ok_or(beyond)?;
                 shards.iter().take(layout.data).for_each(|shard| unframed.append(shard));
             }
             let parity_start = index * layout.parity * record;
@@ -93,7 +111,7 @@ impl ReedSolomonCrc {
             }
         }
         repaired.sort_unstable_by_key(|range| range.start);
-        Ok(Corrected { data: unframed.finish(&layout)?, repaired })
+        Ok(Corrected { data: unframed.finish(layout)?, repaired })
     }
 
     fn code(&self, layout: &Layout) -> Result<&Code, Error> {
@@ -184,7 +202,8 @@ impl Unframed {
         let available = layout.data_len.saturating_sub(LENGTH_LEN);
         let recorded = self.length.first_chunk().map_or(u32::MAX, |length| u32::from_be_bytes(*length));
         let length = recorded as usize;
-        if length > available || (layout.is_exact() && length != available) || length > self.content.len() {
+        // Where the end was cut off, more was reconstructed than the stored length tells of.
+        if length > self.content.len() || (layout.is_exact() && length < available) {
             return Err(Error::EccContentLength { recorded, available });
         }
         self.content.truncate(length);

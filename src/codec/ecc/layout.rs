@@ -98,6 +98,21 @@ impl Layout {
         Some(Self { blocks: 1, data, parity, shard, data_len: data * shard })
     }
 
+    /// The length that bytes of a length no layout has were cut from, if the missing ones are few.
+    pub(super) fn whole_length(dimensions: &Dimensions, stored: usize) -> Option<usize> {
+        let Dimensions { max_shard, data, parity } = *dimensions;
+        let tiny = TINY.0 + TINY.1;
+        let full = data + parity;
+        let candidates = [
+            stored.next_multiple_of(tiny).max(tiny * (CRC_LEN + 1)),
+            stored.next_multiple_of(full),
+            // A shard of which only the CRC is left, or a part of it.
+            stored + (CRC_LEN + 1).saturating_sub(stored % (CRC_LEN + max_shard)),
+        ];
+        let cut = |whole: &usize| *whole - stored < full && Self::of_stored(dimensions, *whole).is_some();
+        candidates.into_iter().find(cut)
+    }
+
     /// The layout for `data_len` bytes, those of the length included.
     #[cfg(any(test, feature = "testkit"))]
     pub(super) fn of_data(dimensions: &Dimensions, data_len: usize) -> Self {
