@@ -42,3 +42,16 @@ pub(super) fn inflate(stream: &[u8], output: &mut Output<'_>) -> Result<usize, E
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::codec::{CompressionId, Size, decompress};
+
+    #[test]
+    fn bytes_after_the_final_block_are_ignored() {
+        let stream = [&[0x4b, 0x4c, 0x4a, 0x06, 0x00][..], b"whatever"].concat();
+        let mut out = Vec::new();
+        decompress(CompressionId::from_header(0x1500).unwrap(), &stream, Size::Exact(3), &mut out).unwrap();
+        assert_eq!(out, b"abc");
+    }
+}

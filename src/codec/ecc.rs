@@ -29,16 +29,13 @@ pub struct Corrected {
     /// The bytes as they were before error correction was added: an encrypted content.
     pub data: Vec<u8>,
     /// Ranges of the stored bytes that were wrong, one for each damaged shard with its checksum, parity included,
-    /// in ascending order. Empty for intact contents.
+    /// in ascending order. Empty for intact contents. Where bytes are missing, they reach past the end.
     pub repaired: Vec<Range<usize>>,
 }
 
 impl ReedSolomonCrc {
     /// Name of the algorithm in the repository's configuration. There is no other.
     pub const NAME: &'static str = "REED-SOLOMON-CRC32";
-
-    /// Fewest bytes in which anything is stored.
-    pub const MIN_STORED: usize = 40;
 
     /// The decoder for a repository's percentage of overhead (`eccOverheadPercent`), 1 to 100.
     ///
@@ -50,45 +47,58 @@ impl ReedSolomonCrc {
         Ok(Self { dimensions, full_blocks: OnceLock::new(), tiny_blocks: OnceLock::new() })
     }
 
-    /// Checks all shards and removes the overhead; repairs what is damaged.
+    /// Checks all shards and removes the overhead; repairs what is damaged. A few bytes that are missing at the end
+    /// are damage like any other.
     ///
     /// The result is what was encoded as far as CRC-32 can tell; whether it really is, the decryption will show.
-    ///
-    /// Bytes that are missing at the end count as damaged, as far as the length still tells the layout.
     ///
     /// # Errors
     /// [`Error::EccLength`] if nothing is stored in so many bytes, [`Error::EccBeyondRepair`] if too many shards of
     /// a block are damaged, [`Error::EccContentLength`] if the length inside does not fit the length outside.
     pub fn decode(&self, stored: &[u8]) -> Result<Corrected, Error> {
-        let bad_length = || Error::EccLength { length: stored.len() };
-        if let Some(layout) = Layout::of_stored(&self.dimensions, stored.len()) {
-            return self.decode_as(&layout, stored);
-        }
-        let whole = Layout::whole_length(&self.dimensions, stored.len()).ok_or_else(bad_length)?;
-        let layout = Layout::of_stored(&self.dimensions, whole).ok_or_else(bad_length)?;
-        let mut extended = stored.to_vec();
-        extended.resize(whole, 0);
-        let mut corrected = self.decode_as(&layout, &extended)?;
-        for range in &mut corrected.repaired {
-            range.end = range.end.min(stored.len());
-        }
-        corrected.repaired.retain(|range| !range.is_empty());
-        Ok(corrected)
+        let mut data = Vec::new();
+        let repaired = self.decode_into(stored, &mut data)?;
+        Ok(Corrected { data, repaired })
     }
 
-    fn decode_as(&self, layout: &Layout, stored: &[u8]) -> Result<Corrected, Error> {
+    /// Like [`decode`](Self::decode), into a buffer whose former bytes are dropped. Returns the repaired ranges.
+    ///
+    /// # Errors
+    /// Those of [`decode`](Self::decode).
+    pub fn decode_into(&self, stored: &[u8], out: &mut Vec<u8>) -> Result<Vec<Range<usize>>, Error> {
+        let bad_length = || Error::EccLength { length: stored.len() };
+        let layout = Layout::of_stored(&self.dimensions, stored.len()).ok_or_else(bad_length)?;
+        let missing = layout.stored_len().checked_sub(stored.len()).ok_or_else(bad_length)?;
+        if missing == 0 {
+            return self.decode_whole(&layout, stored, out);
+        }
+        let whole = layout.stored_len();
+        let mut extended = stored.to_vec();
+        extended.resize(whole, 0);
+        let mut repaired = self.decode_whole(&layout, &extended, out)?;
+        // What is missing may happen to have been zeros.
+        if repaired.last().is_none_or(|range| range.end < whole) {
+            repaired.push(stored.len()..whole);
+        }
+        Ok(repaired)
+    }
+
+    fn decode_whole(
+        &self,
+        layout: &Layout,
+        stored: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Vec<Range<usize>>, Error> {
         let bad_length = || Error::EccLength { length: stored.len() };
         let (parity, data) = stored.split_at_checked(layout.parity_len()).ok_or_else(bad_length)?;
-
-        let mut unframed = Unframed::new(layout.data_len);
+        let mut unframed = Unframed::new(out, layout.data_len)?;
         let mut repaired = Vec::new();
         let record = layout.record();
         let mut parity_blocks = parity.chunks(layout.parity * record);
         for (index, data) in data.chunks(layout.data * record).enumerate() {
-            let parity = parity_blocks.next().unwrap_or_default();
-            let block = Block { layout, parity, data };
-            let damaged_parity = block.damaged(parity);
-            let damaged_data = block.damaged(data);
+            let block = Block { layout, parity: parity_blocks.next().unwrap_or_default(), data };
+            let damaged_parity = block.damaged(block.parity);
+            let damaged_data = block.damaged(block.data);
             if damaged_data.is_empty() {
                 block.data_shards().for_each(|shard| unframed.append(shard));
             } else {
@@ -97,9 +107,9 @@ impl ReedSolomonCrc {
                 if lost > layout.parity {
                     return Err(beyond);
                 }
-                let shards =
-                    block.reconstruct(self.code(layout)?, &damaged_data, &damaged_parity).ok_or(beyond)?;
-                shards.iter().take(layout.data).for_each(|shard| unframed.append(shard));
+                let code = self.code(layout)?;
+                let shards = block.reconstruct(code, &damaged_data, &damaged_parity).ok_or(beyond)?;
+                shards.iter().for_each(|shard| unframed.append(shard));
             }
             let parity_start = index * layout.parity * record;
             let data_start = layout.parity_len() + index * layout.data * record;
@@ -111,7 +121,8 @@ impl ReedSolomonCrc {
             }
         }
         repaired.sort_unstable_by_key(|range| range.start);
-        Ok(Corrected { data: unframed.finish(layout)?, repaired })
+        unframed.finish(layout)?;
+        Ok(repaired)
     }
 
     fn code(&self, layout: &Layout) -> Result<&Code, Error> {
@@ -180,14 +191,16 @@ impl<'a> Block<'a> {
 }
 
 /// Data shards put together, with the length at their start taken off.
-struct Unframed {
+struct Unframed<'a> {
     length: Vec<u8>,
-    content: Vec<u8>,
+    content: &'a mut Vec<u8>,
 }
 
-impl Unframed {
-    fn new(data_len: usize) -> Self {
-        Self { length: Vec::with_capacity(LENGTH_LEN), content: Vec::with_capacity(data_len) }
+impl<'a> Unframed<'a> {
+    fn new(content: &'a mut Vec<u8>, data_len: usize) -> Result<Self, Error> {
+        content.clear();
+        content.try_reserve_exact(data_len).map_err(|_| Error::OutOfMemory { wanted: data_len })?;
+        Ok(Self { length: Vec::with_capacity(LENGTH_LEN), content })
     }
 
     fn append(&mut self, shard: &[u8]) {
@@ -198,15 +211,15 @@ impl Unframed {
         self.content.extend_from_slice(content);
     }
 
-    fn finish(mut self, layout: &Layout) -> Result<Vec<u8>, Error> {
+    fn finish(self, layout: &Layout) -> Result<(), Error> {
         let available = layout.data_len.saturating_sub(LENGTH_LEN);
         let recorded = self.length.first_chunk().map_or(u32::MAX, |length| u32::from_be_bytes(*length));
         let length = recorded as usize;
-        // Where the end was cut off, more was reconstructed than the stored length tells of.
+        // Where the end was cut off, the last shard remembers more than the stored length tells of.
         if length > self.content.len() || (layout.is_exact() && length < available) {
             return Err(Error::EccContentLength { recorded, available });
         }
         self.content.truncate(length);
-        Ok(self.content)
+        Ok(())
     }
 }

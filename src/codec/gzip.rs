@@ -83,3 +83,68 @@ fn skip_header<'a>(stream: &'a [u8], output: &Output<'_>) -> Result<&'a [u8], Er
     }
     Ok(rest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A member with the given flags and what they announce, of the three bytes `abc`.
+    fn member(flags: u8, fields: &[u8]) -> Vec<u8> {
+        let mut member = vec![0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 0, 255];
+        member.extend_from_slice(fields);
+        if flags & FLAG_HEADER_CRC != 0 {
+            let crc = crc32fast::hash(&member) as u16;
+            member.extend_from_slice(&crc.to_le_bytes());
+        }
+        member.extend_from_slice(&[0x4b, 0x4c, 0x4a, 0x06, 0x00]);
+        member.extend_from_slice(&crc32fast::hash(b"abc").to_le_bytes());
+        member.extend_from_slice(&3_u32.to_le_bytes());
+        member
+    }
+
+    #[test]
+    fn header_fields_are_skipped() {
+        for (flags, fields) in [
+            (0, &b""[..]),
+            (1, b""),
+            (FLAG_EXTRA, b"\x03\x00xyz"),
+            (FLAG_NAME, b"name\0"),
+            (FLAG_NAME | FLAG_COMMENT, b"\0comment\0"),
+            (FLAG_HEADER_CRC, b""),
+            (0x1f, b"\x00\x00name\0comment\0"),
+        ] {
+            assert_eq!(gunzip(&member(flags, fields), 10).unwrap(), b"abc", "{flags:#x}");
+        }
+        for flags in [0x20, 0x40, 0x80] {
+            assert!(gunzip(&member(flags, b""), 10).is_err());
+        }
+        let mut wrong_crc = member(FLAG_HEADER_CRC, b"");
+        wrong_crc[4] ^= 1;
+        assert_eq!(gunzip(&wrong_crc, 10), Err(Error::Checksum { codec: Codec::Gzip }));
+        let unfinished =
+            [&member(0, b"")[..3], &[FLAG_NAME, 0, 0, 0, 0, 0, 0], b"name without an end"].concat();
+        assert_eq!(gunzip(&unfinished, 10), Err(Error::Truncated { codec: Codec::Gzip }));
+    }
+
+    #[test]
+    fn members_follow_each_other() {
+        let two = [member(0, b""), member(FLAG_NAME, b"x\0")].concat();
+        assert_eq!(gunzip(&two, 6).unwrap(), b"abcabc");
+        assert_eq!(gunzip(&two, 5), Err(Error::TooLarge { codec: Codec::Gzip, limit: 5 }));
+        // Anything else after a member is damage.
+        for garbage in [&b"\0"[..], b"garbage, long enough for a header", b"\x1f\x8b"] {
+            assert!(gunzip(&[&two, garbage].concat(), 10).is_err());
+        }
+    }
+
+    #[test]
+    fn both_halves_of_the_trailer_count() {
+        let good = member(0, b"");
+        for at in 1..=8 {
+            let mut bad = good.clone();
+            let at = bad.len() - at;
+            bad[at] ^= 1;
+            assert_eq!(gunzip(&bad, 10), Err(Error::Checksum { codec: Codec::Gzip }));
+        }
+    }
+}

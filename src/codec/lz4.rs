@@ -169,3 +169,128 @@ impl<'a> Input<'a> {
         self.array(output).map(|bytes| u32::from_le_bytes(*bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
+
+    use super::*;
+    use crate::codec::{Codec, CompressionId, Size, decompress};
+
+    fn decode(stream: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        decompress(CompressionId::from_header(0x1400)?, stream, Size::AtMost(limit), &mut out).map(|()| out)
+    }
+
+    fn frame(info: FrameInfo, data: &[u8]) -> Vec<u8> {
+        let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A descriptor with its checksum.
+    fn descriptor(flags: u8, block: u8, rest: &[u8]) -> Vec<u8> {
+        let fields = [&[flags, block], rest].concat();
+        let checksum = (XxHash32::oneshot(0, &fields) >> 8) as u8;
+        [&MAGIC.to_le_bytes(), &fields[..], &[checksum]].concat()
+    }
+
+    #[test]
+    fn frames_of_all_kinds() {
+        let data: Vec<u8> = (0..400_000_u32).flat_map(|i| (i / 7 % 5003).to_le_bytes()).collect();
+        for size in [BlockSize::Max64KB, BlockSize::Max256KB, BlockSize::Max1MB, BlockSize::Max4MB] {
+            for mode in [BlockMode::Independent, BlockMode::Linked] {
+                for checks in [false, true] {
+                    let info = FrameInfo::new()
+                        .block_size(size)
+                        .block_mode(mode)
+                        .block_checksums(checks)
+                        .content_checksum(checks)
+                        .content_size(checks.then_some(data.len() as u64));
+                    let stream = frame(info, &data);
+                    assert!(stream.len() < data.len());
+                    assert!(decode(&stream, data.len()).unwrap() == data, "{size:?} {mode:?} {checks}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frames_follow_each_other_and_some_are_skipped() {
+        let linked = FrameInfo::new().block_mode(BlockMode::Linked);
+        let skippable = b"\x5f\x2a\x4d\x18\x05\0\0\0skip!";
+        let stream =
+            [&skippable[..], &frame(linked.clone(), b"one "), skippable, &frame(linked, b"two"), skippable]
+                .concat();
+        assert_eq!(decode(&stream, 7).unwrap(), b"one two");
+        assert_eq!(decode(&stream, 6), Err(Error::TooLarge { codec: Codec::Lz4, limit: 6 }));
+        assert_eq!(decode(b"", 0).unwrap(), b"");
+        assert!(decode(&stream[..stream.len() - 1], 7).is_err());
+        assert!(decode(&[&stream[..], b"garbage"].concat(), 7).is_err());
+        // A frame without its end mark.
+        assert!(decode(&descriptor(0x60, 0x40, b""), 7).is_err());
+    }
+
+    #[test]
+    fn a_frame_does_not_reach_into_the_one_before() {
+        // A block that copies four bytes from one byte back, then ends with five of its own.
+        let block = b"\x09\0\0\0\x00\x01\x00\x50zzzzz\0\0\0\0";
+        let stored = b"\x01\0\0\x80y";
+        let start = descriptor(0x40, 0x40, b"");
+        let within = [&start[..], stored, block].concat();
+        assert_eq!(decode(&within, 100).unwrap(), b"yyyyyzzzzz");
+        let before = frame(FrameInfo::new(), b"some bytes");
+        assert!(decode(&[&before, &start[..], block].concat(), 100).is_err());
+    }
+
+    #[test]
+    fn rules_of_the_descriptor() {
+        let empty = |flags, block, rest: &[u8]| [descriptor(flags, block, rest), vec![0; 4]].concat();
+        assert_eq!(decode(&empty(0x60, 0x40, b""), 0).unwrap(), b"");
+        assert_eq!(decode(&empty(0x68, 0x40, &0_u64.to_le_bytes()), 0).unwrap(), b"");
+        for (flags, block, rest) in [
+            (0x20, 0x40, &b""[..]),
+            (0xa0, 0x40, b""),
+            (0x62, 0x40, b""),
+            (0x60, 0x30, b""),
+            (0x60, 0x41, b""),
+            (0x60, 0xc0, b""),
+            (0x61, 0x40, b"dict"),
+            (0x68, 0x40, &1_u64.to_le_bytes()),
+        ] {
+            let error = decode(&empty(flags, block, rest), 0).unwrap_err();
+            assert_eq!(error.code(), "corrupt-stream", "{flags:#x} {block:#x}");
+        }
+        let mut wrong = empty(0x60, 0x40, b"");
+        wrong[6] ^= 1;
+        assert_eq!(decode(&wrong, 0), Err(Error::Checksum { codec: Codec::Lz4 }));
+    }
+
+    #[test]
+    fn blocks_have_a_largest_size() {
+        let block = |length: usize| {
+            let header = (length as u32 | BLOCK_UNCOMPRESSED).to_le_bytes();
+            [&descriptor(0x60, 0x40, b"")[..], &header, &vec![7; length], &[0; 4]].concat()
+        };
+        assert_eq!(decode(&block(64 << 10), 1 << 20).unwrap().len(), 64 << 10);
+        assert!(decode(&block((64 << 10) + 1), 1 << 20).is_err());
+        // The same for what comes out of a compressed one.
+        let data = lz4_flex::block::compress(&vec![7; (64 << 10) + 1]);
+        let stream =
+            [&descriptor(0x60, 0x40, b"")[..], &(data.len() as u32).to_le_bytes(), &data, &[0; 4]].concat();
+        assert_eq!(decode(&stream, 1 << 20).unwrap_err().code(), "corrupt-stream");
+    }
+
+    #[test]
+    fn both_checksums_count() {
+        let info = FrameInfo::new().block_checksums(true).content_checksum(true);
+        let stream = frame(info, b"some data");
+        for at in [stream.len() - 1, stream.len() - 4 - 4 - 1] {
+            let mut wrong = stream.clone();
+            wrong[at] ^= 1;
+            assert_eq!(decode(&wrong, 9), Err(Error::Checksum { codec: Codec::Lz4 }), "{at}");
+        }
+    }
+}

@@ -7,6 +7,8 @@ mod error;
 mod gzip;
 mod lz4;
 mod s2;
+#[cfg(test)]
+mod tests;
 mod zstd;
 
 pub use compression::{CompressionId, Size, decompress};

@@ -68,3 +68,125 @@ fn block(block: &[u8], max_chunk: usize, output: &mut Output<'_>) -> Result<(), 
 fn masked(crc: u32) -> u32 {
     crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{Codec, CompressionId, Size, decompress};
+
+    fn decode(chunks: &[Vec<u8>], limit: usize) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        let id = CompressionId::from_header(0x1200)?;
+        decompress(id, &chunks.concat(), Size::AtMost(limit), &mut out).map(|()| out)
+    }
+
+    fn chunk(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = (body.len() as u32).to_le_bytes();
+        [&[kind], &length[..3], body].concat()
+    }
+
+    fn plain(data: &[u8]) -> Vec<u8> {
+        chunk(CHUNK_UNCOMPRESSED, &[&masked(crc32c::crc32c(data)).to_le_bytes(), data].concat())
+    }
+
+    fn packed(data: &[u8]) -> Vec<u8> {
+        packed_as(data, &minlz::encode(data))
+    }
+
+    fn packed_as(data: &[u8], block: &[u8]) -> Vec<u8> {
+        chunk(CHUNK_COMPRESSED, &[&masked(crc32c::crc32c(data)).to_le_bytes(), block].concat())
+    }
+
+    fn s2() -> Vec<u8> {
+        chunk(CHUNK_IDENTIFIER, S2.0)
+    }
+
+    fn snappy() -> Vec<u8> {
+        chunk(CHUNK_IDENTIFIER, SNAPPY.0)
+    }
+
+    fn corrupt(reason: &'static str) -> Result<Vec<u8>, Error> {
+        Err(Error::Corrupt { codec: Codec::S2, reason })
+    }
+
+    #[test]
+    fn chunks_of_all_kinds() {
+        let skippable = [chunk(0x99, b"seek index"), chunk(0xfe, &[0; 100]), chunk(0x80, b"")].concat();
+        let stream = [
+            s2(),
+            plain(b"one "),
+            skippable.clone(),
+            s2(),
+            packed(b"two "),
+            snappy(),
+            plain(b"three"),
+            skippable,
+        ];
+        assert_eq!(decode(&stream, 13).unwrap(), b"one two three");
+        assert_eq!(decode(&stream, 12), Err(Error::TooLarge { codec: Codec::S2, limit: 12 }));
+        assert_eq!(decode(&[], 0).unwrap(), b"");
+    }
+
+    #[test]
+    fn rules_of_the_framing() {
+        assert_eq!(decode(&[plain(b"x")], 9), corrupt("no stream identifier at its start"));
+        assert_eq!(decode(&[chunk(0xfe, b""), s2()], 9), corrupt("no stream identifier at its start"));
+        assert_eq!(decode(&[chunk(CHUNK_IDENTIFIER, b"S2sTwo")], 9), corrupt("unknown stream identifier"));
+        for kind in 0x02..=0x7f {
+            assert_eq!(decode(&[s2(), chunk(kind, b"")], 9), corrupt("unknown chunk type"));
+        }
+        for chunk in [chunk(CHUNK_COMPRESSED, b"crc"), chunk(CHUNK_UNCOMPRESSED, b"")] {
+            assert_eq!(decode(&[s2(), chunk], 9), Err(Error::Truncated { codec: Codec::S2 }));
+        }
+        for mut chunk in [plain(b"data"), packed(b"data")] {
+            chunk[5] ^= 1;
+            assert_eq!(decode(&[s2(), chunk], 9), Err(Error::Checksum { codec: Codec::S2 }));
+        }
+    }
+
+    #[test]
+    fn chunks_have_a_largest_size() {
+        for (identifier, max) in [(s2(), 4 << 20), (snappy(), 64 << 10)] {
+            let data = vec![7; max + 1];
+            for (just, over) in [(plain(&data[..max]), plain(&data)), (packed(&data[..max]), packed(&data))] {
+                assert_eq!(decode(&[identifier.clone(), just], usize::MAX).unwrap().len(), max);
+                assert_eq!(decode(&[identifier.clone(), over], usize::MAX), corrupt("chunk too large"));
+            }
+        }
+    }
+
+    #[test]
+    fn repeated_offsets_as_only_s2_has_them() {
+        // Literal "ab", copy of 4 from 2 back, then repeats with lengths in each of their four forms.
+        let mut block = Vec::new();
+        block.extend([0x80 | 50, 0x83, 0x04]); // 65970 bytes in all
+        block.extend([1 << 2, b'a', b'b', 0b001, 2]);
+        block.extend([4 << 2 | 1, 0]);
+        block.extend([5 << 2 | 1, 0, 10]);
+        block.extend([6 << 2 | 1, 0, 20, 0]);
+        block.extend([7 << 2 | 1, 0, 98, 0, 0]);
+        let length = 2 + 4 + 8 + 18 + 280 + 65638;
+        let data: Vec<u8> = (0..length).map(|i| b"ab"[i % 2]).collect();
+        block.splice(
+            0..3,
+            [(length & 0x7f) as u8 | 0x80, (length >> 7 & 0x7f) as u8 | 0x80, (length >> 14) as u8],
+        );
+        assert_eq!(decode(&[s2(), packed_as(&data, &block)], usize::MAX).unwrap(), data);
+
+        // There is nothing to repeat yet.
+        let block = [5, 0, b'a', 1, 0];
+        assert_eq!(decode(&[s2(), packed_as(b"aaaaa", &block)], 9), corrupt("not a valid S2 block"));
+    }
+
+    #[test]
+    fn blocks_that_lie_about_their_length() {
+        let block = minlz::encode(b"data");
+        for claimed in [0, 3, 5, 100] {
+            let mut block = block.clone();
+            block[0] = claimed;
+            assert!(decode(&[s2(), packed_as(b"data", &block)], 1000).is_err());
+        }
+        assert!(decode(&[s2(), packed_as(b"", &[0x80; 12])], 1000).is_err());
+        assert!(decode(&[s2(), packed_as(b"", b"")], 1000).is_err());
+    }
+}

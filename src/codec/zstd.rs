@@ -71,3 +71,76 @@ fn failure(code: usize, output: &Output<'_>) -> Error {
         output.corrupt(get_error_name(code))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use crate::codec::{CompressionId, Error, Size, decompress};
+
+    fn decode(stream: &[u8], size: Size) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::new();
+        decompress(CompressionId::from_header(0x1101)?, stream, size, &mut out).map(|()| out)
+    }
+
+    fn frame(data: &[u8], window_log: u32) -> Vec<u8> {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(window_log).unwrap();
+        encoder.include_contentsize(false).unwrap();
+        encoder.write_all(data).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn frames_follow_each_other_and_some_are_skipped() {
+        let skippable = b"\x53\x2a\x4d\x18\x05\0\0\0skip!";
+        let stream =
+            [&skippable[..], &frame(b"one ", 20), skippable, &frame(b"two", 20), &frame(b"", 20), skippable]
+                .concat();
+        for size in [Size::Exact(7), Size::AtMost(7), Size::AtMost(100)] {
+            assert_eq!(decode(&stream, size).unwrap(), b"one two");
+        }
+        assert_eq!(decode(skippable, Size::AtMost(9)).unwrap(), b"");
+        assert!(decode(&stream[..stream.len() - 1], Size::Exact(7)).is_err());
+        assert!(decode(&[&stream[..], b"garbage"].concat(), Size::Exact(7)).is_err());
+        assert!(decode(&[&stream[..], b"garbage"].concat(), Size::AtMost(7)).is_err());
+    }
+
+    #[test]
+    fn nothing_comes_of_nothing() {
+        // Kopia's encoder writes no frame for an empty input.
+        assert_eq!(decode(b"", Size::Exact(0)).unwrap(), b"");
+        assert_eq!(decode(b"", Size::AtMost(0)).unwrap(), b"");
+        assert!(decode(b"", Size::Exact(1)).is_err());
+    }
+
+    #[test]
+    fn windows_cost_memory_only_where_the_size_is_unknown() {
+        for (window_log, possible) in [(26, true), (27, false)] {
+            let stream = frame(b"data", window_log);
+            assert_eq!(decode(&stream, Size::Exact(4)).unwrap(), b"data");
+            assert_eq!(decode(&stream, Size::AtMost(4)).is_ok(), possible, "{window_log}");
+        }
+    }
+
+    #[test]
+    fn a_failure_leaves_no_trace_in_the_context() {
+        let good = frame(b"data", 20);
+        for length in 0..good.len() {
+            assert!(decode(&good[..length], Size::Exact(4)).is_err());
+            assert_eq!(decode(&good, Size::Exact(4)).unwrap(), b"data");
+        }
+    }
+
+    #[test]
+    fn wrong_checksums_are_told_apart() {
+        let mut stream = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        stream.include_checksum(true).unwrap();
+        stream.write_all(b"data").unwrap();
+        let mut stream = stream.finish().unwrap();
+        *stream.last_mut().unwrap() ^= 1;
+        for size in [Size::Exact(4), Size::AtMost(4)] {
+            assert_eq!(decode(&stream, size).unwrap_err().code(), "stream-checksum");
+        }
+    }
+}

@@ -68,14 +68,12 @@ impl<'a> Decoder<'a> {
         let mut repaired = Vec::new();
         let encrypted = match self.format.ecc() {
             Some(ecc) => {
-                let result = ecc.decode(stored).map_err(|source| Error::Unrepairable {
+                repaired = ecc.decode_into(stored, corrected).map_err(|source| Error::Unrepairable {
                     content,
                     blob: blob(),
                     offset,
                     source,
                 })?;
-                repaired = result.repaired;
-                *corrected = result.data;
                 corrected.as_mut_slice()
             }
             None => stored,

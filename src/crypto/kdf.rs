@@ -1,4 +1,4 @@
-//! From the password to the format encryption key (format-spec/02-format-blob.md).
+//! From the password to the format encryption key (format-spec/03-keys-and-ciphers.md).
 
 use sha2::Sha256;
 

@@ -5,6 +5,8 @@ mod error;
 mod hash;
 mod hkdf;
 mod kdf;
+#[cfg(test)]
+mod oracle;
 mod secret;
 #[cfg(test)]
 mod vectors;

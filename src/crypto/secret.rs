@@ -121,7 +121,7 @@ impl Password {
     }
 
     /// The byte strings to try, in order: without white space around it, as Kopia's command line takes it, then as
-    /// given, if that differs (format-spec/02-format-blob.md).
+    /// given, if that differs (format-spec/03-keys-and-ciphers.md).
     pub fn candidates(&self) -> impl Iterator<Item = &[u8]> {
         let given = self.0.expose();
         let trimmed = trim(given);

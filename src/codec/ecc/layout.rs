@@ -63,54 +63,43 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of `stored` bytes, or nothing if no content is stored in so many.
+    /// The layout of `stored` bytes, or nothing if no content is stored in so many. A few bytes may be missing at the
+    /// end, as many as leave the layout clear; [`stored_len`](Self::stored_len) is then larger.
     pub(super) fn of_stored(dimensions: &Dimensions, stored: usize) -> Option<Self> {
         let Dimensions { max_shard, data, parity } = *dimensions;
         let tiny_data_max = 8 * (data + parity);
         let tiny_max = (TINY.0 + TINY.1) * (CRC_LEN + tiny_data_max.div_ceil(TINY.0));
         let block_max = (data + parity) * (CRC_LEN + max_shard);
         if stored <= tiny_max {
-            return Self::one_block(TINY, stored);
+            return Some(Self::one_block(TINY, stored));
         }
         if stored <= block_max {
             // Less data would have been stored in tiny shards.
-            return Self::one_block((data, parity), stored).filter(|layout| layout.data_len > tiny_data_max);
+            return Some(Self::one_block((data, parity), stored))
+                .filter(|layout| layout.data_len > tiny_data_max);
         }
         let blocks = stored.div_ceil(block_max);
-        let parity_len = blocks * parity * (CRC_LEN + max_shard);
+        let record = CRC_LEN + max_shard;
         // Shards of padding are left out and the last one is cut short, yet never down to its CRC alone.
-        let area = stored.checked_sub(parity_len)?;
-        if (1..=CRC_LEN).contains(&(area % (CRC_LEN + max_shard))) {
-            return None;
-        }
-        let data_len = area - CRC_LEN * area.div_ceil(CRC_LEN + max_shard);
+        let area = stored.checked_sub(blocks * parity * record)?;
+        let area = match area % record {
+            partial @ 1..=CRC_LEN => area - partial + CRC_LEN + 1,
+            _ => area,
+        };
+        let data_len = area - CRC_LEN * area.div_ceil(record);
         let layout = Self { blocks, data, parity, shard: max_shard, data_len };
         (data_len.div_ceil(data * max_shard) == blocks).then_some(layout)
     }
 
     /// A single block is stored with its padding: its length tells only the size of its shards.
-    fn one_block((data, parity): (usize, usize), stored: usize) -> Option<Self> {
-        let record = stored / (data + parity);
-        if record <= CRC_LEN || !stored.is_multiple_of(data + parity) {
-            return None;
-        }
-        let shard = record - CRC_LEN;
-        Some(Self { blocks: 1, data, parity, shard, data_len: data * shard })
+    fn one_block((data, parity): (usize, usize), stored: usize) -> Self {
+        let shard = stored.div_ceil(data + parity).max(CRC_LEN + 1) - CRC_LEN;
+        Self { blocks: 1, data, parity, shard, data_len: data * shard }
     }
 
-    /// The length that bytes of a length no layout has were cut from, if the missing ones are few.
-    pub(super) fn whole_length(dimensions: &Dimensions, stored: usize) -> Option<usize> {
-        let Dimensions { max_shard, data, parity } = *dimensions;
-        let tiny = TINY.0 + TINY.1;
-        let full = data + parity;
-        let candidates = [
-            stored.next_multiple_of(tiny).max(tiny * (CRC_LEN + 1)),
-            stored.next_multiple_of(full),
-            // A shard of which only the CRC is left, or a part of it.
-            stored + (CRC_LEN + 1).saturating_sub(stored % (CRC_LEN + max_shard)),
-        ];
-        let cut = |whole: &usize| *whole - stored < full && Self::of_stored(dimensions, *whole).is_some();
-        candidates.into_iter().find(cut)
+    /// How many bytes are stored in this layout.
+    pub(super) fn stored_len(&self) -> usize {
+        self.parity_len() + self.data_len.div_ceil(self.shard) * CRC_LEN + self.data_len
     }
 
     /// The layout for `data_len` bytes, those of the length included.
@@ -174,15 +163,26 @@ mod tests {
             let mut stored_lengths = std::collections::BTreeSet::new();
             for data_len in lengths {
                 let written = Layout::of_data(&dimensions, data_len);
-                let records = written.data_len.div_ceil(written.shard);
-                let stored = written.parity_len() + records * CRC_LEN + written.data_len;
+                let stored = written.stored_len();
                 assert_eq!(Layout::of_stored(&dimensions, stored), Some(written), "{percent}% {data_len}");
+                let cut = Layout::of_stored(&dimensions, stored - 1).unwrap();
+                assert_eq!(
+                    (cut.blocks, cut.shard),
+                    (written.blocks, written.shard),
+                    "{percent}% {data_len} less 1"
+                );
                 stored_lengths.insert(stored);
             }
-            // What lies between is no content.
+            // What lies between is no content, unless it lacks a few bytes.
             for stored in 0..2000 {
-                let layout = Layout::of_stored(&dimensions, stored);
-                assert_eq!(layout.is_some(), stored_lengths.contains(&stored), "{percent}% {stored}");
+                if let Some(layout) = Layout::of_stored(&dimensions, stored) {
+                    let whole = layout.stored_len();
+                    assert!(stored_lengths.contains(&whole), "{percent}% {stored}");
+                    assert!(
+                        (stored..stored.max(40) + layout.data + layout.parity).contains(&whole),
+                        "{percent}% {stored}"
+                    );
+                }
             }
         }
     }
