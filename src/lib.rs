@@ -14,6 +14,8 @@ pub mod pack;
 mod repository;
 #[allow(dead_code, reason = "walking trees lands after it")]
 pub mod snapshot;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 
 pub use error::Error;
 pub use repository::{Options, Repository};

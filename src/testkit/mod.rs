@@ -1,0 +1,48 @@
+//! Writes repositories in Kopia's format, honest and hostile ones, for tests, benchmarks and fuzz seeds.
+//!
+//! Never part of the released binary: it exists under the feature `testkit` only. What it writes follows from seeds,
+//! so that runs can be compared; its keys protect nothing.
+//!
+//! * [`RepositoryWriter`] writes contents, objects, directories, manifests, indexes and epochs, and forges them.
+//! * [`Shape`] and [`Tree`] describe trees of files; [`RepositoryWriter::write_tree`] stores one without a source on
+//!   disk, [`Tree::compare`] checks what was restored, [`Tree::listing`] says what should be there.
+//! * [`SyntheticIndex`] makes indexes of any number of contents that do not exist.
+//! * [`Damage`] breaks blobs.
+
+mod blobs;
+mod compare;
+mod compress;
+mod damage;
+mod data;
+mod directory;
+mod epochs;
+mod error;
+mod forge;
+mod index;
+mod keys;
+mod manifest;
+mod object;
+mod options;
+mod pack;
+mod plant;
+mod rng;
+mod shape;
+mod synthetic;
+mod tree;
+mod writer;
+
+pub use blobs::BlobDirectory;
+pub use compare::Compare;
+pub use damage::Damage;
+pub use data::{Data, DataKind, DataReader};
+pub use directory::{DirectoryBuilder, DirectoryEntry, Summary, WrittenDirectory};
+pub use error::{Error, Result};
+pub use index::{IndexEntry, encode_index};
+pub use manifest::{PendingManifest, Snapshot};
+pub use object::{IndirectEntry, WrittenObject};
+pub use options::{Chunks, Epochs, Options};
+pub use rng::Rng;
+pub use shape::{Custom, Shape, Sizes};
+pub use synthetic::SyntheticIndex;
+pub use tree::{Attributes, Listed, ListedKind, Tree, TreeDirectory, TreeFile, TreeLink, TreeTotals};
+pub use writer::RepositoryWriter;
