@@ -215,8 +215,13 @@ impl<'a> Unframed<'a> {
         let available = layout.data_len.saturating_sub(LENGTH_LEN);
         let recorded = self.length.first_chunk().map_or(u32::MAX, |length| u32::from_be_bytes(*length));
         let length = recorded as usize;
-        // Where the end was cut off, the last shard remembers more than the stored length tells of.
-        if length > self.content.len() || (layout.is_exact() && length < available) {
+        // Where the end was cut off, the last shard was reconstructed and holds more than the stored length tells of;
+        // shards that are missing altogether were taken for padding, which they then must be.
+        let ends_elsewhere = layout.is_exact()
+            && (length < available
+                || length.saturating_add(LENGTH_LEN).div_ceil(layout.shard)
+                    != layout.data_len.div_ceil(layout.shard));
+        if length > self.content.len() || ends_elsewhere {
             return Err(Error::EccContentLength { recorded, available });
         }
         self.content.truncate(length);
