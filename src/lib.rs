@@ -11,6 +11,7 @@ pub mod index;
 pub mod manifest;
 pub mod object;
 pub mod pack;
+mod parallel;
 mod repository;
 #[allow(dead_code, reason = "walking trees lands after it")]
 pub mod snapshot;
@@ -18,4 +19,4 @@ pub mod snapshot;
 pub mod testkit;
 
 pub use error::Error;
-pub use repository::{Options, Repository};
+pub use repository::{Catalog, Options, Problem, Repository};

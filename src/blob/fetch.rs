@@ -1,9 +1,9 @@
 //! Reading many whole blobs with several reads in flight and a bound on the bytes held.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::{BlobMetadata, BlobStore, Error};
+use crate::parallel;
 
 /// How much may be under way at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,39 +49,18 @@ pub fn fetch_all<E: Send>(
     limits: FetchLimits,
     each: impl Fn(&BlobMetadata, Result<Vec<u8>, Error>) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
-    let failure = Mutex::new(None);
     let gate = Gate { free: Mutex::new(limits.bytes), freed: Condvar::new(), limit: limits.bytes };
-    let work = || {
-        while !stop.load(Ordering::Relaxed)
-            && let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let taken = gate.acquire(blob.size);
-            let result = each(blob, store.read(&blob.id, limits.blob));
-            gate.release(taken);
-            if let Err(e) = result {
-                stop.store(true, Ordering::Relaxed);
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-            }
-        }
-    };
-    let threads = limits.reads.min(blobs.len());
-    if threads <= 1 {
-        work();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
-    }
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    parallel::for_each(blobs, limits.reads, |blob| {
+        let taken = gate.acquire(blob.size);
+        let result = each(blob, store.read(&blob.id, limits.blob));
+        gate.release(taken);
+        result
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::blob::BlobId;
@@ -134,17 +113,5 @@ mod tests {
         seen.dedup();
         assert_eq!(seen.len(), 50);
         assert!(store.most.into_inner() <= 30);
-    }
-
-    #[test]
-    fn the_first_error_stops_the_rest() {
-        let store = Numbers { held: AtomicU64::new(0), most: AtomicU64::new(0) };
-        let calls = AtomicUsize::new(0);
-        let limits = FetchLimits { reads: 1, bytes: 30, blob: 100 };
-        let result = fetch_all(&store, &store.list("").unwrap(), limits, |_, _| {
-            if calls.fetch_add(1, Ordering::SeqCst) == 2 { Err("third") } else { Ok(()) }
-        });
-        assert_eq!(result, Err("third"));
-        assert_eq!(calls.into_inner(), 3);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::decoder::{Decoder, Scratch, check_entry};
+use super::decoder::{Decoder, Scratch};
 use super::{ContentSource, Error, Repairs};
 use crate::blob::{BlobId, BlobStore};
 use crate::format::RepositoryFormat;
@@ -101,11 +101,12 @@ impl Contents {
 
     fn read(&self, index: &ContentIndex, entry: &Entry) -> Result<Vec<u8>, Error> {
         let pack = pack_of(index, entry)?;
-        check_entry(entry, pack)?;
+        let decoder = Decoder::new(&self.format);
+        decoder.check(entry, pack)?;
         let mut stored = vec![0; entry.packed_length as usize];
         self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
         let mut scratch = Scratch::default();
-        let decoded = Decoder::new(&self.format).decode(entry, pack, &mut stored, &mut scratch)?;
+        let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
         self.repairs.note(pack, decoded.repaired.len());
         Ok(decoded.plaintext.to_vec())
     }

@@ -62,7 +62,7 @@ impl<'a> Decoder<'a> {
         stored: &'b mut [u8],
         scratch: &'b mut Scratch,
     ) -> Result<Decoded<'b>, Error> {
-        check_entry(entry, pack)?;
+        self.check(entry, pack)?;
         let (content, blob, offset) = (entry.id, || pack.clone(), entry.offset);
         let Scratch { corrected, inflated } = scratch;
         let mut repaired = Vec::new();
@@ -116,22 +116,25 @@ impl<'a> Decoder<'a> {
         Ok(Decoded { plaintext, repaired })
     }
 
+    /// Refuses an entry that no writer produces, before a byte is allocated for it.
+    ///
+    /// # Errors
+    /// [`Error::Entry`] with the reason.
+    pub fn check(&self, entry: &Entry, pack: &BlobId) -> Result<(), Error> {
+        let reason = if entry.key_id != 0 {
+            "it is encrypted with a key that does not exist"
+        } else if entry.packed_length > MAX_CONTENT || entry.original_length > MAX_CONTENT {
+            "it is longer than contents can be"
+        } else if (entry.packed_length as usize) < crypto::OVERHEAD {
+            "it is shorter than an empty content"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Entry { content: entry.id, blob: pack.clone(), reason })
+    }
+
     /// Whether a plaintext has the hash that a content's name promises.
     pub fn is_named(&self, content: &ContentId, plaintext: &[u8]) -> bool {
         self.format.hasher().hash(plaintext).as_bytes() == content.hash()
     }
-}
-
-/// Refuses what no writer produces, before a byte is allocated for it.
-pub(crate) fn check_entry(entry: &Entry, pack: &BlobId) -> Result<(), Error> {
-    let reason = if entry.key_id != 0 {
-        "it is encrypted with a key that does not exist"
-    } else if entry.packed_length > MAX_CONTENT || entry.original_length > MAX_CONTENT {
-        "it is longer than contents can be"
-    } else if (entry.packed_length as usize) < crypto::OVERHEAD {
-        "it is shorter than an empty content"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Entry { content: entry.id, blob: pack.clone(), reason })
 }

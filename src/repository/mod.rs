@@ -1,5 +1,9 @@
 //! A repository, opened: the way in for users of the crate.
 
+mod catalog;
+
+pub use catalog::{Catalog, Problem};
+
 use std::sync::Arc;
 
 use crate::Error;
@@ -61,6 +65,14 @@ impl Repository {
     /// How it is read.
     pub fn options(&self) -> Options {
         self.options
+    }
+
+    /// Reads the manifests: all that listing and choosing snapshots needs.
+    ///
+    /// # Errors
+    /// Any index blob or manifest content that cannot be read, unless reading degraded.
+    pub fn catalog(&self) -> Result<Catalog, Error> {
+        Catalog::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options)
     }
 
     /// Loads the full index: needed to read anything but snapshot lists.

@@ -1,0 +1,67 @@
+//! The same work for many items on several threads.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Calls `each` once for every item, on up to `threads` threads and in no particular order.
+///
+/// # Errors
+/// The first error; no new item is begun after it.
+pub(crate) fn for_each<T: Sync, E: Send>(
+    items: &[T],
+    threads: usize,
+    each: impl Fn(&T) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    let next = AtomicUsize::new(0);
+    let stop = AtomicBool::new(false);
+    let failure = Mutex::new(None);
+    let work = || {
+        while !stop.load(Ordering::Relaxed)
+            && let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed))
+        {
+            if let Err(e) = each(item) {
+                stop.store(true, Ordering::Relaxed);
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+            }
+        }
+    };
+    let threads = threads.min(items.len());
+    if threads <= 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
+    }
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_once() {
+        let items: Vec<usize> = (0..100).collect();
+        let sum = AtomicUsize::new(0);
+        for_each(&items, 4, |item| {
+            sum.fetch_add(*item, Ordering::Relaxed);
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        assert_eq!(sum.into_inner(), 4950);
+    }
+
+    #[test]
+    fn the_first_error_stops_the_rest() {
+        let calls = AtomicUsize::new(0);
+        let result = for_each(&[1, 2, 3, 4, 5], 1, |item| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            if *item == 3 { Err("third") } else { Ok(()) }
+        });
+        assert_eq!(result, Err("third"));
+        assert_eq!(calls.into_inner(), 3);
+    }
+}

@@ -1,0 +1,228 @@
+//! What the manifests of a repository say: its snapshots and policies, without its full index.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Options;
+use crate::blob::{BlobId, BlobStore};
+use crate::content::{self, Decoder, Repairs, Scratch, read_error};
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
+use crate::manifest::{self, Manifest, ManifestId, ManifestSet};
+use crate::snapshot::{Snapshot, Source};
+use crate::{Error, parallel};
+
+/// Maintenance may move manifests between reading the index and reading them.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Label that says what a manifest is, and its value for snapshots (`format-spec/13-snapshots.md`).
+const TYPE: &str = "type";
+const SNAPSHOT: &str = "snapshot";
+
+/// The manifests of a repository as of the last refresh.
+///
+/// Its memory grows with the number of manifests alone, and a refresh reads only index blobs and manifest contents that
+/// are new.
+pub struct Catalog {
+    store: Arc<dyn BlobStore>,
+    format: Arc<RepositoryFormat>,
+    options: Options,
+    index: ManifestIndex,
+    manifests: ManifestSet,
+    skipped: Vec<Problem>,
+    repairs: Repairs,
+}
+
+/// Something that makes lists of snapshots uncertain: what is listed is right, but there may be more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Index blobs may be missing, or were passed over.
+    Index(Doubt),
+    /// A content full of manifests was passed over, because it cannot be read (only in degraded reading).
+    Manifests {
+        /// The content.
+        content: ContentId,
+        /// The pack that should hold it.
+        blob: BlobId,
+        /// Stable code of the error.
+        code: &'static str,
+        /// The error.
+        reason: String,
+    },
+    /// A manifest that says it is a snapshot cannot be understood.
+    Snapshot {
+        /// The manifest.
+        id: ManifestId,
+        /// The source that its labels name.
+        source: Source,
+        /// Stable code of the error.
+        code: &'static str,
+        /// The error.
+        reason: String,
+    },
+}
+
+impl Problem {
+    /// The stable code of this problem, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Index(_) => "index-doubtful",
+            Self::Manifests { code, .. } | Self::Snapshot { code, .. } => code,
+        }
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        match self {
+            Self::Index(doubt) => doubt.blob(),
+            Self::Manifests { blob, .. } => Some(blob),
+            Self::Snapshot { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(doubt) => doubt.fmt(f),
+            Self::Manifests { reason, .. } | Self::Snapshot { reason, .. } => f.write_str(reason),
+        }
+    }
+}
+
+impl Catalog {
+    pub(super) fn load(
+        store: Arc<dyn BlobStore>,
+        format: Arc<RepositoryFormat>,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let mut catalog = Self {
+            store,
+            format,
+            options,
+            index: ManifestIndex::default(),
+            manifests: ManifestSet::default(),
+            skipped: Vec::new(),
+            repairs: Repairs::default(),
+        };
+        catalog.refresh()?;
+        Ok(catalog)
+    }
+
+    /// Brings the catalog up to date with the storage.
+    ///
+    /// # Errors
+    /// Any index blob or manifest content that cannot be read, unless reading degraded. The catalog then still shows
+    /// what it showed before.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        let mut attempt = 1;
+        loop {
+            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index))?;
+            match self.read_manifests() {
+                Err(manifest::Error::Content { source: content::Error::PackMissing { content, blob } })
+                    if attempt < ATTEMPTS =>
+                {
+                    tracing::debug!(%content, %blob, "pack vanished while manifests were read, trying again");
+                    attempt += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    fn read_manifests(&mut self) -> Result<(), manifest::Error> {
+        let live: Vec<(&Entry, &BlobId)> = self.index.live().collect();
+        let current: BTreeSet<ContentId> = live.iter().map(|(entry, _)| entry.id).collect();
+        let new: Vec<_> = live.into_iter().filter(|(entry, _)| !self.manifests.has(&entry.id)).collect();
+        let read = Mutex::new(Vec::new());
+        let skipped = Mutex::new(Vec::new());
+        parallel::for_each(&new, self.options.index.reads, |(entry, pack)| {
+            match self.read_manifest(entry, pack) {
+                Ok(manifests) => {
+                    read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));
+                }
+                Err(error) if self.options.index.degraded => {
+                    let (code, reason) = (error.code(), error.to_string());
+                    let problem = Problem::Manifests { content: entry.id, blob: (*pack).clone(), code, reason };
+                    skipped.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        self.skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.manifests.update(&current, read.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    fn read_manifest(&self, entry: &Entry, pack: &BlobId) -> Result<Vec<Manifest>, manifest::Error> {
+        let decoder = Decoder::new(&self.format);
+        decoder.check(entry, pack)?;
+        let mut stored = vec![0; entry.packed_length as usize];
+        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
+        let mut scratch = Scratch::default();
+        let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
+        self.repairs.note(pack, decoded.repaired.len());
+        manifest::parse(entry.id, decoded.plaintext)
+    }
+
+    /// All live manifests.
+    pub fn manifests(&self) -> &ManifestSet {
+        &self.manifests
+    }
+
+    /// The part of the index that the catalog was made from.
+    pub fn index(&self) -> &ManifestIndex {
+        &self.index
+    }
+
+    /// What error correction had to mend in manifest contents.
+    pub fn repairs(&self) -> &Repairs {
+        &self.repairs
+    }
+
+    /// All snapshots, oldest manifest first, and what makes the list uncertain: an empty list of problems means that
+    /// there is nothing else.
+    pub fn snapshots_and_problems(&self) -> (Vec<Snapshot>, Vec<Problem>) {
+        let mut snapshots = Vec::new();
+        let mut problems: Vec<Problem> = self.index.doubts().iter().cloned().map(Problem::Index).collect();
+        problems.extend(self.skipped.iter().cloned());
+        for manifest in self.manifests.find(&[(TYPE, SNAPSHOT)]) {
+            match Snapshot::parse(manifest) {
+                Ok(snapshot) => snapshots.push(snapshot),
+                Err(error) => {
+                    let label = |name| manifest.label(name).unwrap_or_default();
+                    problems.push(Problem::Snapshot {
+                        id: manifest.id().clone(),
+                        source: Source::new(label("username"), label("hostname"), label("path")),
+                        code: error.code(),
+                        reason: error.to_string(),
+                    });
+                }
+            }
+        }
+        (snapshots, problems)
+    }
+
+    /// Packs in the storage that no active index names, when there are any: after a lost index, all that is left.
+    ///
+    /// This lists all packs. A pack that a backup is writing at this moment is among them.
+    ///
+    /// # Errors
+    /// A failure to list.
+    pub fn unindexed_packs(&self) -> Result<Option<Doubt>, Error> {
+        let named: BTreeSet<&BlobId> = self.index.packs().collect();
+        let mut stray = Vec::new();
+        for prefix in ["p", "q"] {
+            let packs = self.store.list(prefix)?;
+            stray.extend(packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack)));
+        }
+        let count = stray.len();
+        Ok(stray.into_iter().min().map(|blob| Doubt::UnindexedPacks { count, blob }))
+    }
+}
