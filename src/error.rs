@@ -2,7 +2,8 @@
 
 use crate::blob::BlobId;
 use crate::index::ContentId;
-use crate::{blob, content, crypto, format, index, pack};
+use crate::manifest::{self, ManifestId};
+use crate::{blob, content, crypto, format, index, object, pack, snapshot};
 
 /// Any failure of this crate, with a stable code for machines.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum Error {
     Pack(#[from] pack::Error),
     #[error(transparent)]
     Content(#[from] content::Error),
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    #[error(transparent)]
+    Object(#[from] object::Error),
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
 }
 
 macro_rules! each {
@@ -32,6 +39,9 @@ macro_rules! each {
             Error::Index($inner) => $result,
             Error::Pack($inner) => $result,
             Error::Content($inner) => $result,
+            Error::Manifest($inner) => $result,
+            Error::Object($inner) => $result,
+            Error::Snapshot($inner) => $result,
         }
     };
 }
@@ -56,6 +66,9 @@ impl Error {
             Self::Index(e) => e.blob(),
             Self::Pack(e) => e.blob(),
             Self::Content(e) => e.blob(),
+            Self::Manifest(e) => e.blob(),
+            Self::Object(e) => e.blob(),
+            Self::Snapshot(e) => e.blob(),
         }
     }
 
@@ -63,6 +76,25 @@ impl Error {
     pub fn content(&self) -> Option<ContentId> {
         match self {
             Self::Content(e) => e.content(),
+            Self::Manifest(e) => e.content(),
+            Self::Object(e) => e.content(),
+            Self::Snapshot(e) => e.content(),
+            _ => None,
+        }
+    }
+
+    /// The path inside a snapshot concerned.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Snapshot(e) => e.path(),
+            _ => None,
+        }
+    }
+
+    /// The snapshot concerned.
+    pub fn snapshot(&self) -> Option<&ManifestId> {
+        match self {
+            Self::Snapshot(e) => e.snapshot(),
             _ => None,
         }
     }

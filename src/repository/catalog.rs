@@ -148,7 +148,8 @@ impl Catalog {
                 }
                 Err(error) if self.options.index.degraded => {
                     let (code, reason) = (error.code(), error.to_string());
-                    let problem = Problem::Manifests { content: entry.id, blob: (*pack).clone(), code, reason };
+                    let problem =
+                        Problem::Manifests { content: entry.id, blob: (*pack).clone(), code, reason };
                     skipped.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
                 }
                 Err(error) => return Err(error),
