@@ -98,7 +98,10 @@ fn lengths_that_nothing_is_stored_in() {
     for length in (0..stored.len() - 70).step_by(13) {
         let error = ecc.decode(&stored[..length]).unwrap_err();
         assert!(
-            matches!(error, Error::EccLength { .. } | Error::EccBeyondRepair { .. }),
+            matches!(
+                error,
+                Error::EccLength { .. } | Error::EccBeyondRepair { .. } | Error::EccContentLength { .. }
+            ),
             "{length}: {error}"
         );
     }
