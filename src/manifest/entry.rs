@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
+use super::TYPE_LABEL;
 use crate::gojson::time::GoTime;
 
 /// The ID of a manifest: 32 hex digits as Kopia writes it, but readers accept any text.
@@ -31,6 +34,12 @@ impl fmt::Display for ManifestId {
 impl fmt::Debug for ManifestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Serialize for ManifestId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -63,6 +72,11 @@ impl Manifest {
         self.labels.get(name).map(String::as_str)
     }
 
+    /// What it is: `snapshot`, `policy` or another.
+    pub fn kind(&self) -> &str {
+        self.label(TYPE_LABEL).unwrap_or_default()
+    }
+
     /// When it was written: of several versions, the latest counts.
     pub fn modified(&self) -> GoTime {
         self.modified
@@ -71,6 +85,11 @@ impl Manifest {
     /// The payload: JSON, exactly as stored.
     pub fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// All but the payload, to be serialised as an item of `kopia manifest list --json`.
+    pub fn metadata(&self) -> Metadata<'_> {
+        Metadata { id: &self.id, length: self.data.len(), labels: &self.labels, mtime: self.modified }
     }
 
     /// A manifest from its parts.
@@ -83,5 +102,30 @@ impl Manifest {
             deleted: false,
             data: data.as_bytes().into(),
         }
+    }
+}
+
+/// A manifest without its payload, with Kopia's keys in Kopia's order.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Metadata<'a> {
+    id: &'a ManifestId,
+    length: usize,
+    labels: &'a BTreeMap<String, String>,
+    mtime: GoTime,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gojson::write::to_string;
+
+    #[test]
+    fn metadata_has_the_order_of_kopia() {
+        let manifest = Manifest::for_tests("a", &[("type", "policy"), ("hostname", "h")], r#"{"x":1}"#);
+        assert_eq!(manifest.kind(), "policy");
+        assert_eq!(
+            to_string(&manifest.metadata()).unwrap(),
+            r#"{"id":"a","length":7,"labels":{"hostname":"h","type":"policy"},"mtime":"0001-01-01T00:00:00Z"}"#
+        );
     }
 }

@@ -6,7 +6,10 @@ mod parse;
 mod set;
 
 pub use crate::gojson::time::GoTime;
-pub use entry::{Labels, Manifest, ManifestId};
+pub use entry::{Labels, Manifest, ManifestId, Metadata};
 pub use error::Error;
 pub use parse::parse;
 pub use set::ManifestSet;
+
+/// The label that says what a manifest is: `snapshot`, `policy` or another.
+pub const TYPE_LABEL: &str = "type";

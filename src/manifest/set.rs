@@ -69,6 +69,11 @@ impl ManifestSet {
         found
     }
 
+    /// The live manifest that has all these labels and was written last; of several, the one with the greatest ID.
+    pub fn latest(&self, labels: &[(&str, &str)]) -> Option<&Manifest> {
+        self.find(labels).pop()
+    }
+
     /// Number of live manifests.
     pub fn len(&self) -> usize {
         self.live.len()
@@ -148,6 +153,8 @@ mod tests {
         let set = set(vec![vec![version("a", 9, false), version("b", 2, false)]]);
         let found: Vec<_> = set.find(&[("type", "snapshot")]).iter().map(|m| m.id().to_string()).collect();
         assert_eq!(found, ["b", "a"]);
+        assert_eq!(set.latest(&[("type", "snapshot")]).unwrap().id().as_str(), "a");
+        assert!(set.latest(&[("type", "policy")]).is_none());
         assert!(set.find(&[("type", "policy")]).is_empty());
         assert!(set.find(&[("other", "snapshot")]).is_empty());
     }
