@@ -1,2 +1,7 @@
-//! rokopia
-fn main() {}
+//! The `rokopia` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rokopia::cli::main()
+}

@@ -1,0 +1,142 @@
+//! What was typed: options common to all commands.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Parser, ValueEnum};
+
+use super::commands::Command;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const AFTER_HELP: &str = "\
+A snapshot REFerence is a snapshot ID (or at least 6 digits of it), `latest`, a source `user@host:/path` (its newest
+complete snapshot), `user@host:/path@TIME`, `user@host:/path~N`, or an object ID. `/sub/path` after it selects an entry.
+
+Exit codes: 0 done; 1 a definite no; 2 wrong usage; 3 could not tell or could not start; 4 done in part.
+
+Examples:
+  rokopia --repo /mnt/kopia snapshots
+  rokopia --repo /mnt/kopia restore latest /srv/data";
+
+/// Opens, restores, checks and verifies repositories written by the Kopia backup tool, without Kopia and without
+/// writing to them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rokopia",
+    version,
+    styles = STYLES,
+    after_help = AFTER_HELP,
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct Global {
+    /// Where the repository is: a path, file:///path or filesystem:///path [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
+    #[arg(short, long, global = true, value_name = "LOCATION")]
+    pub(super) repo: Option<OsString>,
+
+    /// Read the password from a file; one newline at its end is dropped [env: ROKOPIA_PASSWORD_FILE]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "password_fd")]
+    pub(super) password_file: Option<PathBuf>,
+
+    /// Read the password from an open file descriptor
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) password_fd: Option<u32>,
+
+    /// Budget for data in flight and indexes, such as 256MiB (the default) [env: ROKOPIA_MEMORY]
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(super) memory: Option<String>,
+
+    /// Decoding threads (default: the CPUs that may be used)
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) threads: Option<usize>,
+
+    /// Reads in flight
+    #[arg(long, global = true, value_name = "N", default_value_t = 16)]
+    pub(super) reads: usize,
+
+    /// Go on with what can be read of a damaged repository
+    #[arg(long, global = true)]
+    pub(super) degraded: bool,
+
+    /// Where indexes may be kept between runs; never needed [env: ROKOPIA_CACHE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) cache_dir: Option<PathBuf>,
+
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Say more; twice for even more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+
+    /// When to use colours [env: NO_COLOR]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: Color,
+
+    /// Form of messages on stderr
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_examples() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} says nothing about itself");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:") && help.contains("rokopia "), "{name} has no examples");
+        }
+    }
+
+    #[test]
+    fn no_option_takes_the_password_itself() {
+        assert!(Cli::try_parse_from(["rokopia", "--password", "x", "status"]).is_err());
+        assert!(Cli::try_parse_from(["rokopia", "--password=x", "status"]).is_err());
+    }
+}

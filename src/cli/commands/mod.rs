@@ -1,0 +1,34 @@
+//! The commands. To add one: its file with an `Args` that has a method `run`, and a line in each of the two lists.
+
+mod blobs;
+mod contents;
+mod index;
+mod status;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+
+/// Makes the enum of commands and its dispatch. What a command is about stands at its `Args`.
+macro_rules! commands {
+    ($($module:ident => $name:ident,)*) => {
+        #[derive(Debug, clap::Subcommand)]
+        pub(super) enum Command {
+            $($name($module::Args),)*
+        }
+
+        impl Command {
+            pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+                match self {
+                    $(Self::$name(args) => args.run(context),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    status => Status,
+    blobs => Blobs,
+    contents => Contents,
+    index => Index,
+}

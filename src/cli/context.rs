@@ -1,0 +1,145 @@
+//! What was typed, understood: settings, and the way to the repository.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::{Color, Global};
+use super::failure::{Exit, Failure};
+use super::location::Location;
+use super::units;
+use crate::blob::BlobStore;
+use crate::crypto::{self, Password};
+use crate::format::OpenOptions;
+use crate::index::IndexOptions;
+use crate::{Error, Options, Repository};
+
+const DEFAULT_MEMORY: u64 = 256 << 20;
+
+/// Less than this cannot hold one pack range, its decoded form and the tables of an index.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+const MAX_THREADS: usize = 1024;
+
+/// Settings of one run, and access to the repository.
+pub(super) struct Context {
+    location: Option<Location>,
+    password_file: Option<PathBuf>,
+    password_fd: Option<u32>,
+    options: Options,
+    /// Bytes for data in flight and indexes.
+    pub(super) memory: u64,
+    /// Decoding threads.
+    pub(super) threads: usize,
+    /// Reads in flight.
+    pub(super) reads: usize,
+    /// Go on with what can be read.
+    pub(super) degraded: bool,
+    /// Print JSON.
+    pub(super) json: bool,
+    /// Say nothing but errors.
+    pub(super) quiet: bool,
+    /// When to use colours.
+    pub(super) color: Color,
+}
+
+impl Context {
+    /// Understands the options; nothing is opened yet.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let memory = match global.memory.clone().or_else(|| text_variable("ROKOPIA_MEMORY")) {
+            None => DEFAULT_MEMORY,
+            Some(text) => units::size(&text)
+                .filter(|size| *size >= LEAST_MEMORY)
+                .ok_or_else(|| wrong_value("--memory", &text, "a size of at least 16MiB, such as 256MiB"))?,
+        };
+        let limited = |name: &str, value: usize| {
+            let valid = (1..=MAX_THREADS).contains(&value);
+            valid
+                .then_some(value)
+                .ok_or_else(|| wrong_value(name, &value.to_string(), "a number from 1 to 1024"))
+        };
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        let reads = limited("--reads", global.reads)?;
+        Ok(Self {
+            location: location(global).map(|text| Location::parse(&text)),
+            password_file: global.password_file.clone(),
+            password_fd: global.password_fd,
+            options: Options {
+                open: OpenOptions { ignore_upgrade: global.degraded },
+                index: IndexOptions { reads, degraded: global.degraded },
+            },
+            memory,
+            threads: limited("--threads", global.threads.unwrap_or_else(available).min(MAX_THREADS))?,
+            reads,
+            degraded: global.degraded,
+            json: global.json,
+            quiet: global.quiet,
+            color: global.color,
+        })
+    }
+
+    /// Opens the storage alone.
+    pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
+        let location = self.location.as_ref().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no-repository", "no repository was given: nothing to open")
+        })?;
+        location.open().map_err(|failure| failure.during("opening the repository"))
+    }
+
+    /// Opens the repository, and says what it warns about.
+    pub(super) fn repository(&self) -> Result<Repository, Failure> {
+        let store = self.store()?;
+        let password = self.password()?;
+        let opening = format!("opening the repository {}", store.describe());
+        let repository = Repository::open_with(store, &password, self.options)
+            .map_err(|e| Failure::from(e).during(&opening))?;
+        for warning in repository.format().warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(repository)
+    }
+
+    fn password(&self) -> Result<Password, Failure> {
+        let from_file = |path: &Path| Password::from_file(path).map_err(|e| Failure::from(Error::from(e)));
+        if let Some(path) = &self.password_file {
+            return from_file(path);
+        }
+        if let Some(number) = self.password_fd {
+            // Opened anew where the system allows it: the number itself is not ours to close.
+            let path = PathBuf::from(format!("/proc/self/fd/{number}"));
+            return File::open(&path)
+                .and_then(Password::from_reader)
+                .map_err(|source| Error::from(crypto::Error::PasswordFile { path, source }).into());
+        }
+        match Password::from_env() {
+            Err(crypto::Error::NoPassword) if stdin().is_terminal() => {
+                let typed = rpassword::prompt_password("Password of the repository: ").map_err(|e| {
+                    Failure::new(Exit::Unknown, "no-password", format!("reading the password: {e}"))
+                })?;
+                Ok(Password::new(typed))
+            }
+            result => result.map_err(|e| Error::from(e).into()),
+        }
+    }
+}
+
+fn location(global: &Global) -> Option<OsString> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    global
+        .repo
+        .clone()
+        .filter(|value| !value.is_empty())
+        .or_else(|| set("ROKOPIA_REPOSITORY"))
+        .or_else(|| set("KOPIA_REPOSITORY"))
+}
+
+fn text_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A value that an option cannot have.
+pub(super) fn wrong_value(option: &str, value: &str, expected: &str) -> Failure {
+    Failure::wrong_usage(format!("{option} {value:?} is not possible: {expected} is expected"))
+}

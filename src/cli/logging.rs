@@ -1,0 +1,102 @@
+//! Talk on stderr: warnings and progress for people, or JSON lines for log collectors.
+
+use std::fmt;
+use std::io::{IsTerminal, stderr};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::args::{Color, Global, LogFormat};
+use super::output::escape;
+
+/// Starts logging as the options say.
+pub(super) fn start(global: &Global) {
+    let level = match global.verbose {
+        _ if global.quiet => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(stderr);
+    // A subscriber is there already only where tests run the command twice in one process.
+    let _ = match global.log_format {
+        LogFormat::Json => {
+            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+        }
+        LogFormat::Text => {
+            let lines = Lines { color: use_color(global.color) };
+            tracing::subscriber::set_global_default(builder.event_format(lines).finish())
+        }
+    };
+}
+
+/// Whether stderr gets colours.
+pub(super) fn use_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb") && stderr().is_terminal()
+        }
+    }
+}
+
+/// One line an event: `warning: what is the matter (name=value)`.
+struct Lines {
+    color: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let (label, style) = match *event.metadata().level() {
+            Level::ERROR => ("error: ", "\x1b[1;31m"),
+            Level::WARN => ("warning: ", "\x1b[1;33m"),
+            Level::INFO => ("", ""),
+            Level::DEBUG => ("debug: ", "\x1b[2m"),
+            Level::TRACE => ("trace: ", "\x1b[2m"),
+        };
+        if self.color && !label.is_empty() {
+            write!(writer, "{style}{label}\x1b[0m")?;
+        } else {
+            writer.write_str(label)?;
+        }
+        let mut text = Text::default();
+        event.record(&mut text);
+        writer.write_str(&escape(&text.message))?;
+        if !text.fields.is_empty() {
+            write!(writer, " ({})", escape(&text.fields.join(", ")))?;
+        }
+        writeln!(writer)
+    }
+}
+
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: Vec<String>,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.fields.push(format!("{}={value:?}", field.name()));
+        }
+    }
+}

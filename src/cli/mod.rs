@@ -1,0 +1,61 @@
+//! The command line: arguments, one file per command, and what people and programs see of it.
+//!
+//! What was typed ([`args`]) is kept apart from what it means ([`context`]).
+
+mod args;
+mod commands;
+mod context;
+mod doubts;
+mod failure;
+mod help;
+mod location;
+mod logging;
+mod output;
+mod signals;
+mod units;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use args::Cli;
+use context::Context;
+use failure::{Exit, Failure};
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    signals::install();
+    let exit = run(&arguments);
+    // A signal that arrived while the command cleaned up decides, whatever the command made of it.
+    ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))
+}
+
+fn run(arguments: &[OsString]) -> Exit {
+    let typed = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match typed {
+        Ok(cli) => cli,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return match e.print() {
+                Ok(()) => Exit::Done,
+                Err(_) => Exit::BrokenPipe,
+            };
+        }
+        Err(e) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            return Failure::usage(&e).report(json, args::Color::Auto);
+        }
+    };
+    let (json, color) = (cli.global.json, cli.global.color);
+    logging::start(&cli.global);
+    let result = Context::new(&cli.global).and_then(|context| cli.command.run(&context));
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(json, color),
+    }
+}

@@ -1,0 +1,60 @@
+//! Ending by SIGINT and SIGTERM: at once, or after whoever has something to clean up has done so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Exit codes of processes ended by a signal begin here.
+const BASE: i32 = 128;
+
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+static CLEANERS: AtomicUsize = AtomicUsize::new(0);
+static STOP: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(Arc::default);
+
+/// Starts to watch. Where that is not possible, signals end the process as they always do.
+pub(super) fn install() {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let watch = move || {
+        for signal in &mut signals {
+            let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
+            STOP.store(true, Ordering::SeqCst);
+            if again || CLEANERS.load(Ordering::SeqCst) == 0 {
+                std::process::exit(BASE + signal);
+            }
+        }
+    };
+    // Without the thread the signals would be swallowed, but then nothing else could run either.
+    let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
+}
+
+/// The exit code that a received signal demands.
+pub(super) fn exit_code() -> Option<u8> {
+    match RECEIVED.load(Ordering::SeqCst) {
+        0 => None,
+        signal => u8::try_from(BASE + signal).ok(),
+    }
+}
+
+/// While this lives, a first signal only raises the flag, and the command is expected to clean up and return.
+pub(super) struct CleanUp;
+
+impl CleanUp {
+    /// Announces that there is something to clean up.
+    pub(super) fn new() -> Self {
+        CLEANERS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+
+    /// Raised when the command should stop.
+    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&STOP)
+    }
+}
+
+impl Drop for CleanUp {
+    fn drop(&mut self) {
+        CLEANERS.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,177 @@
+//! Sizes, durations and times as people write and read them.
+
+use std::time::Duration;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use crate::snapshot::UtcTimestamp;
+
+/// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(at)?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1000_u64.pow(2),
+        "g" | "gb" => 1000_u64.pow(3),
+        "t" | "tb" => 1000_u64.pow(4),
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        "ti" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor);
+    }
+    let value = number.parse::<f64>().ok()? * factor as f64;
+    (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
+}
+
+/// Writes a size with three or four digits: `1.5 MiB`.
+pub(super) fn human_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64;
+    let mut unit = "";
+    for next in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// Reads a duration: `2h30m`, `3d`, `90s`, `1w`.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, after) = tail.split_at_checked(letters)?;
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            "w" => 7 * 86_400,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds)?)?;
+        rest = after;
+    }
+    (!text.trim().is_empty()).then(|| Duration::from_secs(total))
+}
+
+/// Reads a time: RFC 3339, `2026-11-21`, `2026-11-21 08:00[:30]`, or a duration, which means so long before `now`.
+/// Without a zone it is in the zone of `now`.
+pub(super) fn time(text: &str, now: &Zoned) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    if let Some(ago) = duration(text) {
+        return now.timestamp().checked_sub(ago).ok();
+    }
+    // A parser of times alone would drop what it does not need, such as an unknown zone.
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b':' | b'.' | b' ' | b'T'));
+    let local = |time: DateTime| Some(time.to_zoned(now.time_zone().clone()).ok()?.timestamp());
+    if !plain {
+        return None;
+    }
+    if text.contains(':') {
+        return local(text.parse::<DateTime>().ok()?);
+    }
+    local(text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::midnight()))
+}
+
+/// A time for people: to the second, in the local zone.
+pub(super) fn human_time(time: UtcTimestamp) -> String {
+    match Timestamp::from_nanosecond(time.as_nanos().into()) {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
+        Err(_) => time.to_string(),
+    }
+}
+
+/// A span of time for people: its two largest units.
+pub(super) fn human_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("1048576", 1 << 20),
+            ("256MiB", 256 << 20),
+            ("1.5GB", 1_500_000_000),
+            ("0.5 KiB", 512),
+            ("64k", 64_000),
+            ("2Ti", 2 << 40),
+            ("17179869183GiB", 17_179_869_183 << 30),
+        ] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "MiB", "-1", "1X", "1.2.3", ".5", "1e3", "99999999999999999999", "17179869184GiB"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        assert_eq!(human_size(1023), "1023 B");
+        assert_eq!(human_size(1536), "1.5 KiB");
+        assert_eq!(human_size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn durations() {
+        let seconds = |text| duration(text).map(|d| d.as_secs());
+        assert_eq!(seconds("2h30m"), Some(9000));
+        assert_eq!(seconds("3d"), Some(259_200));
+        assert_eq!(seconds("1w1s"), Some(604_801));
+        for text in ["", "3", "d", "3x", "h3", "-3d", "99999999999999999w"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        assert_eq!(human_duration(Duration::from_secs(9000)), "2h30m");
+        assert_eq!(human_duration(Duration::from_secs(90_061)), "1d01h");
+    }
+
+    #[test]
+    fn times() {
+        let now: Zoned = "2026-11-21T12:00:00+01:00[Europe/Paris]".parse().unwrap();
+        for (text, expected) in [
+            ("2026-11-21T08:00:00Z", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T08:00:00.5+02:00", "2026-11-21T06:00:00.5Z"),
+            ("2026-11-21", "2026-11-20T23:00:00Z"),
+            ("2026-07-01 08:00", "2026-07-01T06:00:00Z"),
+            ("2026-11-21 08:00:30", "2026-11-21T07:00:30Z"),
+            ("2026-11-21T08:00:30", "2026-11-21T07:00:30Z"),
+            ("3d", "2026-11-18T11:00:00Z"),
+        ] {
+            assert_eq!(time(text, &now).unwrap().to_string(), expected, "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01", "2026-11-21 25:00", "12:00", "2026-11-21 08:00 CET"] {
+            assert_eq!(time(text, &now), None, "{text}");
+        }
+    }
+}
