@@ -8,6 +8,7 @@ use super::active::ActiveSet;
 use super::{Error, sealed};
 use crate::blob::{BlobMetadata, BlobStore};
 use crate::format::RepositoryFormat;
+use crate::gojson::go_object;
 
 /// A compaction log names each of its inputs in some 150 bytes.
 const MAX_LOG: u64 = 64 << 20;
@@ -16,19 +17,19 @@ const MAX_LOG: u64 = 64 << 20;
 const POISON: &str =
     "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required";
 
-#[derive(Deserialize)]
-struct Log {
-    #[serde(default, rename = "inputMetadata")]
-    inputs: Option<Vec<Named>>,
-    #[serde(default, rename = "outputMetadata")]
-    outputs: Option<Vec<Named>>,
+/// What a compaction log says: which index blobs were merged, and into which.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) inputs: Vec<Named>,
+    pub(super) outputs: Vec<Named>,
 }
+go_object!(Log { "inputMetadata" => inputs, "outputMetadata" => outputs });
 
-#[derive(Deserialize)]
-struct Named {
-    #[serde(default)]
-    id: String,
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) id: String,
 }
+go_object!(Named { "id" => id });
 
 /// Lists and chooses: all `n` blobs but the inputs of compactions whose outputs are all there.
 ///
@@ -53,17 +54,17 @@ pub(super) fn select(store: &dyn BlobStore, format: &RepositoryFormat) -> Result
 
 fn read_log(store: &dyn BlobStore, format: &RepositoryFormat, blob: &BlobMetadata) -> Result<Log, Error> {
     let plaintext = sealed::open(format, &blob.id, store.read(&blob.id, MAX_LOG)?)?.plaintext;
-    let first = serde_json::Deserializer::from_slice(&plaintext).into_iter().next();
-    let malformed = |reason: String| Error::MalformedLog { blob: blob.id.clone(), reason };
-    first.ok_or_else(|| malformed("it is empty".into()))?.map_err(|e| malformed(e.to_string()))
+    let mut json = serde_json::Deserializer::from_slice(&plaintext);
+    Log::deserialize(&mut json)
+        .map_err(|e| Error::MalformedLog { blob: blob.id.clone(), reason: e.to_string() })
 }
 
-fn without_superseded(indexes: Vec<BlobMetadata>, logs: &[Log]) -> Vec<BlobMetadata> {
+pub(super) fn without_superseded(indexes: Vec<BlobMetadata>, logs: &[Log]) -> Vec<BlobMetadata> {
     let listed: HashSet<&str> = indexes.iter().map(|blob| blob.id.as_str()).collect();
     let superseded: HashSet<String> = logs
         .iter()
-        .filter(|log| log.outputs.iter().flatten().all(|output| listed.contains(output.id.as_str())))
-        .flat_map(|log| log.inputs.iter().flatten().map(|input| input.id.clone()))
+        .filter(|log| log.outputs.iter().all(|output| listed.contains(output.id.as_str())))
+        .flat_map(|log| log.inputs.iter().map(|input| input.id.clone()))
         .collect();
     indexes.into_iter().filter(|blob| !superseded.contains(blob.id.as_str())).collect()
 }
@@ -74,7 +75,7 @@ mod tests {
     use crate::blob::BlobId;
 
     fn remaining(indexes: &[&str], logs: &[(&[&str], &[&str])]) -> Vec<String> {
-        let named = |ids: &[&str]| Some(ids.iter().map(|id| Named { id: (*id).into() }).collect());
+        let named = |ids: &[&str]| ids.iter().map(|id| Named { id: (*id).into() }).collect();
         let logs: Vec<_> = logs.iter().map(|(i, o)| Log { inputs: named(i), outputs: named(o) }).collect();
         let blobs = indexes
             .iter()

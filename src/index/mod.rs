@@ -16,6 +16,8 @@ mod merged;
 mod packed;
 mod reader;
 mod sealed;
+#[cfg(test)]
+mod vectors;
 
 pub use active::{ActiveSet, Doubt};
 pub use content_index::ContentIndex;

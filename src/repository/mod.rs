@@ -1,6 +1,8 @@
 //! A repository, opened: the way in for users of the crate.
 
 mod catalog;
+#[cfg(test)]
+mod miniature;
 
 pub use catalog::{Catalog, Problem};
 
