@@ -96,14 +96,7 @@ fn lengths_that_nothing_is_stored_in() {
     let stored = ecc.encode(&input(20_000)).unwrap();
     assert!(ecc.decode(&[&stored[..], b"x"].concat()).is_err());
     for length in (0..stored.len() - 70).step_by(13) {
-        let error = ecc.decode(&stored[..length]).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::EccLength { .. } | Error::EccBeyondRepair { .. } | Error::EccContentLength { .. }
-            ),
-            "{length}: {error}"
-        );
+        assert!(ecc.decode(&stored[..length]).is_err(), "{length}");
     }
     // One byte too many to be tiny shards, and far too few for others.
     assert_eq!(ecc.decode(&[0; 1529]), Err(Error::EccLength { length: 1529 }));
