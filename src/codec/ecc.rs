@@ -68,32 +68,28 @@ impl ReedSolomonCrc {
     pub fn decode_into(&self, stored: &[u8], out: &mut Vec<u8>) -> Result<Vec<Range<usize>>, Error> {
         let bad_length = || Error::EccLength { length: stored.len() };
         let layout = Layout::of_stored(&self.dimensions, stored.len()).ok_or_else(bad_length)?;
-        let missing = layout.stored_len().checked_sub(stored.len()).ok_or_else(bad_length)?;
-        if missing == 0 {
-            return self.decode_whole(&layout, stored, out);
-        }
         let whole = layout.stored_len();
+        if whole == stored.len() {
+            return self.decode_whole(&layout, stored, stored.len(), out);
+        }
         let mut extended = stored.to_vec();
         extended.resize(whole, 0);
-        let mut repaired = self.decode_whole(&layout, &extended, out)?;
-        // What is missing may happen to have been zeros.
-        if repaired.last().is_none_or(|range| range.end < whole) {
-            repaired.push(stored.len()..whole);
-        }
-        Ok(repaired)
+        self.decode_whole(&layout, &extended, stored.len(), out)
     }
 
+    /// Decodes as many bytes as the layout wants, of which the first `present` were really stored.
     fn decode_whole(
         &self,
         layout: &Layout,
         stored: &[u8],
+        present: usize,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Range<usize>>, Error> {
-        let bad_length = || Error::EccLength { length: stored.len() };
-        let (parity, data) = stored.split_at_checked(layout.parity_len()).ok_or_else(bad_length)?;
+        let (parity, data) =
+            stored.split_at_checked(layout.parity_len()).ok_or(Error::EccLength { length: stored.len() })?;
         let mut unframed = Unframed::new(out, layout.data_len)?;
-        let mut repaired = Vec::new();
         let record = layout.record();
+        let mut damaged = Vec::new();
         let mut parity_blocks = parity.chunks(layout.parity * record);
         for (index, data) in data.chunks(layout.data * record).enumerate() {
             let block = Block { layout, parity: parity_blocks.next().unwrap_or_default(), data };
@@ -113,15 +109,16 @@ impl ReedSolomonCrc {
             }
             let parity_start = index * layout.parity * record;
             let data_start = layout.parity_len() + index * layout.data * record;
-            for (start, damaged) in [(parity_start, damaged_parity), (data_start, damaged_data)] {
-                repaired.extend(damaged.into_iter().map(|shard| {
-                    let start = start + shard * record;
-                    start..(start + record).min(stored.len())
-                }));
-            }
+            damaged.extend(damaged_parity.iter().map(|shard| parity_start + shard * record));
+            damaged.extend(damaged_data.iter().map(|shard| data_start + shard * record));
         }
-        repaired.sort_unstable_by_key(|range| range.start);
-        unframed.finish(layout)?;
+        damaged.sort_unstable();
+        let whole = unframed.finish(&self.dimensions, layout)?.stored_len();
+        let mut repaired: Vec<_> = damaged.iter().map(|&start| start..(start + record).min(whole)).collect();
+        // What is missing may happen to have been zeros.
+        if present < whole && repaired.last().is_none_or(|range| range.end < whole) {
+            repaired.push(present..whole);
+        }
         Ok(repaired)
     }
 
@@ -211,20 +208,21 @@ impl<'a> Unframed<'a> {
         self.content.extend_from_slice(content);
     }
 
-    fn finish(self, layout: &Layout) -> Result<(), Error> {
-        let available = layout.data_len.saturating_sub(LENGTH_LEN);
+    /// Cuts the content to the length recorded, and returns the layout in which that length is stored. It must be the
+    /// one at hand, but for the missing end of the last shard: shards that are not there were taken for padding.
+    fn finish(self, dimensions: &Dimensions, layout: &Layout) -> Result<Layout, Error> {
         let recorded = self.length.first_chunk().map_or(u32::MAX, |length| u32::from_be_bytes(*length));
         let length = recorded as usize;
-        // Where the end was cut off, the last shard was reconstructed and holds more than the stored length tells of;
-        // shards that are missing altogether were taken for padding, which they then must be.
-        let ends_elsewhere = layout.is_exact()
-            && (length < available
-                || length.saturating_add(LENGTH_LEN).div_ceil(layout.shard)
-                    != layout.data_len.div_ceil(layout.shard));
-        if length > self.content.len() || ends_elsewhere {
+        let written = Layout::of_data(dimensions, length.saturating_add(LENGTH_LEN));
+        let available = layout.data_len.next_multiple_of(layout.shard);
+        let possible = layout.data_len..=available;
+        if (Layout { data_len: layout.data_len, ..written }) != *layout
+            || !possible.contains(&written.data_len)
+        {
+            let available = available.saturating_sub(LENGTH_LEN);
             return Err(Error::EccContentLength { recorded, available });
         }
-        self.content.truncate(length);
-        Ok(())
+        self.content.resize(length, 0);
+        Ok(written)
     }
 }

@@ -103,7 +103,6 @@ impl Layout {
     }
 
     /// The layout for `data_len` bytes, those of the length included.
-    #[cfg(any(test, feature = "testkit"))]
     pub(super) fn of_data(dimensions: &Dimensions, data_len: usize) -> Self {
         let Dimensions { max_shard, data, parity } = *dimensions;
         if data_len <= 8 * (data + parity) {
@@ -125,11 +124,6 @@ impl Layout {
     /// Bytes of the parity area, which comes first.
     pub(super) fn parity_len(&self) -> usize {
         self.blocks * self.parity * self.record()
-    }
-
-    /// Whether the length of the data follows from the stored length alone.
-    pub(super) fn is_exact(&self) -> bool {
-        self.blocks > 1
     }
 }
 

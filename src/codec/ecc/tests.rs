@@ -105,12 +105,14 @@ fn lengths_that_nothing_is_stored_in() {
 #[test]
 fn a_missing_end_is_repaired() {
     let ecc = ReedSolomonCrc::new(10).unwrap();
-    for length in [0, 1, 20, 100, 1000, 5000, 20_000] {
-        let stored = ecc.encode(&input(length)).unwrap();
-        for cut in 1..=4 {
-            let decoded = ecc.decode(&stored[..stored.len() - cut]).unwrap();
-            assert_eq!(decoded.data, input(length), "{length} less {cut}");
-            assert!(!decoded.repaired.is_empty(), "{length} less {cut}");
+    for length in [0, 1, 20, 100, 1000, 5000, 20_000, 20_030] {
+        for data in [input(length), vec![0; length]] {
+            let stored = ecc.encode(&data).unwrap();
+            for cut in 1..=4 {
+                let decoded = ecc.decode(&stored[..stored.len() - cut]).unwrap();
+                assert_eq!(decoded.data, data, "{length} less {cut}");
+                assert_eq!(decoded.repaired.last().unwrap().end, stored.len(), "{length} less {cut}");
+            }
         }
     }
 }
@@ -118,7 +120,7 @@ fn a_missing_end_is_repaired() {
 #[test]
 fn lengths_inside_that_cannot_be() {
     let ecc = ReedSolomonCrc::new(10).unwrap();
-    for (length, recorded) in [(100, u32::MAX), (100, 105), (20_000, 19_999), (20_000, 20_001), (20_000, 0)] {
+    for (length, recorded) in [(100, u32::MAX), (100, 105), (20_000, 19_999), (20_000, 21_000), (20_000, 0)] {
         let mut stored = ecc.encode(&input(length)).unwrap();
         let layout = Layout::of_stored(&ecc.dimensions, stored.len()).unwrap();
         let shard = layout.parity_len()..layout.parity_len() + layout.record();
@@ -200,6 +202,24 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_decode(percent in 1..=100_u8, stored in prop::collection::vec(any::<u8>(), 0..5000)) {
         prop_assert!(ReedSolomonCrc::new(percent).unwrap().decode(&stored).is_err());
+    }
+
+    #[test]
+    fn a_cut_is_repaired_or_refused_but_never_wrong(
+        percent in 1..=100_u8,
+        length in lengths(),
+        zeros in any::<bool>(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 20),
+    ) {
+        let ecc = ReedSolomonCrc::new(percent).unwrap();
+        let data = if zeros { vec![0; length] } else { input(length) };
+        let stored = ecc.encode(&data).unwrap();
+        for cut in cuts {
+            if let Ok(decoded) = ecc.decode(&stored[..cut.index(stored.len())]) {
+                prop_assert!(decoded.data == data);
+                prop_assert!(!decoded.repaired.is_empty());
+            }
+        }
     }
 
     #[test]
