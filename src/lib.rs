@@ -15,7 +15,6 @@ pub mod object;
 pub mod pack;
 mod parallel;
 mod repository;
-#[allow(dead_code, reason = "walking trees lands after it")]
 pub mod snapshot;
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -9,6 +9,8 @@ mod name;
 mod retention;
 mod source;
 mod time;
+mod tree;
+mod walk;
 
 pub use directory::{Entries, Winners};
 pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, Summary};
@@ -19,3 +21,5 @@ pub use name::{EntryName, InvalidName};
 pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};
 pub use time::{InvalidTime, UtcTimestamp};
+pub use tree::Tree;
+pub use walk::{Walk, WalkEntry};
