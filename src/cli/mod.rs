@@ -1,6 +1,6 @@
 //! The command line: arguments, one file per command, and what people and programs see of it.
 //!
-//! What was typed ([`args`]) is kept apart from what it means ([`context`]).
+//! What was typed (`args`) is kept apart from what it means (`context`).
 
 mod args;
 mod commands;
