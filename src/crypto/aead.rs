@@ -145,7 +145,24 @@ impl ContentCipher {
     /// [`Error::Authentication`] if the cipher refuses, which it does for data of many GiB.
     #[cfg(any(test, feature = "testkit"))]
     pub fn seal(&self, iv: &[u8], nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        seal(&self.key(iv)?, iv, nonce, plaintext)
+        let mut sealed = Vec::with_capacity(plaintext.len() + OVERHEAD);
+        self.seal_into(iv, nonce, plaintext, &mut sealed)?;
+        Ok(sealed)
+    }
+
+    /// Encrypts a content to the end of `out`. Only for writers of test repositories.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal); `out` then ends with rubbish.
+    #[cfg(any(test, feature = "testkit"))]
+    pub fn seal_into(
+        &self,
+        iv: &[u8],
+        nonce: &[u8; NONCE_LEN],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        seal_into(&self.key(iv)?, iv, nonce, plaintext, out)
     }
 
     fn key(&self, iv: &[u8]) -> Result<LessSafeKey, Error> {
@@ -294,14 +311,27 @@ fn open(key: &LessSafeKey, aad: &[u8], data: &[u8]) -> Result<Zeroizing<Vec<u8>>
 #[cfg(any(test, feature = "testkit"))]
 fn seal(key: &LessSafeKey, aad: &[u8], nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
     let mut data = Vec::with_capacity(plaintext.len() + OVERHEAD);
-    data.extend_from_slice(nonce);
-    data.extend_from_slice(plaintext);
-    let sealed = data.get_mut(NONCE_LEN..).unwrap_or_default();
+    seal_into(key, aad, nonce, plaintext, &mut data)?;
+    Ok(data)
+}
+
+#[cfg(any(test, feature = "testkit"))]
+fn seal_into(
+    key: &LessSafeKey,
+    aad: &[u8],
+    nonce: &[u8; NONCE_LEN],
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    out.extend_from_slice(nonce);
+    let start = out.len();
+    out.extend_from_slice(plaintext);
+    let sealed = out.get_mut(start..).unwrap_or_default();
     let tag = key
         .seal_in_place_separate_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), sealed)
         .map_err(|_| Error::Authentication)?;
-    data.extend_from_slice(tag.as_ref());
-    Ok(data)
+    out.extend_from_slice(tag.as_ref());
+    Ok(())
 }
 
 #[cfg(test)]

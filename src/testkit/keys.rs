@@ -3,9 +3,10 @@
 use super::compress::compress;
 use super::error::{Error, Result};
 use super::options::Options;
+use super::pool::Pool;
 use super::rng::{Rng, derive, derive_name, fill_at, word_at};
 use crate::codec::{CompressionId, ReedSolomonCrc};
-use crate::crypto::{ContentCipher, ContentHasher, FormatCipher, Secret};
+use crate::crypto::{ContentCipher, ContentHasher, FormatCipher, OVERHEAD, Secret};
 use crate::index::ContentId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +34,10 @@ pub(crate) struct Keys {
     ecc: Option<ReedSolomonCrc>,
     data_compression: Option<CompressionId>,
     metadata_compression: Option<CompressionId>,
+    /// Buffers of sealed contents, given back by whoever has copied them.
+    pub(crate) sealed: Pool,
+    /// Buffers of whole packs.
+    pub(crate) packs: Pool,
 }
 
 /// The two blobs that describe a repository.
@@ -59,6 +64,8 @@ impl Keys {
             ecc,
             data_compression: options.data_compression,
             metadata_compression: options.metadata_compression,
+            sealed: Pool::default(),
+            packs: Pool::default(),
         };
         let config = config_json(options, &master_key, &secret)?;
         let format_key = options.key_derivation.derive(options.password.as_bytes(), &unique_id)?;
@@ -118,11 +125,12 @@ impl Keys {
         // A nonce that follows from what is encrypted: equal calls give equal bytes, in whatever order threads work.
         let mut nonce = [0; 12];
         fill_at(derive(derive_name(self.seed, iv), plain.len() as u64), 0, &mut nonce);
-        let sealed = self.cipher.seal(iv, &nonce, plain)?;
-        Ok(match &self.ecc {
-            Some(ecc) => ecc.encode(&sealed)?,
-            None => sealed,
-        })
+        let mut sealed = self.sealed.take(plain.len() + OVERHEAD);
+        self.cipher.seal_into(iv, &nonce, plain, &mut sealed)?;
+        let Some(ecc) = &self.ecc else { return Ok(sealed) };
+        let stored = ecc.encode(&sealed)?;
+        self.sealed.give(sealed);
+        Ok(stored)
     }
 
     /// Encrypts a blob that is named after its hash: (lowercase hash, body).

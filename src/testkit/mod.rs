@@ -25,6 +25,7 @@ mod object;
 mod options;
 mod pack;
 mod plant;
+mod pool;
 mod rng;
 mod shape;
 mod synthetic;

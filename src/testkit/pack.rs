@@ -25,7 +25,8 @@ pub(crate) struct Pack {
 impl Pack {
     /// Begins a pack. `format_copy` goes in front unless the repository allows changes of its password.
     pub(crate) fn new(keys: &Keys, name: &str, format_copy: Option<&[u8]>, capacity: usize) -> Result<Pack> {
-        let mut bytes = Vec::with_capacity(capacity);
+        // Contents overshoot the pack size by one at most; a buffer that must grow for it keeps its new size.
+        let mut bytes = keys.packs.take(capacity + capacity / 4);
         if let Some(format) = format_copy {
             append_format_copy(&mut bytes, format)?;
         }
@@ -136,6 +137,7 @@ impl PackStore {
             for pack in packs {
                 let (name, bytes) = pack.finish(&keys)?;
                 blobs.put(&name, &bytes)?;
+                keys.packs.give(bytes);
             }
             Ok(())
         });

@@ -127,6 +127,7 @@ impl RepositoryWriter {
     /// Adds a sealed content unless it is there already.
     pub(super) fn append(&mut self, sealed: Sealed) -> Result<ContentId> {
         if self.options.deduplicate && !self.known.insert(sealed.id) {
+            self.keys.sealed.give(sealed.stored);
             return Ok(sealed.id);
         }
         self.store(sealed)
@@ -152,6 +153,7 @@ impl RepositoryWriter {
         let entry = pack.push(&sealed, self.now)?;
         let full = pack.len() >= self.options.pack_size;
         self.pending.push(entry);
+        self.keys.sealed.give(sealed.stored);
         if full && let Some(pack) = slot.take() {
             self.store_pack(pack)?;
         }
