@@ -10,9 +10,10 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rokopia::codec::CompressionId;
 use rokopia::crypto::{EncryptionAlgorithm, HashAlgorithm, KeyDerivation};
+use rokopia::snapshot::{InvalidSource, Source};
 use rokopia::testkit::{
-    Chunks, Compare, Custom, Damage, DataKind, Epochs, Error, Options, RepositoryWriter, Shape, Sizes,
-    Snapshot, SyntheticIndex, Tree,
+    Chunks, Compare, Custom, Damage, DataKind, Epochs, Error, NewSnapshot, Options, RepositoryWriter, Shape,
+    Sizes, SyntheticIndex, Tree,
 };
 use std::fs::File;
 use std::io::BufWriter;
@@ -318,9 +319,7 @@ impl Make {
     }
 
     fn run(&self) -> Result<(), Error> {
-        let invalid = || Error::Invalid("a source is USER@HOST:/PATH".into());
-        let (user, rest) = self.source.split_once('@').ok_or_else(invalid)?;
-        let (host, path) = rest.split_once(':').ok_or_else(invalid)?;
+        let source: Source = self.source.parse().map_err(|e: InvalidSource| Error::Invalid(e.to_string()))?;
         let begun = Instant::now();
         let mut writer = RepositoryWriter::create(&self.dir, self.options()?)?;
         let first = writer.now();
@@ -330,7 +329,7 @@ impl Make {
             let start = first + number * 86_400;
             writer.set_now(start);
             let root = writer.write_tree(&tree)?;
-            let id = writer.put_snapshot(&Snapshot::new(user, host, path, start, &root)?)?;
+            let id = writer.put_snapshot(&NewSnapshot::new(&source, start, &root));
             writer.flush()?;
             let totals = serde_json::to_string(&tree.totals())?;
             println!("snapshot {id} root {} {totals} {:.1?}", root.object, begun.elapsed());

@@ -97,7 +97,7 @@ fn the_same_calls_give_the_same_bytes() {
         let mut writer = RepositoryWriter::create(dir.path(), options).unwrap();
         write_some(&mut writer);
         let root = writer.write_tree(&Shape::mixed(8 << 20).tree(1).unwrap()).unwrap();
-        writer.snapshot("u", "h", "/p", &root).unwrap();
+        writer.snapshot(&"u@h:/p".parse().unwrap(), &root);
         writer.finish().unwrap();
         let damage = Damage::open(dir.path()).unwrap();
         let names = damage.names("").unwrap();

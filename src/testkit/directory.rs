@@ -1,13 +1,11 @@
 //! Directory objects and the entries in them.
 
-use super::error::{Error, Result};
+use super::error::Result;
 use super::object::is_zero;
 use super::tree::Attributes;
 use super::writer::RepositoryWriter;
+use crate::snapshot::{GoMode, UtcTimestamp};
 use serde::{Serialize, Serializer};
-
-/// Bits of Go's file mode, which Kopia stores, and the POSIX ones they stand for (`format-spec/14-directories-and-entries.md`).
-const MODE_BITS: [(u32, u32); 3] = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
 
 /// One entry of a directory, as JSON has it. All fields may hold nonsense.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,70 +40,43 @@ pub struct DirectoryEntry {
 }
 
 impl DirectoryEntry {
-    fn new(
-        name: &str,
-        kind: &str,
-        attributes: &Attributes,
-        size: u64,
-        object: &str,
-    ) -> Result<DirectoryEntry> {
-        let mtime = match attributes.mtime_ns {
-            0 => None,
-            ns => Some(rfc3339(ns)?),
-        };
-        Ok(DirectoryEntry {
+    fn new(name: &str, kind: &str, attributes: &Attributes, size: u64, object: &str) -> DirectoryEntry {
+        DirectoryEntry {
             name: name.into(),
             kind: kind.into(),
             mode: go_mode(attributes.mode),
-            size: i64::try_from(size).map_err(|_| Error::invalid("a file has less than 8 EiB"))?,
-            mtime,
+            size: size as i64,
+            mtime: (attributes.mtime_ns != 0).then(|| UtcTimestamp(attributes.mtime_ns).to_string()),
             uid: attributes.uid.into(),
             gid: attributes.gid.into(),
             object: object.into(),
             summary: None,
-        })
+        }
     }
 
     /// A regular file.
-    pub fn file(name: &str, attributes: &Attributes, size: u64, object: &str) -> Result<DirectoryEntry> {
+    pub fn file(name: &str, attributes: &Attributes, size: u64, object: &str) -> DirectoryEntry {
         DirectoryEntry::new(name, "f", attributes, size, object)
     }
 
     /// A symbolic link, whose target is the object.
-    pub fn link(
-        name: &str,
-        attributes: &Attributes,
-        target_length: u64,
-        object: &str,
-    ) -> Result<DirectoryEntry> {
+    pub fn link(name: &str, attributes: &Attributes, target_length: u64, object: &str) -> DirectoryEntry {
         DirectoryEntry::new(name, "s", attributes, target_length, object)
     }
 
     /// A directory.
-    pub fn directory(
-        name: &str,
-        attributes: &Attributes,
-        written: &WrittenDirectory,
-    ) -> Result<DirectoryEntry> {
-        let entry = DirectoryEntry::new(name, "d", attributes, 0, &written.object)?;
-        Ok(DirectoryEntry { summary: Some(written.summary.clone()), ..entry })
+    pub fn directory(name: &str, written: &WrittenDirectory) -> DirectoryEntry {
+        let entry = DirectoryEntry::new(name, "d", &written.attributes, 0, &written.object);
+        DirectoryEntry { summary: Some(written.summary.clone()), ..entry }
     }
 }
 
 /// The mode as Kopia writes it; nothing for 0.
 fn go_mode(mode: u32) -> Option<String> {
-    let special = MODE_BITS.iter().filter(|(posix, _)| mode & posix != 0).map(|(_, go)| go);
-    match special.fold(mode & 0o777, |bits, go| bits | go) {
+    match GoMode::from_posix(mode).bits() {
         0 => None,
         bits => Some(format!("0{bits:o}")),
     }
-}
-
-/// RFC 3339 in UTC with the nanoseconds that there are.
-pub(crate) fn rfc3339(nanoseconds: i64) -> Result<String> {
-    jiff::Timestamp::from_nanosecond(nanoseconds.into())
-        .map(|time| time.to_string())
-        .map_err(|e| Error::invalid(format!("{nanoseconds} ns is no time: {e}")))
 }
 
 /// What a directory amounts to, itself included.
@@ -131,7 +102,7 @@ pub struct Summary {
 }
 
 fn as_rfc3339<S: Serializer>(nanoseconds: &i64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*nanoseconds).map_err(serde::ser::Error::custom)?)
+    UtcTimestamp(*nanoseconds).serialize(serializer)
 }
 
 /// A directory in the repository.
@@ -164,31 +135,18 @@ impl DirectoryBuilder {
     }
 
     /// Adds a regular file.
-    pub fn file(
-        &mut self,
-        name: &str,
-        attributes: &Attributes,
-        size: u64,
-        object: &str,
-    ) -> Result<&mut Self> {
-        Ok(self.push(DirectoryEntry::file(name, attributes, size, object)?, attributes.mtime_ns))
+    pub fn file(&mut self, name: &str, attributes: &Attributes, size: u64, object: &str) -> &mut Self {
+        self.push(DirectoryEntry::file(name, attributes, size, object), attributes.mtime_ns)
     }
 
-    /// Adds a symbolic link whose target is the content of `object`.
-    pub fn link(
-        &mut self,
-        name: &str,
-        attributes: &Attributes,
-        length: u64,
-        object: &str,
-    ) -> Result<&mut Self> {
-        Ok(self.push(DirectoryEntry::link(name, attributes, length, object)?, attributes.mtime_ns))
+    /// Adds a symbolic link whose target, of `length` bytes, is the content of `object`.
+    pub fn link(&mut self, name: &str, attributes: &Attributes, length: u64, object: &str) -> &mut Self {
+        self.push(DirectoryEntry::link(name, attributes, length, object), attributes.mtime_ns)
     }
 
     /// Adds a directory.
-    pub fn directory(&mut self, name: &str, written: &WrittenDirectory) -> Result<&mut Self> {
-        let attributes = written.attributes;
-        Ok(self.push(DirectoryEntry::directory(name, &attributes, written)?, attributes.mtime_ns))
+    pub fn directory(&mut self, name: &str, written: &WrittenDirectory) -> &mut Self {
+        self.push(DirectoryEntry::directory(name, written), written.attributes.mtime_ns)
     }
 
     /// The summary of what was added, of a directory that was itself modified at `own_mtime_ns`.
@@ -275,13 +233,13 @@ mod tests {
     #[test]
     fn entries_look_as_kopia_writes_them() {
         let attributes = Attributes { mode: 0o4755, mtime_ns: 1_704_164_645_100_000_000, uid: 7, gid: 0 };
-        let entry = DirectoryEntry::file("a", &attributes, 3, "00").unwrap();
+        let entry = DirectoryEntry::file("a", &attributes, 3, "00");
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
             r#"{"name":"a","type":"f","mode":"040000755","size":3,"mtime":"2024-01-02T03:04:05.1Z","uid":7,"obj":"00"}"#
         );
         let bare = Attributes { mode: 0, mtime_ns: 0, uid: 0, gid: 0 };
-        let entry = DirectoryEntry::link("l", &bare, 0, "00").unwrap();
+        let entry = DirectoryEntry::link("l", &bare, 0, "00");
         assert_eq!(serde_json::to_string(&entry).unwrap(), r#"{"name":"l","type":"s","obj":"00"}"#);
     }
 
@@ -315,14 +273,14 @@ mod tests {
             "{\"stream\":\"kopia:directory\",\"entries\":null,\"summary\":{\"size\":0,\"files\":0,\"symlinks\":0,\
              \"dirs\":1,\"maxTime\":\"1970-01-01T00:00:00Z\",\"numFailed\":0}}\n"
         );
-        inner.file("z", &Attributes { mtime_ns: 9, ..ROOT }, 10, "00").unwrap();
-        inner.link("a", &ROOT, 3, "00").unwrap();
+        inner.file("z", &Attributes { mtime_ns: 9, ..ROOT }, 10, "00");
+        inner.link("a", &ROOT, 3, "00");
         let summary = inner.summary(100);
         assert_eq!((summary.size, summary.files, summary.symlinks, summary.max_time_ns), (10, 1, 1, 9));
         let written = WrittenDirectory { object: "k00".into(), summary, attributes: ROOT };
         let mut outer = DirectoryBuilder::new();
-        outer.file("b", &ROOT, 1, "00").unwrap();
-        outer.directory("zz", &written).unwrap();
+        outer.file("b", &ROOT, 1, "00");
+        outer.directory("zz", &written);
         let total = outer.summary(0);
         assert_eq!(
             (total.size, total.files, total.symlinks, total.dirs, total.max_time_ns),

@@ -1,7 +1,7 @@
 //! Things that no honest writer stores, for tests of a reader's defences.
 
 use super::compress::compress;
-use super::directory::{DirectoryBuilder, DirectoryEntry, Summary, WrittenDirectory};
+use super::directory::{DirectoryBuilder, Summary, WrittenDirectory};
 use super::error::Result;
 use super::tree::Attributes;
 use super::writer::RepositoryWriter;
@@ -48,7 +48,7 @@ impl RepositoryWriter {
         let id = self.keys.content_id(Some(b'k'), b"endless")?;
         let summary = Summary { files: 0, dirs: 1, ..Summary::default() };
         let itself = WrittenDirectory { object: id.to_string(), summary, attributes };
-        directory.push(DirectoryEntry::directory("again", &attributes, &itself)?, attributes.mtime_ns);
+        directory.directory("again", &itself);
         let json = directory.json(&itself.summary)?;
         self.forge_content(id, &json)?;
         Ok(itself)

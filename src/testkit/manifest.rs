@@ -1,10 +1,11 @@
 //! Manifests and snapshots.
 
 use super::compress::gzip;
-use super::directory::{DirectoryEntry, WrittenDirectory, rfc3339};
+use super::directory::{DirectoryEntry, WrittenDirectory};
 use super::error::Result;
 use super::writer::RepositoryWriter;
 use crate::index::ContentId;
+use crate::snapshot::{Source, UtcTimestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,21 +26,17 @@ pub struct PendingManifest {
     pub data: Option<Value>,
 }
 
-/// What a snapshot manifest says.
+/// What a snapshot manifest will say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// User of the source.
-    pub user: String,
-    /// Host of the source.
-    pub host: String,
-    /// Path of the source.
-    pub path: String,
+pub struct NewSnapshot {
+    /// What was saved.
+    pub source: Source,
     /// Free text.
     pub description: String,
-    /// Beginning and end, in nanoseconds since 1970.
-    pub start_ns: i64,
-    /// See `start_ns`.
-    pub end_ns: i64,
+    /// When it began.
+    pub start: UtcTimestamp,
+    /// When it ended.
+    pub end: UtcTimestamp,
     /// Why it is not complete.
     pub incomplete: Option<String>,
     /// Tags; the `tag:` in front of the keys is added.
@@ -50,33 +47,24 @@ pub struct Snapshot {
     pub root: Option<DirectoryEntry>,
 }
 
-impl Snapshot {
-    /// A complete snapshot of `user@host:path` that took a minute from `start` (seconds since 1970).
-    pub fn new(user: &str, host: &str, path: &str, start: u64, root: &WrittenDirectory) -> Result<Snapshot> {
-        let name = match path.rsplit('/').next() {
+impl NewSnapshot {
+    /// A complete snapshot that took a minute from `start` (seconds since 1970).
+    pub fn new(source: &Source, start: u64, root: &WrittenDirectory) -> NewSnapshot {
+        let name = match source.path.rsplit('/').next() {
             None | Some("") => "/",
             Some(name) => name,
         };
-        let root = DirectoryEntry::directory(name, &root.attributes, root)?;
-        Ok(Snapshot::of_entry(user, host, path, start, Some(root)))
+        NewSnapshot::of_entry(source, start, Some(DirectoryEntry::directory(name, root)))
     }
 
     /// A snapshot with any root entry, or none.
-    pub fn of_entry(
-        user: &str,
-        host: &str,
-        path: &str,
-        start: u64,
-        root: Option<DirectoryEntry>,
-    ) -> Snapshot {
-        let start_ns = (start as i64).saturating_mul(1_000_000_000);
-        Snapshot {
-            user: user.into(),
-            host: host.into(),
-            path: path.into(),
+    pub fn of_entry(source: &Source, start: u64, root: Option<DirectoryEntry>) -> NewSnapshot {
+        let start = at_second(start);
+        NewSnapshot {
+            source: source.clone(),
             description: String::new(),
-            start_ns,
-            end_ns: start_ns.saturating_add(60_000_000_000),
+            start,
+            end: UtcTimestamp(start.as_nanos().saturating_add(60_000_000_000)),
             incomplete: None,
             tags: BTreeMap::new(),
             pins: Vec::new(),
@@ -85,20 +73,20 @@ impl Snapshot {
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        let own =
-            [("type", "snapshot"), ("hostname", &self.host), ("username", &self.user), ("path", &self.path)];
+        let Source { host, user, path } = &self.source;
+        let own = [("type", "snapshot"), ("hostname", host), ("username", user), ("path", path)];
         let tags = self.tags.iter().map(|(key, value)| (format!("tag:{key}"), value.clone()));
         own.into_iter().map(|(key, value)| (key.into(), value.into())).chain(tags).collect()
     }
 
-    fn json(&self) -> Result<Value> {
+    fn json(&self) -> Value {
         let summary = self.root.as_ref().and_then(|root| root.summary.clone()).unwrap_or_default();
         let mut json = json!({
             "id": "",
-            "source": { "host": self.host, "userName": self.user, "path": self.path },
+            "source": self.source,
             "description": self.description,
-            "startTime": rfc3339(self.start_ns)?,
-            "endTime": rfc3339(self.end_ns)?,
+            "startTime": self.start,
+            "endTime": self.end,
             "stats": {
                 "totalSize": summary.size, "excludedTotalSize": 0, "fileCount": summary.files, "cachedFiles": 0,
                 "nonCachedFiles": summary.files, "dirCount": summary.dirs, "excludedFileCount": 0,
@@ -118,28 +106,27 @@ impl Snapshot {
                 object.insert("pins".into(), self.pins.clone().into());
             }
         }
-        Ok(json)
+        json
     }
+}
+
+fn at_second(seconds: u64) -> UtcTimestamp {
+    UtcTimestamp(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
 }
 
 impl RepositoryWriter {
     /// Adds a manifest; its ID. The next flush stores it.
-    pub fn put_manifest(&mut self, labels: BTreeMap<String, String>, data: Value) -> Result<String> {
+    pub fn put_manifest(&mut self, labels: BTreeMap<String, String>, data: Value) -> String {
         let id = hex::encode(self.rng.bytes::<16>());
-        let modified = self.modified()?;
-        self.put_manifest_entry(PendingManifest {
-            id: id.clone(),
-            labels: Some(labels),
-            modified,
-            deleted: false,
-            data: Some(data),
-        });
-        Ok(id)
+        let (labels, data) = (Some(labels), Some(data));
+        let modified = self.modified();
+        self.put_manifest_entry(PendingManifest { id: id.clone(), labels, modified, deleted: false, data });
+        id
     }
 
     /// Deletes a manifest: a tombstone that the next flush stores.
-    pub fn delete_manifest(&mut self, id: &str) -> Result<()> {
-        let modified = self.modified()?;
+    pub fn delete_manifest(&mut self, id: &str) {
+        let modified = self.modified();
         self.put_manifest_entry(PendingManifest {
             id: id.into(),
             labels: None,
@@ -147,7 +134,6 @@ impl RepositoryWriter {
             deleted: true,
             data: None,
         });
-        Ok(())
     }
 
     /// Adds a manifest entry as it stands.
@@ -156,25 +142,19 @@ impl RepositoryWriter {
     }
 
     /// The clock with a fraction that grows, so that of two entries in one second the later one wins.
-    fn modified(&mut self) -> Result<String> {
-        let second = i64::try_from(self.now).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        rfc3339(second.saturating_add(1 + self.manifests.len() as i64))
+    fn modified(&self) -> String {
+        UtcTimestamp(at_second(self.now).as_nanos().saturating_add(1 + self.manifests.len() as i64))
+            .to_string()
     }
 
     /// Adds a complete snapshot that began at the writer's time; its manifest ID.
-    pub fn snapshot(
-        &mut self,
-        user: &str,
-        host: &str,
-        path: &str,
-        root: &WrittenDirectory,
-    ) -> Result<String> {
-        self.put_snapshot(&Snapshot::new(user, host, path, self.now, root)?)
+    pub fn snapshot(&mut self, source: &Source, root: &WrittenDirectory) -> String {
+        self.put_snapshot(&NewSnapshot::new(source, self.now, root))
     }
 
     /// Adds a snapshot; its manifest ID.
-    pub fn put_snapshot(&mut self, snapshot: &Snapshot) -> Result<String> {
-        self.put_manifest(snapshot.labels(), snapshot.json()?)
+    pub fn put_snapshot(&mut self, snapshot: &NewSnapshot) -> String {
+        self.put_manifest(snapshot.labels(), snapshot.json())
     }
 
     /// Stores any bytes, gzipped, as a manifest content.

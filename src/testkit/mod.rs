@@ -39,7 +39,7 @@ pub use data::{Data, DataKind, DataReader};
 pub use directory::{DirectoryBuilder, DirectoryEntry, Summary, WrittenDirectory};
 pub use error::{Error, Result};
 pub use index::{IndexEntry, encode_index};
-pub use manifest::{PendingManifest, Snapshot};
+pub use manifest::{NewSnapshot, PendingManifest};
 pub use object::{IndirectEntry, WrittenObject};
 pub use options::{Chunks, Epochs, Options};
 pub use rng::Rng;

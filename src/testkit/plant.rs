@@ -109,7 +109,7 @@ impl RepositoryWriter {
                         }
                         Step::File(file) => {
                             let object = self.finish_object(None, std::mem::take(&mut parts))?;
-                            current.file(&file.name, &file.attributes, object.length, &object.id)?;
+                            current.file(&file.name, &file.attributes, object.length, &object.id);
                         }
                         Step::Directory(number) => {
                             let builder = std::mem::take(&mut current);
@@ -135,11 +135,11 @@ impl RepositoryWriter {
         let directory = tree.directories().get(number).ok_or(Error::WorkerGone)?;
         for link in directory.links() {
             let id = self.write_content(None, &link.target)?;
-            builder.link(&link.name, &link.attributes, link.target.len() as u64, &id.to_string())?;
+            builder.link(&link.name, &link.attributes, link.target.len() as u64, &id.to_string());
         }
         for (name, child) in directory.directories() {
             let child = written.remove(&child).ok_or(Error::WorkerGone)?;
-            builder.directory(name, &child)?;
+            builder.directory(name, &child);
         }
         self.write_directory(builder, directory.attributes())
     }

@@ -27,10 +27,10 @@ const SESSION_MONTH: u64 = 30 * 24 * 3600;
 /// let mut writer = RepositoryWriter::create(&dir, Options::default())?;
 /// let tree = Shape::mixed(1 << 20).tree(1)?;
 /// let root = writer.write_tree(&tree)?;
-/// writer.snapshot("data-demo", "apps", "/data", &root)?;
+/// writer.snapshot(&"data-demo@apps:/data".parse()?, &root);
 /// writer.finish()?;
 /// # std::fs::remove_dir_all(&dir).ok();
-/// # Ok::<(), rokopia::testkit::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RepositoryWriter {
     pub(super) keys: Arc<Keys>,
