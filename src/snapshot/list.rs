@@ -202,26 +202,19 @@ impl IntoIterator for Selection {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::manifest::parse;
+    use crate::snapshot::testing::manifests_from;
 
     /// One snapshot: manifest ID, source, start and end in minutes, why incomplete, root object.
-    pub(in super::super) struct Sample<'a>(
-        pub(in super::super) &'a str,
-        pub(in super::super) &'a str,
-        pub(in super::super) u32,
-        pub(in super::super) u32,
-        pub(in super::super) &'a str,
-        pub(in super::super) &'a str,
-    );
+    struct Sample<'a>(&'a str, &'a str, u32, u32, &'a str, &'a str);
 
-    pub(in super::super) fn time(minute: u32) -> UtcTimestamp {
+    fn time(minute: u32) -> UtcTimestamp {
         UtcTimestamp(i64::from(minute) * 60_000_000_000)
     }
 
     /// The manifests of snapshots, and raw entries.
-    pub(in super::super) fn manifests(samples: &[Sample<'_>], raw: &[&str]) -> ManifestSet {
+    fn manifests(samples: &[Sample<'_>], raw: &[&str]) -> ManifestSet {
         let mut entries: Vec<String> = raw.iter().map(|entry| (*entry).to_owned()).collect();
         for Sample(id, source, start, end, incomplete, root) in samples {
             let Source { host, user, path } = source.parse().unwrap();
@@ -235,13 +228,7 @@ pub(super) mod tests {
                 time(*end),
             ));
         }
-        let json = format!(r#"{{"entries":[{}]}}"#, entries.join(","));
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
-        let content = "m00".parse().unwrap();
-        let mut set = ManifestSet::default();
-        set.update(&[content].into(), [(content, parse(content, &gzip.finish().unwrap()).unwrap())]);
-        set
+        manifests_from(&entries)
     }
 
     fn ids<'a>(snapshots: impl IntoIterator<Item = &'a Arc<Snapshot>>) -> Vec<&'a str> {

@@ -6,6 +6,7 @@ mod error;
 mod list;
 mod manifest;
 mod name;
+mod policy;
 mod retention;
 mod source;
 mod time;
@@ -18,8 +19,25 @@ pub use error::Error;
 pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
 pub use name::{EntryName, InvalidName};
+pub use policy::{Action, DefinedPolicy, ListedPolicy, Policies, Policy, PolicyValue, TimeOfDay};
 pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};
 pub use time::{InvalidTime, UtcTimestamp};
 pub use tree::Tree;
 pub use walk::{Walk, WalkEntry};
+
+#[cfg(test)]
+mod testing {
+    use crate::manifest::{ManifestSet, parse};
+
+    /// A set of manifests from the JSON of their entries.
+    pub(super) fn manifests_from(entries: &[String]) -> ManifestSet {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let json = format!(r#"{{"entries":[{}]}}"#, entries.join(","));
+        std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
+        let content = "m00".parse().unwrap();
+        let mut set = ManifestSet::default();
+        set.update(&[content].into(), [(content, parse(content, &gzip.finish().unwrap()).unwrap())]);
+        set
+    }
+}
