@@ -1,6 +1,7 @@
 //! rokopia opens repositories written by the Kopia backup tool, without Kopia, and never writes to them.
 
 pub mod blob;
+pub mod checker;
 #[allow(dead_code, reason = "more commands land after it")]
 pub mod cli;
 pub mod codec;

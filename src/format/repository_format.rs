@@ -82,17 +82,32 @@ pub struct EpochParameters {
 }
 
 impl RepositoryFormat {
+    /// The format blob as it is stored.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`] when there is none, and a failure to read it.
+    pub fn read_blob(store: &dyn BlobStore) -> Result<Vec<u8>, Error> {
+        let blob = BlobId::new(FORMAT_BLOB).map_err(crate::blob::Error::from)?;
+        store.read(&blob, MAX_FORMAT_BLOB).map_err(|e| match e {
+            e if e.is_not_found() => Error::NotARepository { location: store.describe() },
+            e => Error::Blob(e),
+        })
+    }
+
+    /// The random ID of a repository from its stored format blob, without a password.
+    ///
+    /// # Errors
+    /// When the blob is not what it should be.
+    pub fn unique_id_in(format_blob: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(parse_outer(format_blob)?.unique_id.0.to_vec())
+    }
+
     /// Reads and opens the format blob: one read, and one key derivation for a right password.
     ///
     /// # Errors
     /// Everything that keeps the repository from being read, told apart.
     pub fn open(store: &dyn BlobStore, password: &Password, options: OpenOptions) -> Result<Self, Error> {
-        let blob = BlobId::new(FORMAT_BLOB).map_err(crate::blob::Error::from)?;
-        let bytes = store.read(&blob, MAX_FORMAT_BLOB).map_err(|e| match e {
-            e if e.is_not_found() => Error::NotARepository { location: store.describe() },
-            e => Error::Blob(e),
-        })?;
-        let outer = parse_outer(&bytes)?;
+        let outer = parse_outer(&Self::read_blob(store)?)?;
         let key_derivation = KeyDerivation::parse(&outer.key_algorithm)?;
         let (format_key, plaintext) = decrypt(&outer, key_derivation, password)?;
         let inner: Inner =

@@ -62,6 +62,11 @@ impl ManifestIndex {
         Some((entry, pack))
     }
 
+    /// Every manifest content that the active index blobs know of, deleted ones included.
+    pub fn contents(&self) -> impl Iterator<Item = &ContentId> {
+        self.entries.keys()
+    }
+
     /// Number of active index blobs.
     pub fn blob_count(&self) -> usize {
         self.blobs.len()

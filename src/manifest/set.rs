@@ -60,6 +60,11 @@ impl ManifestSet {
         self.live.values().map(Arc::as_ref)
     }
 
+    /// What all contents say: every version of every manifest, deletions included.
+    pub fn versions(&self) -> impl Iterator<Item = &Manifest> {
+        self.contents.values().flatten().map(Arc::as_ref)
+    }
+
     /// The live manifests that have all these labels, oldest first.
     pub fn find(&self, labels: &[(&str, &str)]) -> Vec<&Manifest> {
         let has_all =

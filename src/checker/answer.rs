@@ -1,0 +1,177 @@
+//! From a view to an answer.
+
+use super::Settings;
+use super::clock::Tick;
+use super::error::Reason;
+use super::names::Candidates;
+use super::view::{SourceState, View};
+use crate::snapshot::{Source, UtcTimestamp};
+
+/// Whether there is a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// There is one.
+    Exists,
+    /// There is none: the whole repository was read to say so.
+    Absent,
+    /// That could not be found out, or is in doubt.
+    Unknown,
+}
+
+impl State {
+    /// The word for it: `exists`, `absent` or `unknown`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exists => "exists",
+            Self::Absent => "absent",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Whether there is a backup.
+    pub state: State,
+    /// The source asked for.
+    pub source: Source,
+    /// The source found, where it has another name or path than the one asked for.
+    pub found: Option<Source>,
+    /// Snapshots found.
+    pub snapshots: usize,
+    /// How many of them are incomplete.
+    pub incomplete: usize,
+    /// When the newest of them began.
+    pub latest: Option<UtcTimestamp>,
+    /// Why the state is unknown.
+    pub reason: Option<Reason>,
+    /// When the refresh began on which the answer rests; `None` when there is no view.
+    pub as_of: Option<Tick>,
+}
+
+/// Whether a doubtful find counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Doubtful {
+    /// The answer is unknown.
+    #[default]
+    Unknown,
+    /// The answer is yes.
+    Exists,
+}
+
+/// What a view says, before its age is considered.
+pub(super) enum Verdict {
+    /// A *yes*.
+    Found(Answer),
+    /// Not a *yes*, and certainly not a *no*.
+    Doubt(Answer),
+    /// Nothing is there, and nothing speaks against saying so except perhaps packs not looked at yet.
+    Nothing {
+        /// The *no*.
+        answer: Answer,
+        /// Whether the packs that no index names have been looked at.
+        scanned: bool,
+    },
+}
+
+impl Answer {
+    /// The answer that says nothing.
+    pub(super) fn unknown(source: Source, reason: Reason, as_of: Option<Tick>) -> Self {
+        Self {
+            state: State::Unknown,
+            source,
+            found: None,
+            snapshots: 0,
+            incomplete: 0,
+            latest: None,
+            reason: Some(reason),
+            as_of,
+        }
+    }
+}
+
+/// Looks a claim up.
+pub(super) fn consider(view: &View, candidates: &Candidates, settings: &Settings, now: Tick) -> Verdict {
+    let blank = |state, reason| Answer {
+        state,
+        reason,
+        ..Answer::unknown(candidates.asked.clone(), Reason::new("", ""), Some(view.started()))
+    };
+    let exact: Vec<&SourceState> = found(view, &candidates.exact);
+    if let Some(answer) = tally(&exact, &blank(State::Exists, None)) {
+        if answer.incomplete == answer.snapshots && settings.incomplete == Doubtful::Unknown {
+            let reason = Reason::new("only-incomplete", "all snapshots of the source are incomplete");
+            return Verdict::Doubt(Answer { state: State::Unknown, reason: Some(reason), ..answer });
+        }
+        return Verdict::Found(answer);
+    }
+    let altered: Vec<&SourceState> = found(view, &candidates.altered);
+    if let Some(answer) = tally(&altered, &blank(State::Exists, None)) {
+        if settings.altered_names == Doubtful::Exists {
+            return Verdict::Found(answer);
+        }
+        let other = answer.found.as_ref().map(Source::to_string).unwrap_or_default();
+        let reason = format!(
+            "{} has no snapshots, but {other} has, which is what VolSync makes of that name, and perhaps of others",
+            candidates.asked
+        );
+        let reason = Some(Reason::new("name-altered", reason));
+        return Verdict::Doubt(Answer { state: State::Unknown, reason, ..answer });
+    }
+    match doubt(view, candidates, settings, now) {
+        Some(reason) => Verdict::Doubt(blank(State::Unknown, Some(reason))),
+        None => Verdict::Nothing {
+            answer: blank(State::Absent, None),
+            scanned: view.unindexed.is_some() || settings.scan_interval.is_none(),
+        },
+    }
+}
+
+fn found<'a>(view: &'a View, sources: &[Source]) -> Vec<&'a SourceState> {
+    sources.iter().filter_map(|source| view.source(source)).collect()
+}
+
+/// Counts what was found; `None` when nothing was.
+fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
+    let snapshots: usize = found.iter().map(|state| state.snapshots().len()).sum();
+    let complete: usize = found.iter().map(|state| state.complete()).sum();
+    let newest = found
+        .iter()
+        .filter_map(|state| Some((state.newest()?.start, state.source())))
+        .max_by_key(|(s, _)| *s)?;
+    Some(Answer {
+        snapshots,
+        incomplete: snapshots - complete,
+        latest: Some(newest.0),
+        found: (*newest.1 != blank.source).then(|| newest.1.clone()),
+        ..blank.clone()
+    })
+}
+
+fn doubt(view: &View, candidates: &Candidates, settings: &Settings, now: Tick) -> Option<Reason> {
+    let all = || candidates.exact.iter().chain(&candidates.altered);
+    let unparseable =
+        all().filter_map(|source| view.source(source)).find_map(|state| state.unparseable().first());
+    if let Some(reason) = unparseable {
+        return Some(reason.clone());
+    }
+    if let Some(reason) = all().find_map(|source| view.doubt_about(source)) {
+        return Some(reason.clone());
+    }
+    if let Some(reason) = view.doubts().next() {
+        return Some(reason.clone());
+    }
+    let sources = view.sources().len();
+    if sources < settings.min_sources {
+        let wanted = settings.min_sources;
+        let message = format!(
+            "the repository has {sources} sources, fewer than the {wanted} it should have: a wrong one?"
+        );
+        return Some(Reason::new("too-few-sources", message));
+    }
+    if !now.is_plausible() {
+        return Some(Reason::new("clock-implausible", "the clock of this machine is not set"));
+    }
+    None
+}

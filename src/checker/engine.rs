@@ -1,0 +1,265 @@
+//! The side of the checker that touches the storage: it opens the repository, checks that it is still the same, and makes
+//! views of it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::error::{Error, Reason};
+use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState};
+use crate::blob::{self, BlobId, BlobMetadata, BlobStore};
+use crate::crypto::Password;
+use crate::format::RepositoryFormat;
+use crate::gojson::time::GoTime;
+use crate::manifest::{Manifest, ManifestId};
+use crate::snapshot::{Snapshot, Source};
+use crate::{Catalog, Options, Repository};
+
+/// Opens the storage anew. Each refresh does, so that nothing of an earlier mount lives on in open files.
+pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn BlobStore>, blob::Error> + Send + Sync>;
+
+/// Finds the password anew. Each opening does, so that a rotated secret is picked up.
+pub type FindPassword = Arc<dyn Fn() -> Result<Password, crate::crypto::Error> + Send + Sync>;
+
+/// Opens and reads one repository; used by one thread at a time.
+pub(super) struct Engine {
+    open_store: OpenStore,
+    password: FindPassword,
+    options: Options,
+    opened: Option<Opened>,
+    rejected: Option<Rejected>,
+}
+
+/// What could not be opened, and why: trying again without a change would cost a key derivation for the same result.
+struct Rejected {
+    format_blob: Vec<u8>,
+    password: Password,
+    reason: Reason,
+}
+
+struct Opened {
+    format_blob: Vec<u8>,
+    store: Arc<Reopened>,
+    repository: Repository,
+    catalog: Option<Catalog>,
+    parsed: Parsed,
+    inventory: Option<Arc<Inventory>>,
+}
+
+/// Snapshots by manifest, with the time by which a changed manifest is told from a known one.
+type Parsed = HashMap<ManifestId, (GoTime, Source, Result<Arc<SnapshotInfo>, Reason>)>;
+
+/// What a refresh comes to.
+pub(super) struct Refreshed {
+    pub(super) inventory: Arc<Inventory>,
+    /// For looking into packs while the engine goes on.
+    pub(super) repository: Repository,
+}
+
+/// Why a refresh failed.
+pub(super) struct Refused {
+    pub(super) reason: Reason,
+    /// Whether what was known must not be used any more either.
+    pub(super) forget: bool,
+    /// Whether trying again may help.
+    pub(super) retryable: bool,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let forget = matches!(error, Error::Replaced { .. });
+        Self { reason: Reason::from(&error), forget, retryable: error.is_retryable() }
+    }
+}
+
+impl Engine {
+    pub(super) fn new(open_store: OpenStore, password: FindPassword, options: Options) -> Self {
+        Self { open_store, password, options, opened: None, rejected: None }
+    }
+
+    /// Reads what is new. `expected` is the unique ID that the repository must have, if that is known.
+    pub(super) fn refresh(&mut self, expected: Option<&str>) -> Result<Refreshed, Refused> {
+        let store = (self.open_store)().map_err(Error::from)?;
+        let location = store.describe();
+        let format_blob = RepositoryFormat::read_blob(&store).map_err(Error::from)?;
+        let found = hex::encode(RepositoryFormat::unique_id_in(&format_blob).map_err(Error::from)?);
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
+            self.opened = None;
+            return Err(Error::Replaced { location, expected: expected.to_owned(), found }.into());
+        }
+        let opened = self.open(Arc::clone(&store), format_blob)?;
+        opened.update().map_err(Error::from)?;
+        // The same blob before and after: what was read in between is of one repository.
+        if RepositoryFormat::read_blob(&store).ok().as_ref() != Some(&opened.format_blob) {
+            return Err(Error::Changed { location }.into());
+        }
+        let inventory = opened.inventory(location).ok_or(Error::Changed { location: store.describe() })?;
+        Ok(Refreshed { inventory, repository: opened.repository.clone() })
+    }
+
+    fn open(&mut self, store: Arc<dyn BlobStore>, format_blob: Vec<u8>) -> Result<&mut Opened, Refused> {
+        let known = self.opened.take().filter(|opened| opened.format_blob == format_blob);
+        let opened = match known {
+            Some(opened) => {
+                opened.store.0.store(Arc::new(store));
+                opened
+            }
+            None => {
+                let store = Arc::new(Reopened(ArcSwap::from_pointee(store)));
+                let repository = self.unlock(Arc::clone(&store), &format_blob)?;
+                Opened {
+                    format_blob,
+                    store,
+                    repository,
+                    catalog: None,
+                    parsed: Parsed::new(),
+                    inventory: None,
+                }
+            }
+        };
+        Ok(self.opened.insert(opened))
+    }
+
+    /// Derives the keys, unless that has failed before for the same password and format blob.
+    fn unlock(&mut self, store: Arc<Reopened>, format_blob: &[u8]) -> Result<Repository, Refused> {
+        let password = (self.password)().map_err(crate::Error::from).map_err(Error::from)?;
+        let same = |rejected: &&Rejected| {
+            rejected.format_blob == format_blob && rejected.password.candidates().eq(password.candidates())
+        };
+        if let Some(rejected) = self.rejected.as_ref().filter(same) {
+            return Err(Refused { reason: rejected.reason.clone(), forget: false, retryable: false });
+        }
+        Repository::open_with(store, &password, self.options).map_err(|error| {
+            let error = Error::from(error);
+            if !error.is_retryable() && error.blob().is_none() {
+                let reason = Reason::from(&error);
+                self.rejected = Some(Rejected { format_blob: format_blob.to_vec(), password, reason });
+            }
+            error.into()
+        })
+    }
+}
+
+impl Opened {
+    fn update(&mut self) -> Result<(), crate::Error> {
+        match &mut self.catalog {
+            Some(catalog) => catalog.refresh()?,
+            None => self.catalog = Some(self.repository.catalog()?),
+        }
+        Ok(())
+    }
+
+    fn inventory(&mut self, location: String) -> Option<Arc<Inventory>> {
+        let catalog = self.catalog.as_ref()?;
+        let changed = parse_new(&mut self.parsed, catalog);
+        let index = catalog.index();
+        let doubts = doubts(catalog);
+        let named: HashSet<BlobId> =
+            index.packs().filter(|pack| pack.as_str().starts_with('q')).cloned().collect();
+        if let Some(known) = &self.inventory
+            && !changed
+            && known.named == named
+            && known.doubts == doubts
+            && known.index_blobs == index.blob_count()
+        {
+            return Some(Arc::clone(known));
+        }
+        let (sources, by_source) = sources(&self.parsed);
+        let inventory = Arc::new(Inventory {
+            repository: RepositoryInfo::new(self.repository.format(), location),
+            index_blobs: index.blob_count(),
+            sources,
+            by_source,
+            doubts,
+            named,
+            contents: index.contents().copied().collect(),
+            manifests: catalog.manifests().versions().map(|manifest| manifest.id().clone()).collect(),
+        });
+        self.inventory = Some(Arc::clone(&inventory));
+        Some(inventory)
+    }
+}
+
+/// Parses the snapshots that are not known yet; whether anything changed.
+fn parse_new(parsed: &mut Parsed, catalog: &Catalog) -> bool {
+    let is_snapshot = |manifest: &&Manifest| manifest.label("type") == Some("snapshot");
+    let mut live = 0;
+    let mut changed = false;
+    for manifest in catalog.manifests().iter().filter(is_snapshot) {
+        live += 1;
+        if parsed.get(manifest.id()).is_some_and(|(modified, ..)| *modified == manifest.modified()) {
+            continue;
+        }
+        changed = true;
+        let snapshot = match Snapshot::parse(manifest) {
+            Ok(snapshot) => Ok(Arc::new(SnapshotInfo::new(&snapshot))),
+            Err(e) => Err(Reason::new(e.code(), e.to_string())),
+        };
+        parsed.insert(manifest.id().clone(), (manifest.modified(), labelled_source(manifest), snapshot));
+    }
+    if parsed.len() != live {
+        parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(|manifest| is_snapshot(&manifest)));
+        changed = true;
+    }
+    changed
+}
+
+fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {
+    let mut sources: HashMap<&Source, SourceState> = HashMap::new();
+    for (_, source, snapshot) in parsed.values() {
+        sources.entry(source).or_insert_with(|| SourceState::new(source.clone())).add(snapshot.clone());
+    }
+    let mut sources: Vec<SourceState> = sources.into_values().collect();
+    sources.sort_by_cached_key(|state| {
+        (state.source().to_string(), state.source().user.clone(), state.source().host.clone())
+    });
+    for source in &mut sources {
+        source.sort();
+    }
+    let by_source = sources.iter().enumerate().map(|(at, state)| (state.source().clone(), at)).collect();
+    (sources, by_source)
+}
+
+fn doubts(catalog: &Catalog) -> Vec<Reason> {
+    let doubts = catalog.index().doubts().iter();
+    let mut doubts: Vec<Reason> =
+        doubts.map(|doubt| Reason::new("index-doubtful", doubt.to_string())).collect();
+    if catalog.index().blob_count() == 0 {
+        // Creating a repository writes policies, hence an index: none at all is a listing that went wrong.
+        doubts
+            .push(Reason::new("index-empty", "the repository has no index blobs: they are lost, or hidden"));
+    }
+    doubts
+}
+
+/// The source by which a snapshot is found: that of the labels of its manifest.
+pub(super) fn labelled_source(manifest: &Manifest) -> Source {
+    let label = |name| manifest.label(name).unwrap_or_default();
+    Source::new(label("username"), label("hostname"), label("path"))
+}
+
+/// A store that can be exchanged for a newly opened one of the same place.
+struct Reopened(ArcSwap<Arc<dyn BlobStore>>);
+
+impl BlobStore for Reopened {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
+        self.0.load().list(prefix)
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, blob::Error> {
+        self.0.load().size(id)
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, blob::Error> {
+        self.0.load().read(id, limit)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), blob::Error> {
+        self.0.load().read_at(id, offset, buffer)
+    }
+
+    fn describe(&self) -> String {
+        self.0.load().describe()
+    }
+}

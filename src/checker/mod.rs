@@ -1,0 +1,238 @@
+//! The existence question: is there a backup of this volume?
+//!
+//! There are three answers, and the dangerous one is *no*: a false *no* lets an application start on an empty volume. It is
+//! said only from a view of the whole repository that is recent enough and free of doubt; everything else is *unknown*, with
+//! a [`Reason`]. Nothing here knows of HTTP.
+//!
+//! A [`Checker`] keeps a [`View`] of the repository in memory. Threads of its own read the storage; whoever asks waits for
+//! them at most as long as he wants to.
+
+mod answer;
+mod clock;
+mod engine;
+mod error;
+mod names;
+mod scheduler;
+mod settings;
+mod state;
+mod unindexed;
+mod view;
+
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+
+pub use answer::{Answer, Doubtful, State};
+pub use clock::{Clock, Tick};
+pub use engine::{FindPassword, OpenStore};
+pub use error::{Error, Reason};
+pub use names::{Candidates, InvalidName, InvalidTemplate, Question, Template};
+pub use settings::Settings;
+pub use state::Failure;
+pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
+
+use crate::Options;
+use answer::{Verdict, consider};
+use state::{Counters, Shared};
+
+/// Answers the existence question for one repository.
+pub struct Checker {
+    shared: Arc<Shared>,
+}
+
+/// What the checker is doing.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// What it knows.
+    pub view: Option<Arc<View>>,
+    /// Why the last refresh failed, if it did.
+    pub failure: Option<Failure>,
+    /// For how long the refresh that runs now has been running.
+    pub refreshing: Option<Duration>,
+    /// Refreshes that succeeded.
+    pub refreshes: u64,
+    /// Refreshes that failed.
+    pub failures: u64,
+    /// Questions that were answered by a refresh which another question had asked for.
+    pub followers: u64,
+    /// Threads that hang in the storage and were given up.
+    pub hung_threads: usize,
+    /// Whether the packs that no index names have been looked at.
+    pub scanned: bool,
+}
+
+impl Checker {
+    /// Begins to read the repository.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn start(
+        settings: Settings,
+        clock: Clock,
+        options: Options,
+        open_store: OpenStore,
+        password: FindPassword,
+    ) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            settings,
+            clock,
+            open_store,
+            password,
+            options,
+            view: ArcSwapOption::empty(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            listener: OnceLock::new(),
+            counters: Counters::default(),
+        });
+        let scheduled = Arc::clone(&shared);
+        std::thread::Builder::new().name("scheduler".into()).spawn(move || scheduler::run(&scheduled))?;
+        Ok(Self { shared })
+    }
+
+    /// Calls `listener` whenever an answer that was not there before may be there now. It must not block. Only the first
+    /// listener counts.
+    pub fn on_change(&self, listener: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.listener.set(Box::new(listener));
+    }
+
+    /// How it decides.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The moment that is now.
+    pub fn now(&self) -> Tick {
+        self.shared.clock.now()
+    }
+
+    /// What is known, however old.
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.shared.view.load_full()
+    }
+
+    /// The answer to a question asked at a moment, if there is one yet. `first` asks for a refresh when there is none, and
+    /// counts whom another's refresh serves.
+    ///
+    /// Never blocks for longer than it takes to look something up.
+    pub fn poll(&self, candidates: &Candidates, asked: Tick, first: bool) -> Option<Answer> {
+        let now = self.now();
+        let settings = &self.shared.settings;
+        let view = self.view();
+        let as_of = view.as_ref().map(|view| view.started());
+        let mut scan_missing = false;
+        if let Some(view) = view.as_deref() {
+            let recent = |limit: Duration| {
+                view.started().not_before(asked)
+                    || now.since(view.started()).is_some_and(|age| !limit.is_zero() && age <= limit)
+            };
+            match consider(view, candidates, settings, now) {
+                Verdict::Found(answer) if recent(settings.positive_max_age) => return Some(answer),
+                Verdict::Doubt(answer) if recent(settings.negative_max_age) => return Some(answer),
+                Verdict::Nothing { answer, scanned } if recent(settings.negative_max_age) => {
+                    if scanned {
+                        return Some(answer);
+                    }
+                    scan_missing = true;
+                }
+                _ => {}
+            }
+        }
+        let mut state = self.shared.lock();
+        let failure = if scan_missing { &state.scan_failure } else { &state.failure };
+        if let Some(failure) = failure.as_ref().filter(|failure| failure.began.not_before(asked)) {
+            return Some(Answer::unknown(candidates.asked.clone(), failure.reason.clone(), as_of));
+        }
+        if first {
+            let requested = state.wanted.is_some_and(|wanted| {
+                state.refresh.last_began.is_none_or(|last| !last.not_before(wanted))
+                    || state.refresh.running.is_some()
+            });
+            if requested {
+                Shared::count(&self.shared.counters.followers);
+            }
+            state.wanted = Some(state.wanted.map_or(asked, |wanted| wanted.max(asked)));
+            drop(state);
+            self.shared.changed.notify_all();
+        }
+        None
+    }
+
+    /// The answer to give when nobody wants to wait any longer.
+    pub fn give_up(&self, candidates: &Candidates) -> Answer {
+        let as_of = self.view().map(|view| view.started());
+        let state = self.shared.lock();
+        let reason = match (&state.failure, as_of) {
+            (Some(failure), _) => failure.reason.clone(),
+            (None, None) => Reason::new("not-ready", "the repository has not been read yet"),
+            (None, Some(_)) => Reason::new("storage-timeout", "the storage did not answer in time"),
+        };
+        Answer::unknown(candidates.asked.clone(), reason, as_of)
+    }
+
+    /// Asks, and waits for the answer at most for so long (by the checker's clock).
+    pub fn ask(&self, candidates: &Candidates, patience: Duration) -> Answer {
+        let asked = self.now();
+        let mut first = true;
+        loop {
+            if let Some(answer) = self.poll(candidates, asked, first) {
+                return answer;
+            }
+            first = false;
+            let waited = self.now().elapsed_since(asked);
+            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                return self.give_up(candidates);
+            };
+            // Between the look above and this wait something may have changed: never wait for long at a stretch.
+            let nap = self.shared.clock.real(left).min(Duration::from_millis(20));
+            drop(self.shared.changed.wait_timeout(self.shared.lock(), nap));
+        }
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let now = self.now();
+        let view = self.view();
+        let counters = &self.shared.counters;
+        let state = self.shared.lock();
+        Status {
+            scanned: view.as_ref().is_some_and(|view| view.unindexed.is_some()),
+            view,
+            failure: state.failure.clone(),
+            refreshing: state.refresh.running.map(|began| now.elapsed_since(began)),
+            refreshes: scheduler::counted(&counters.refreshes),
+            failures: scheduler::counted(&counters.failures),
+            followers: scheduler::counted(&counters.followers),
+            hung_threads: state.refresh.abandoned + state.scan_work.abandoned,
+        }
+    }
+
+    /// Whether questions are being answered, and if not, why. Takes a failure that may pass for one only when answers from
+    /// memory have run out as well.
+    pub fn ready(&self) -> Result<(), Reason> {
+        let now = self.now();
+        let Status { view, failure, refreshing, .. } = self.status();
+        let settings = &self.shared.settings;
+        let Some(view) = view else {
+            let reason = Reason::new("not-ready", "the repository has not been read yet");
+            return Err(failure.map_or(reason, |failure| failure.reason));
+        };
+        let old = now.elapsed_since(view.started()) > settings.positive_max_age;
+        if let Some(failure) = failure.filter(|failure| !failure.retryable || old) {
+            return Err(failure.reason);
+        }
+        let hung = settings.positive_max_age.max(settings.storage_timeout);
+        if refreshing.is_some_and(|since| since >= hung) {
+            return Err(Reason::new("storage-hung", "the storage does not answer"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        self.shared.lock().shutdown = true;
+        self.shared.changed.notify_all();
+    }
+}

@@ -1,0 +1,234 @@
+//! The thread that decides when the storage is read, and the threads that read it.
+//!
+//! The scheduler itself never touches the storage: each refresh runs on a thread of its own, which may hang for as long as
+//! the storage does without anybody else waiting for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::clock::Tick;
+use super::engine::{Engine, Refreshed, Refused};
+use super::error::{Error, Reason};
+use super::state::{Failure, Shared, State};
+use super::unindexed::Scan;
+use super::view::{Inventory, View};
+
+/// After a failure nothing is tried again for this long.
+const PAUSE: Duration = Duration::from_millis(200);
+const SCAN_PAUSE: Duration = Duration::from_secs(5);
+
+/// The scheduler looks around at least this often, whatever it believes is due next.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Looking into packs takes long on a slow storage without anything being wrong.
+const SCAN_PATIENCE: u32 = 10;
+
+/// Schedules until the checker is dropped.
+pub(super) fn run(shared: &Arc<Shared>) {
+    let mut state = shared.lock();
+    while !state.shutdown {
+        let now = shared.clock.now();
+        give_up_on_hung_threads(shared, &mut state, now);
+        if refresh_is_due(shared, &state, now) {
+            begin_refresh(shared, &mut state, now);
+        }
+        if scan_is_due(shared, &state, now) {
+            begin_scan(shared, &mut state, now);
+        }
+        let wait = next_event(shared, &state, now);
+        state = match shared.changed.wait_timeout(state, wait) {
+            Ok((state, _)) => state,
+            Err(poisoned) => poisoned.into_inner().0,
+        };
+    }
+}
+
+fn give_up_on_hung_threads(shared: &Shared, state: &mut State, now: Tick) {
+    let limit = shared.settings.storage_timeout;
+    if let Some(began) = state.refresh.abandon(now, limit) {
+        tracing::warn!(code = "storage-hung", "the storage has not answered for {limit:?}, trying anew");
+        state.engine = None;
+        let reason = Reason::new("storage-hung", format!("the storage has not answered for {limit:?}"));
+        state.failure = Some(Failure { began, ended: now, reason, retryable: true });
+        Shared::count(&shared.counters.failures);
+        shared.announce();
+    }
+    if let Some(began) = state.scan_work.abandon(now, limit * SCAN_PATIENCE) {
+        let reason = Reason::new("storage-hung", "the storage has not answered while packs were listed");
+        state.scan_failure = Some(Failure { began, ended: now, reason, retryable: true });
+        shared.announce();
+    }
+}
+
+fn refresh_is_due(shared: &Shared, state: &State, now: Tick) -> bool {
+    if state.refresh.running.is_some() || within(state.failure.as_ref(), now, PAUSE) {
+        return false;
+    }
+    let Some(last) = state.refresh.last_began else { return true };
+    let wanted = state.wanted.is_some_and(|wanted| !last.not_before(wanted));
+    let interval = shared.settings.refresh_interval;
+    wanted || interval.is_some_and(|interval| now.elapsed_since(last) >= interval)
+}
+
+fn scan_is_due(shared: &Shared, state: &State, now: Tick) -> bool {
+    let Some(interval) = shared.settings.scan_interval else { return false };
+    if state.scan_work.running.is_some()
+        || state.repository.is_none()
+        || within(state.scan_failure.as_ref(), now, SCAN_PAUSE)
+    {
+        return false;
+    }
+    match state.scanned {
+        None => true,
+        Some(scanned) => {
+            now.elapsed_since(scanned) >= interval
+                || state.scan_after.is_some_and(|after| !scanned.not_before(after))
+        }
+    }
+}
+
+fn within(failure: Option<&Failure>, now: Tick, pause: Duration) -> bool {
+    failure.is_some_and(|failure| now.elapsed_since(failure.ended) < pause)
+}
+
+/// How long nothing can become due, in real time.
+fn next_event(shared: &Shared, state: &State, now: Tick) -> Duration {
+    let paused =
+        within(state.failure.as_ref(), now, PAUSE) || within(state.scan_failure.as_ref(), now, SCAN_PAUSE);
+    let mut wait = if paused { PAUSE } else { IDLE };
+    if let (Some(last), Some(interval)) = (state.refresh.last_began, shared.settings.refresh_interval) {
+        wait = wait.min(interval.saturating_sub(now.elapsed_since(last)));
+    }
+    shared.clock.real(wait).max(Duration::from_millis(1))
+}
+
+fn begin_refresh(shared: &Arc<Shared>, state: &mut State, now: Tick) {
+    let engine = state.engine.take().unwrap_or_else(|| {
+        Engine::new(Arc::clone(&shared.open_store), Arc::clone(&shared.password), shared.options)
+    });
+    let expected = shared.settings.expected_id.clone().or_else(|| state.pinned.clone());
+    let generation = state.refresh.begin(now);
+    let thread = Arc::clone(shared);
+    let spawned = std::thread::Builder::new()
+        .name("refresh".into())
+        .spawn(move || refresh(&thread, engine, expected.as_deref(), generation));
+    if let Err(e) = spawned {
+        state.refresh.running = None;
+        fail(
+            shared,
+            state,
+            now,
+            Reason::new("out-of-threads", format!("no thread can be started: {e}")),
+            true,
+        );
+    }
+}
+
+fn refresh(shared: &Shared, mut engine: Engine, expected: Option<&str>, generation: u64) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| engine.refresh(expected)));
+    let mut state = shared.lock();
+    let Some(began) = state.refresh.end(generation) else { return };
+    match outcome {
+        Ok(Ok(Refreshed { inventory, repository })) => {
+            state.engine = Some(engine);
+            state.repository = Some(repository);
+            state.pinned.get_or_insert_with(|| inventory.repository.unique_id.clone());
+            state.failure = None;
+            Shared::count(&shared.counters.refreshes);
+            publish(shared, &mut state, began, inventory);
+        }
+        Ok(Err(Refused { reason, forget, retryable })) => {
+            state.engine = Some(engine);
+            if forget {
+                shared.view.store(None);
+                state.scan = None;
+                state.scanned = None;
+            }
+            fail(shared, &mut state, began, reason, retryable);
+        }
+        Err(_) => {
+            let reason =
+                Reason::new("internal-error", "reading the repository ended in a panic; this is a bug");
+            fail(shared, &mut state, began, reason, true);
+        }
+    }
+    drop(state);
+    shared.announce();
+}
+
+fn fail(shared: &Shared, state: &mut State, began: Tick, reason: Reason, retryable: bool) {
+    tracing::warn!(code = reason.code(), "refresh failed: {reason}");
+    Shared::count(&shared.counters.failures);
+    state.failure = Some(Failure { began, ended: shared.clock.now(), reason, retryable });
+}
+
+/// Makes an inventory the view.
+fn publish(shared: &Shared, state: &mut State, began: Tick, inventory: Arc<Inventory>) {
+    let previous = shared.view.load_full();
+    let same = previous.as_ref().filter(|view| Arc::ptr_eq(&view.inventory, &inventory));
+    if let Some(previous) = previous.as_ref().filter(|_| same.is_none())
+        && previous.inventory.named.iter().any(|pack| !inventory.named.contains(pack))
+    {
+        state.scan_after = Some(began);
+    }
+    let scan_counts =
+        state.scanned.is_some_and(|scanned| state.scan_after.is_none_or(|after| scanned.not_before(after)));
+    let unindexed = match same.and_then(|view| view.unindexed.clone()) {
+        Some(known) => Some(known),
+        None => state.scan.as_ref().filter(|_| scan_counts).map(|scan| Arc::new(scan.compare(&inventory))),
+    };
+    let finished = shared.clock.now();
+    shared.view.store(Some(Arc::new(View { started: began, finished, inventory, unindexed })));
+}
+
+fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
+    let (Some(repository), Some(view)) = (state.repository.clone(), shared.view.load_full()) else { return };
+    let known = state.scan.clone().unwrap_or_default();
+    let generation = state.scan_work.begin(now);
+    let thread = Arc::clone(shared);
+    let spawned = std::thread::Builder::new().name("scan".into()).spawn(move || {
+        let reads = repository.options().index.reads;
+        let named = &view.inventory.named;
+        let scan = catch_unwind(AssertUnwindSafe(|| {
+            Scan::run(repository.store(), repository.format(), reads, named, &known)
+        }));
+        drop(view);
+        finish_scan(&thread, scan.ok(), generation);
+    });
+    if spawned.is_err() {
+        state.scan_work.running = None;
+    }
+}
+
+fn finish_scan(shared: &Shared, scan: Option<Result<Scan, Error>>, generation: u64) {
+    let mut state = shared.lock();
+    let Some(began) = state.scan_work.end(generation) else { return };
+    match scan {
+        Some(Ok(scan)) => {
+            state.scanned = Some(began);
+            state.scan_failure = None;
+            if let Some(view) = shared.view.load_full() {
+                let unindexed = Some(Arc::new(scan.compare(&view.inventory)));
+                shared.view.store(Some(Arc::new(View { unindexed, ..(*view).clone() })));
+            }
+            state.scan = Some(Arc::new(scan));
+        }
+        failed => {
+            let reason = match &failed {
+                Some(Err(e)) => Reason::from(e),
+                _ => Reason::new("internal-error", "looking into packs ended in a panic; this is a bug"),
+            };
+            tracing::warn!(code = reason.code(), "looking for packs that no index names failed: {reason}");
+            state.scan_failure = Some(Failure { began, ended: shared.clock.now(), reason, retryable: true });
+        }
+    }
+    drop(state);
+    shared.announce();
+}
+
+/// What has been counted so far.
+pub(super) fn counted(counter: &std::sync::atomic::AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

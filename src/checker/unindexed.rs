@@ -1,0 +1,158 @@
+//! Packs that no index names: after the loss of an index blob, all that tells of the manifests in it.
+//!
+//! Kopia does not notice a lost index blob, its lists are only shorter. The packs however stay, and each carries an index
+//! of itself. A manifest found only there is not proof of a backup (a client may be about to publish it, or have died
+//! before it did), but it forbids saying that there is none.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::error::{Error, Reason};
+use super::view::Inventory;
+use crate::blob::{BlobId, BlobStore};
+use crate::content::{Decoder, Scratch};
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, Entry};
+use crate::manifest::{self, ManifestId};
+use crate::pack::read_local_index;
+use crate::parallel;
+use crate::snapshot::Source;
+
+/// Packs of metadata begin with this (`format-spec/07-packs.md`), manifest contents with [`MANIFEST`].
+const METADATA: &str = "q";
+const MANIFEST: u8 = b'm';
+
+/// Packs that are looked into at most. Maintenance drops packs from the indexes a day before it deletes them, thousands in
+/// a large repository; beyond this something else is wrong.
+const MAX_PACKS: usize = 20_000;
+
+/// What was found in packs that no index named.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Scan {
+    packs: BTreeMap<BlobId, Arc<Pack>>,
+    too_many: usize,
+}
+
+#[derive(Debug)]
+enum Pack {
+    Read(Vec<Found>),
+    Unreadable(Reason),
+}
+
+/// A manifest content and the snapshots that it tells of.
+type Found = (ContentId, Vec<(ManifestId, Source)>);
+
+/// What of it the indexes do not know.
+#[derive(Debug, Default)]
+pub(super) struct Unindexed {
+    pub(super) sources: HashMap<Source, Reason>,
+    pub(super) doubts: Vec<Reason>,
+}
+
+impl Scan {
+    /// Lists the packs of metadata and looks into those that are not `named`; what `known` has is not read again.
+    pub(super) fn run(
+        store: &dyn BlobStore,
+        format: &RepositoryFormat,
+        reads: usize,
+        named: &HashSet<BlobId>,
+        known: &Self,
+    ) -> Result<Self, Error> {
+        let packs = store.list(METADATA)?;
+        let mut unnamed: Vec<BlobId> =
+            packs.into_iter().map(|blob| blob.id).filter(|id| !named.contains(id)).collect();
+        unnamed.sort();
+        let too_many = unnamed.len().saturating_sub(MAX_PACKS);
+        unnamed.truncate(MAX_PACKS);
+        let found = Mutex::new(BTreeMap::new());
+        parallel::for_each(&unnamed, reads, |id| {
+            let pack = match known.packs.get(id) {
+                Some(pack) if matches!(**pack, Pack::Read(_)) => Some(Arc::clone(pack)),
+                _ => Pack::read(store, format, id).map(Arc::new),
+            };
+            if let Some(pack) = pack {
+                found.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), pack);
+            }
+            Ok::<(), Error>(())
+        })?;
+        Ok(Self { packs: found.into_inner().unwrap_or_else(PoisonError::into_inner), too_many })
+    }
+
+    /// Leaves of what was found only what the indexes do not know by now.
+    pub(super) fn compare(&self, inventory: &Inventory) -> Unindexed {
+        let mut unindexed = Unindexed::default();
+        if self.too_many > 0 {
+            unindexed.doubts.push(Reason::new(
+                "packs-unindexed",
+                format!(
+                    "{} packs of metadata are named by no index: index blobs may be missing",
+                    self.packs.len() + self.too_many
+                ),
+            ));
+        }
+        for (id, pack) in self.packs.iter().filter(|(id, _)| !inventory.named.contains(*id)) {
+            match pack.as_ref() {
+                Pack::Unreadable(reason) => unindexed.doubts.push(reason.clone()),
+                Pack::Read(contents) => {
+                    let unknown =
+                        contents.iter().filter(|(content, _)| !inventory.contents.contains(content));
+                    for (manifest, source) in unknown.flat_map(|(_, manifests)| manifests) {
+                        if !inventory.manifests.contains(manifest) {
+                            let message = format!(
+                                "snapshot {manifest} of {source} is in pack {id}, which no index names: an index blob may be \
+                                 missing, or a backup is being written"
+                            );
+                            unindexed
+                                .sources
+                                .insert(source.clone(), Reason::new("snapshot-unindexed", message));
+                        }
+                    }
+                }
+            }
+        }
+        unindexed
+    }
+}
+
+impl Pack {
+    /// `None` for a pack that is gone.
+    fn read(store: &dyn BlobStore, format: &RepositoryFormat, id: &BlobId) -> Option<Self> {
+        match Self::manifests(store, format, id) {
+            Ok(contents) => Some(Self::Read(contents)),
+            Err(crate::Error::Pack(crate::pack::Error::Blob(e))) if e.is_not_found() => None,
+            Err(e) => Some(Self::Unreadable(Reason::new(
+                "pack-unindexed",
+                format!("pack {id} is named by no index and cannot be looked into: {e}"),
+            ))),
+        }
+    }
+
+    fn manifests(
+        store: &dyn BlobStore,
+        format: &RepositoryFormat,
+        id: &BlobId,
+    ) -> Result<Vec<Found>, crate::Error> {
+        let index = read_local_index(store, format, id)?;
+        let here = |entry: &Entry| index.packs().get(entry.pack.0 as usize).is_none_or(|pack| pack == id);
+        let entries = index.with_prefix(MANIFEST).filter(|entry| !entry.deleted && here(entry));
+        entries.map(|entry| Ok((entry.id, snapshots_in(store, format, id, &entry)?))).collect()
+    }
+}
+
+/// The snapshots that a manifest content tells of.
+fn snapshots_in(
+    store: &dyn BlobStore,
+    format: &RepositoryFormat,
+    pack: &BlobId,
+    entry: &Entry,
+) -> Result<Vec<(ManifestId, Source)>, crate::Error> {
+    let decoder = Decoder::new(format);
+    decoder.check(entry, pack)?;
+    let mut stored = vec![0; entry.packed_length as usize];
+    store.read_at(pack, entry.offset.into(), &mut stored)?;
+    let mut scratch = Scratch::default();
+    let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
+    let manifests = manifest::parse(entry.id, decoded.plaintext)?;
+    let snapshots = manifests.iter().filter(|manifest| manifest.label("type") == Some("snapshot"));
+    Ok(snapshots.map(|manifest| (manifest.id().clone(), super::engine::labelled_source(manifest))).collect())
+}

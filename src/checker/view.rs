@@ -1,0 +1,224 @@
+//! What was in the repository at one time: all that an answer is made from.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::Tick;
+use super::error::Reason;
+use super::unindexed::Unindexed;
+use crate::blob::BlobId;
+use crate::format::RepositoryFormat;
+use crate::index::ContentId;
+use crate::manifest::ManifestId;
+use crate::object::ObjectId;
+use crate::snapshot::{Snapshot, Source, UtcTimestamp};
+
+/// The sources and snapshots of a repository as one refresh found them.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub(super) started: Tick,
+    pub(super) finished: Tick,
+    pub(super) inventory: Arc<Inventory>,
+    /// `None` until the packs that no index names have been looked at.
+    pub(super) unindexed: Option<Arc<Unindexed>>,
+}
+
+/// What a refresh found.
+#[derive(Debug)]
+pub(super) struct Inventory {
+    pub(super) repository: RepositoryInfo,
+    pub(super) index_blobs: usize,
+    pub(super) sources: Vec<SourceState>,
+    pub(super) by_source: HashMap<Source, usize>,
+    pub(super) doubts: Vec<Reason>,
+    /// Packs of metadata that indexes name, and the manifest contents and manifests that they lead to.
+    pub(super) named: HashSet<BlobId>,
+    pub(super) contents: HashSet<ContentId>,
+    pub(super) manifests: HashSet<ManifestId>,
+}
+
+/// What a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryInfo {
+    /// The random ID of the repository in hex.
+    pub unique_id: String,
+    /// Format version.
+    pub version: u8,
+    /// Name of the hash.
+    pub hash: &'static str,
+    /// Name of the encryption.
+    pub encryption: &'static str,
+    /// Version of the indexes written now.
+    pub index_version: u8,
+    /// Whether indexes are organised in epochs.
+    pub epochs: bool,
+    /// Overhead of the error correction in percent, 0 without.
+    pub ecc_overhead_percent: u8,
+    /// Where it is.
+    pub location: String,
+}
+
+impl RepositoryInfo {
+    pub(super) fn new(format: &RepositoryFormat, location: String) -> Self {
+        Self {
+            unique_id: hex::encode(format.unique_id()),
+            version: format.version(),
+            hash: format.hash_algorithm().name(),
+            encryption: format.encryption().name(),
+            index_version: format.index_version(),
+            epochs: format.epochs().enabled,
+            ecc_overhead_percent: format.ecc_overhead_percent(),
+            location,
+        }
+    }
+}
+
+/// All snapshots of one source.
+#[derive(Debug, Clone)]
+pub struct SourceState {
+    source: Source,
+    snapshots: Vec<Arc<SnapshotInfo>>,
+    unparseable: Vec<Reason>,
+}
+
+/// What is kept of a snapshot.
+#[derive(Debug, Clone)]
+pub struct SnapshotInfo {
+    /// The ID of its manifest.
+    pub id: ManifestId,
+    /// When the client began.
+    pub start: UtcTimestamp,
+    /// When the client ended.
+    pub end: UtcTimestamp,
+    /// Why it is incomplete; empty when it is complete.
+    pub incomplete: Box<str>,
+    /// Bytes in its files.
+    pub size: i64,
+    /// Number of its files.
+    pub files: i64,
+    /// Entries that the client could not read.
+    pub errors: i64,
+    /// The object of its root.
+    pub root: Option<ObjectId>,
+}
+
+impl SnapshotInfo {
+    pub(super) fn new(snapshot: &Snapshot) -> Self {
+        let summary = snapshot.root.as_ref().and_then(|root| root.summary.as_ref());
+        Self {
+            id: snapshot.id.clone(),
+            start: snapshot.start_time,
+            end: snapshot.end_time,
+            incomplete: snapshot.incomplete.as_str().into(),
+            size: summary.map_or(snapshot.stats.total_size, |s| s.size),
+            files: summary.map_or(snapshot.stats.file_count, |s| s.files),
+            errors: summary.map_or(snapshot.stats.error_count, |s| s.failed),
+            root: snapshot.root_object().cloned(),
+        }
+    }
+
+    /// Whether the client reached the end.
+    pub fn is_complete(&self) -> bool {
+        self.incomplete.is_empty()
+    }
+}
+
+impl SourceState {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, snapshots: Vec::new(), unparseable: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, snapshot: Result<Arc<SnapshotInfo>, Reason>) {
+        match snapshot {
+            Ok(snapshot) => self.snapshots.push(snapshot),
+            Err(reason) => self.unparseable.push(reason),
+        }
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.snapshots.sort_by(|a, b| (a.start, a.end, &a.id).cmp(&(b.start, b.end, &b.id)));
+    }
+
+    /// The source.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Its snapshots, oldest first.
+    pub fn snapshots(&self) -> &[Arc<SnapshotInfo>] {
+        &self.snapshots
+    }
+
+    /// Snapshots of the source that cannot be understood.
+    pub fn unparseable(&self) -> &[Reason] {
+        &self.unparseable
+    }
+
+    /// How many snapshots are complete.
+    pub fn complete(&self) -> usize {
+        self.snapshots.iter().filter(|s| s.is_complete()).count()
+    }
+
+    /// The newest snapshot, complete or not.
+    pub fn newest(&self) -> Option<&SnapshotInfo> {
+        self.snapshots.last().map(Arc::as_ref)
+    }
+
+    /// The newest complete snapshot.
+    pub fn newest_complete(&self) -> Option<&SnapshotInfo> {
+        self.snapshots.iter().rev().find(|s| s.is_complete()).map(Arc::as_ref)
+    }
+
+    /// The newest complete snapshot that began at or before a time: the one that a restore as of then would choose.
+    pub fn as_of(&self, time: UtcTimestamp) -> Option<&SnapshotInfo> {
+        self.snapshots.iter().rev().find(|s| s.is_complete() && s.start <= time).map(Arc::as_ref)
+    }
+}
+
+impl View {
+    /// When the refresh began that made this view: nothing later is in it for sure.
+    pub fn started(&self) -> Tick {
+        self.started
+    }
+
+    /// How long the refresh took.
+    pub fn took(&self) -> Duration {
+        self.finished.elapsed_since(self.started)
+    }
+
+    /// What the repository is.
+    pub fn repository(&self) -> &RepositoryInfo {
+        &self.inventory.repository
+    }
+
+    /// Number of active index blobs.
+    pub fn index_blobs(&self) -> usize {
+        self.inventory.index_blobs
+    }
+
+    /// All sources, in the order in which Kopia lists them.
+    pub fn sources(&self) -> &[SourceState] {
+        &self.inventory.sources
+    }
+
+    /// One source.
+    pub fn source(&self, source: &Source) -> Option<&SourceState> {
+        self.inventory.sources.get(*self.inventory.by_source.get(source)?)
+    }
+
+    /// Number of snapshots of all sources.
+    pub fn snapshots(&self) -> usize {
+        self.sources().iter().map(|source| source.snapshots.len()).sum()
+    }
+
+    /// Why this view cannot say *no* of any source.
+    pub fn doubts(&self) -> impl Iterator<Item = &Reason> {
+        self.inventory.doubts.iter().chain(self.unindexed.iter().flat_map(|found| &found.doubts))
+    }
+
+    /// Why this view cannot say *no* of one source.
+    pub(super) fn doubt_about(&self, source: &Source) -> Option<&Reason> {
+        self.unindexed.as_ref().and_then(|found| found.sources.get(source))
+    }
+}
