@@ -3,7 +3,7 @@
 use crate::blob::BlobId;
 use crate::index::ContentId;
 use crate::manifest::{self, ManifestId};
-use crate::{blob, content, crypto, format, index, object, pack, snapshot};
+use crate::{blob, content, crypto, format, index, object, pack, snapshot, verify};
 
 /// Any failure of this crate, with a stable code for machines.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,8 @@ pub enum Error {
     Object(#[from] object::Error),
     #[error(transparent)]
     Snapshot(#[from] snapshot::Error),
+    #[error(transparent)]
+    Verify(#[from] verify::Error),
 }
 
 macro_rules! each {
@@ -42,6 +44,7 @@ macro_rules! each {
             Error::Manifest($inner) => $result,
             Error::Object($inner) => $result,
             Error::Snapshot($inner) => $result,
+            Error::Verify($inner) => $result,
         }
     };
 }
@@ -69,6 +72,7 @@ impl Error {
             Self::Manifest(e) => e.blob(),
             Self::Object(e) => e.blob(),
             Self::Snapshot(e) => e.blob(),
+            Self::Verify(e) => e.blob(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Error {
             Self::Manifest(e) => e.content(),
             Self::Object(e) => e.content(),
             Self::Snapshot(e) => e.content(),
+            Self::Verify(e) => e.content(),
             _ => None,
         }
     }

@@ -19,6 +19,7 @@ mod repository;
 pub mod snapshot;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+pub mod verify;
 
 pub use error::Error;
 pub use repository::{Catalog, Options, Problem, Repository};

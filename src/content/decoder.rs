@@ -62,29 +62,12 @@ impl<'a> Decoder<'a> {
         stored: &'b mut [u8],
         scratch: &'b mut Scratch,
     ) -> Result<Decoded<'b>, Error> {
-        self.check(entry, pack)?;
         let (content, blob, offset) = (entry.id, || pack.clone(), entry.offset);
         let Scratch { corrected, inflated } = scratch;
-        let mut repaired = Vec::new();
-        let encrypted = match self.format.ecc() {
-            Some(ecc) => {
-                repaired = ecc.decode_into(stored, corrected).map_err(|source| Error::Unrepairable {
-                    content,
-                    blob: blob(),
-                    offset,
-                    source,
-                })?;
-                corrected.as_mut_slice()
-            }
-            None => stored,
-        };
-        let opened = self
-            .format
-            .cipher()
-            .open_in_place(entry.id.iv(), encrypted)
-            .map_err(|source| Error::Decrypt { content, blob: blob(), offset, source })?;
+        let (opened, repaired) = self.open(entry, pack, stored, corrected)?;
+        let opened = &*opened;
         let plaintext = if entry.compression == 0 {
-            &*opened
+            opened
         } else {
             let undecodable = |source| Error::Decompress { content, blob: blob(), offset, source };
             let id = CompressionId::from_header(entry.compression).map_err(undecodable)?;
@@ -131,6 +114,51 @@ impl<'a> Decoder<'a> {
             return Ok(());
         };
         Err(Error::Entry { content: entry.id, blob: pack.clone(), reason })
+    }
+
+    /// Corrects and decrypts the stored bytes of a content, and leaves it at that: what was compressed stays so. Gives
+    /// the ranges of the stored bytes that error correction had to mend.
+    ///
+    /// # Errors
+    /// Every way in which the bytes are not those that were written.
+    pub fn authenticate(
+        &self,
+        entry: &Entry,
+        pack: &BlobId,
+        stored: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<Vec<Range<usize>>, Error> {
+        self.open(entry, pack, stored, &mut scratch.corrected).map(|(_, repaired)| repaired)
+    }
+
+    fn open<'b>(
+        &self,
+        entry: &Entry,
+        pack: &BlobId,
+        stored: &'b mut [u8],
+        corrected: &'b mut Vec<u8>,
+    ) -> Result<(&'b mut [u8], Vec<Range<usize>>), Error> {
+        self.check(entry, pack)?;
+        let (content, blob, offset) = (entry.id, || pack.clone(), entry.offset);
+        let mut repaired = Vec::new();
+        let encrypted = match self.format.ecc() {
+            Some(ecc) => {
+                repaired = ecc.decode_into(stored, corrected).map_err(|source| Error::Unrepairable {
+                    content,
+                    blob: blob(),
+                    offset,
+                    source,
+                })?;
+                corrected.as_mut_slice()
+            }
+            None => stored,
+        };
+        let opened = self
+            .format
+            .cipher()
+            .open_in_place(entry.id.iv(), encrypted)
+            .map_err(|source| Error::Decrypt { content, blob: blob(), offset, source })?;
+        Ok((opened, repaired))
     }
 
     /// Whether a plaintext has the hash that a content's name promises.

@@ -268,6 +268,11 @@ impl RepositoryFormat {
         &self.warnings
     }
 
+    /// Whether these bytes of `kopia.blobcfg` decrypt. No reader needs what is in them.
+    pub fn opens_blob_config(&self, stored: &[u8]) -> bool {
+        FormatCipher::new(&self.format_key, &self.unique_id).is_ok_and(|cipher| cipher.open(stored).is_ok())
+    }
+
     /// The secret from which purposes other than contents derive their keys (`kopia.maintenance`).
     pub fn derivation_secret(&self) -> &Secret {
         if self.enable_password_change { &self.master_key } else { &self.format_key }

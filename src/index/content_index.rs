@@ -26,6 +26,13 @@ pub struct ContentIndex {
     blobs: Vec<BlobId>,
 }
 
+/// Where an entry is within one loaded index: kept instead of the entry where millions have to be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    run: u32,
+    at: u32,
+}
+
 enum Run {
     /// An index as stored, and for each of its packs the number in the whole index.
     Packed(PackedIndex, Vec<PackNumber>),
@@ -61,10 +68,10 @@ impl Run {
         }
     }
 
-    fn get(&self, id: &ContentId) -> Option<Entry> {
+    fn find(&self, id: &ContentId) -> Option<u32> {
         match self {
-            Self::Packed(index, packs) => index.get(id).and_then(|e| renumbered(e, packs)),
-            Self::Merged(index) => index.entry(index.find(id.key())?),
+            Self::Packed(index, _) => index.find(id.key()).ok(),
+            Self::Merged(index) => index.find(id.key()),
         }
     }
 }
@@ -74,11 +81,9 @@ fn renumbered(entry: Entry, packs: &[PackNumber]) -> Option<Entry> {
 }
 
 impl ContentIndex {
-    pub(super) fn build(
-        indexes: Vec<(BlobId, PackedIndex)>,
-        watermark: Option<i64>,
-        doubts: Vec<Doubt>,
-    ) -> Self {
+    /// An index of any indexes, each with the name of the blob that it comes from: index blobs, or packs, whose local
+    /// indexes can stand in for lost index blobs.
+    pub fn build(indexes: Vec<(BlobId, PackedIndex)>, watermark: Option<i64>, doubts: Vec<Doubt>) -> Self {
         let mut numbers: HashMap<BlobId, PackNumber> = HashMap::new();
         let mut built = Self { runs: Vec::new(), packs: Vec::new(), watermark, doubts, blobs: Vec::new() };
         let mut runs = Vec::new();
@@ -117,14 +122,48 @@ impl ContentIndex {
     ///
     /// A content that was marked deleted is still found until the deletion watermark passes it: snapshots may use it.
     pub fn get(&self, id: &ContentId) -> Option<Entry> {
-        let entries =
-            self.runs.iter().filter(|run| run.key_size() == id.key().len()).filter_map(|run| run.get(id));
-        self.visible(entries.reduce(|best, next| self.winner(best, next))?)
+        self.find(id).map(|(_, entry)| entry)
+    }
+
+    /// As [`ContentIndex::get`], with the place of the entry.
+    pub fn find(&self, id: &ContentId) -> Option<(Position, Entry)> {
+        let best = self.matches(id).reduce(|best, next| self.winner(best, next))?;
+        self.visible(&best.1).then_some(best)
+    }
+
+    /// Whether any index blob names the content, also one whose deletion hides it.
+    pub fn mentions(&self, id: &ContentId) -> bool {
+        self.matches(id).next().is_some()
+    }
+
+    fn matches(&self, id: &ContentId) -> impl Iterator<Item = (Position, Entry)> + '_ {
+        let id = *id;
+        self.runs.iter().enumerate().filter(move |(_, run)| run.key_size() == id.key().len()).filter_map(
+            move |(number, run)| {
+                let at = run.find(&id)?;
+                Some((Position { run: number as u32, at }, run.entry(at)?))
+            },
+        )
+    }
+
+    /// The entry at a place that this index gave out.
+    pub fn at(&self, position: Position) -> Option<Entry> {
+        self.runs.get(position.run as usize)?.entry(position.at)
     }
 
     /// All visible entries in the order of content IDs, deleted ones included.
     pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
-        Merge { index: self, positions: vec![0; self.runs.len()] }.filter_map(|entry| self.visible(entry))
+        self.positions().map(|(_, entry)| entry)
+    }
+
+    /// As [`ContentIndex::iter`], with the place of each entry.
+    pub fn positions(&self) -> impl Iterator<Item = (Position, Entry)> + '_ {
+        Merge { index: self, positions: vec![0; self.runs.len()] }.filter(|(_, entry)| self.visible(entry))
+    }
+
+    /// The time up to which deleted entries do not exist any more, in Unix seconds.
+    pub fn watermark(&self) -> Option<i64> {
+        self.watermark
     }
 
     /// Name of a pack.
@@ -175,12 +214,12 @@ impl ContentIndex {
         }
     }
 
-    fn winner(&self, best: Entry, next: Entry) -> Entry {
-        if self.precedence(&next, &best).is_gt() { next } else { best }
+    fn winner(&self, best: (Position, Entry), next: (Position, Entry)) -> (Position, Entry) {
+        if self.precedence(&next.1, &best.1).is_gt() { next } else { best }
     }
 
-    fn visible(&self, entry: Entry) -> Option<Entry> {
-        visible(&entry, self.watermark).then_some(entry)
+    fn visible(&self, entry: &Entry) -> bool {
+        visible(entry, self.watermark)
     }
 }
 
@@ -196,15 +235,15 @@ struct Merge<'a> {
 }
 
 impl Iterator for Merge<'_> {
-    type Item = Entry;
+    type Item = (Position, Entry);
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<(Position, Entry)> {
         let runs = &self.index.runs;
-        let heads = || runs.iter().zip(&self.positions).filter(|(run, at)| **at < run.len());
-        let key = heads().map(|(run, at)| run.key(*at)).min()?;
+        let heads = || (0_u32..).zip(runs).zip(&self.positions).filter(|((_, run), at)| **at < run.len());
+        let key = heads().map(|((_, run), at)| run.key(*at)).min()?;
         let winner = heads()
-            .filter(|(run, at)| run.key(**at) == key)
-            .filter_map(|(run, at)| run.entry(*at))
+            .filter(|((_, run), at)| run.key(**at) == key)
+            .filter_map(|((number, run), at)| Some((Position { run: number, at: *at }, run.entry(*at)?)))
             .reduce(|best, next| self.index.winner(best, next));
         for (run, at) in runs.iter().zip(&mut self.positions) {
             if *at < run.len() && run.key(*at) == key {

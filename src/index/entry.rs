@@ -9,6 +9,13 @@ use crate::blob::BlobId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PackNumber(pub(crate) u32);
 
+impl PackNumber {
+    /// Where the pack is in [`super::ContentIndex::packs`].
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// Where the bytes of a content are and what was done to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {

@@ -20,7 +20,7 @@ mod sealed;
 mod vectors;
 
 pub use active::{ActiveSet, Doubt};
-pub use content_index::ContentIndex;
+pub use content_index::{ContentIndex, Position};
 pub use entry::{Entry, PackNumber};
 pub use epochs::select as select_epochs;
 pub use error::{Error, Malformed};

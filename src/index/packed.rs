@@ -334,7 +334,7 @@ impl PackedIndex {
             .filter_map(|position| self.entry(position))
     }
 
-    fn find(&self, key: &[u8]) -> Result<u32, u32> {
+    pub(super) fn find(&self, key: &[u8]) -> Result<u32, u32> {
         search(self.len(), key, |position| self.key(position))
     }
 }

@@ -27,10 +27,34 @@ pub fn read_local_index(
     if end.is_none_or(|end| end > size) || postamble.length > MAX_LOCAL_INDEX {
         return Err(Error::OutOfBounds { blob: blob.clone() });
     }
-    let mut stored = read(store, blob, postamble.offset, postamble.length)?;
+    let stored = read(store, blob, postamble.offset, postamble.length)?;
+    Ok(open_local_index(format, blob, &postamble, stored)?.index)
+}
+
+/// A local index that was opened.
+pub struct LocalIndex {
+    /// What it lists.
+    pub index: PackedIndex,
+    /// Places in its stored bytes that error correction had to mend.
+    pub repairs: usize,
+}
+
+/// Opens the stored bytes of the local index that a postamble describes.
+///
+/// # Errors
+/// [`Error`] when they are not what the postamble says.
+pub fn open_local_index(
+    format: &RepositoryFormat,
+    blob: &BlobId,
+    postamble: &Postamble,
+    mut stored: Vec<u8>,
+) -> Result<LocalIndex, Error> {
+    let mut repairs = 0;
     if let Some(ecc) = format.ecc() {
-        stored =
-            ecc.decode(&stored).map_err(|source| Error::Unrepairable { blob: blob.clone(), source })?.data;
+        let corrected =
+            ecc.decode(&stored).map_err(|source| Error::Unrepairable { blob: blob.clone(), source })?;
+        repairs = corrected.repaired.len();
+        stored = corrected.data;
     }
     let plaintext = format
         .cipher()
@@ -39,7 +63,9 @@ pub fn read_local_index(
     if format.hasher().hash(plaintext).as_bytes() != postamble.iv {
         return Err(Error::WrongHash { blob: blob.clone() });
     }
-    PackedIndex::parse(plaintext.to_vec()).map_err(|reason| Error::Malformed { blob: blob.clone(), reason })
+    let index = PackedIndex::parse(plaintext.to_vec())
+        .map_err(|reason| Error::Malformed { blob: blob.clone(), reason })?;
+    Ok(LocalIndex { index, repairs })
 }
 
 fn read(store: &dyn BlobStore, blob: &BlobId, offset: u64, length: u64) -> Result<Vec<u8>, Error> {

@@ -5,5 +5,5 @@ mod local_index;
 mod postamble;
 
 pub use error::Error;
-pub use local_index::read_local_index;
+pub use local_index::{LocalIndex, open_local_index, read_local_index};
 pub use postamble::Postamble;

@@ -4,6 +4,7 @@ mod blobs;
 mod contents;
 mod index;
 mod status;
+mod verify;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
@@ -31,4 +32,5 @@ commands! {
     blobs => Blobs,
     contents => Contents,
     index => Index,
+    verify => Verify,
 }

@@ -1,0 +1,242 @@
+//! Putting the report together from everything that was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::findings::{Cause, Finding};
+use super::forensics::Forensics;
+use super::impact::Impact;
+use super::plan::Plan;
+use super::report::{
+    Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
+};
+use super::run::{Outcome, Settings};
+use super::snapshots::{Known, MANIFEST};
+use super::walk::{Fault, Trees};
+use crate::index::{ContentId, ContentIndex};
+
+/// Offsets listed for one mended blob.
+const OFFSETS: usize = 100;
+
+/// Everything that was found.
+pub(super) struct Evidence<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) location: String,
+    pub(super) plan: &'a Plan,
+    pub(super) index: Arc<ContentIndex>,
+    pub(super) forensics: Forensics,
+    pub(super) index_repairs: u64,
+    pub(super) outcome: Outcome,
+    pub(super) known: Known,
+    pub(super) impact: Option<(Trees, Impact)>,
+    pub(super) stopped: Option<Stopped>,
+    pub(super) elapsed: Duration,
+}
+
+/// The report.
+pub(super) fn report(evidence: Evidence<'_>) -> Report {
+    let Evidence { settings, location, plan, index, forensics, outcome, known, impact, .. } = evidence;
+    let mut damage: Vec<Damage> = Vec::new();
+    let mut unneeded: Vec<Damage> = Vec::new();
+    damage.extend(forensics.damage.into_iter().map(from_finding));
+    unneeded.extend(forensics.unneeded.into_iter().map(from_finding));
+    unneeded.extend(outcome.footers.iter().cloned().map(from_finding));
+    let mut warnings = forensics.warnings;
+
+    let mut reported: BTreeSet<ContentId> = BTreeSet::new();
+    let mut snapshots: Vec<SnapshotState> = known.snapshots.iter().map(state).collect();
+    let certain = impact.as_ref().is_none_or(|(trees, _)| trees.is_complete());
+    if let Some((trees, impact)) = &impact {
+        warnings.extend(trees.warnings.iter().cloned());
+        for (at, fault) in trees.faults.iter().enumerate() {
+            reported.extend(fault.content);
+            let paths = impact.paths.get(at).cloned().unwrap_or_default();
+            let more_paths = impact.truncated.get(at).copied().unwrap_or(false);
+            if paths.is_empty() && !more_paths {
+                // It concerns an entry that another one of the same name hides.
+                continue;
+            }
+            damage.push(Damage { paths, more_paths, ..from_fault(fault, &forensics.superseded_only) });
+        }
+        for (snapshot, lost) in snapshots.iter_mut().zip(&impact.damaged) {
+            snapshot.damaged_paths = *lost;
+            snapshot.whole = *lost == 0;
+        }
+    }
+    for finding in &known.findings {
+        damage.push(from_finding(finding.clone()));
+    }
+    for (content, cause) in outcome.failures.iter().filter(|(content, _)| !reported.contains(content)) {
+        let entry = index.find(content);
+        let deleted = entry.is_none_or(|(_, entry)| entry.deleted);
+        if cause.code == "pack-missing" && deleted {
+            // Maintenance deletes packs of deleted contents; the entries stay for a while.
+            continue;
+        }
+        let item = from_cause(content, cause);
+        let is_manifest = content.prefix() == Some(MANIFEST) && !deleted;
+        if is_manifest {
+            let said = known.findings.iter().any(|finding| finding.detail.contains(&content.to_string()));
+            if !said {
+                damage.push(item);
+            }
+        } else if certain || deleted {
+            unneeded.push(item);
+        } else {
+            damage.push(item);
+        }
+    }
+    if !forensics.superseded_only.is_empty() {
+        let only = &forensics.superseded_only;
+        let example =
+            only.iter().next().map(|(content, blob)| format!("{content} in {blob}")).unwrap_or_default();
+        warnings.push(format!(
+            "{} contents are known only to superseded index blobs, which nobody reads (for example {example})",
+            only.len()
+        ));
+    }
+
+    let coverage = coverage(plan, &outcome);
+    let incomplete = outcome.read_packs < plan.packs.len() as u64;
+    let unchecked_only = !damage.is_empty() && damage.iter().all(|item| item.unchecked);
+    let result = if !damage.is_empty() && !unchecked_only {
+        Verdict::Damaged
+    } else if unchecked_only || incomplete || evidence.stopped.is_some() || settings.shard.count() > 1 {
+        Verdict::Incomplete
+    } else {
+        Verdict::Clean
+    };
+    let newest_whole = newest_whole(&snapshots);
+    Report {
+        result,
+        level: settings.level.as_str(),
+        coverage,
+        newest_whole,
+        snapshots,
+        ecc: ecc(&outcome, evidence.index_repairs, &damage, &unneeded),
+        damage,
+        unneeded,
+        unreferenced: Unreferenced {
+            blobs: forensics.unnamed.len() as u64,
+            bytes: forensics.unnamed.iter().map(|blob| blob.size).sum(),
+        },
+        warnings,
+        shard: (settings.shard.count() > 1).then(|| settings.shard.to_string()),
+        repository: location,
+        started: now() - i64::try_from(evidence.elapsed.as_secs()).unwrap_or(0),
+        seconds: (evidence.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        stopped: evidence.stopped,
+    }
+}
+
+/// Unix time.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn state(snapshot: &crate::snapshot::Snapshot) -> SnapshotState {
+    SnapshotState {
+        id: snapshot.id.to_string(),
+        source: snapshot.source.to_string(),
+        time: snapshot.start_time.to_unix().0,
+        whole: true,
+        complete: snapshot.is_complete(),
+        damaged_paths: 0,
+    }
+}
+
+/// Snapshots are in the order of their times.
+fn newest_whole(snapshots: &[SnapshotState]) -> BTreeMap<String, String> {
+    let whole = snapshots.iter().filter(|snapshot| snapshot.whole && snapshot.complete);
+    whole.map(|snapshot| (snapshot.source.clone(), snapshot.id.clone())).collect()
+}
+
+fn coverage(plan: &Plan, outcome: &Outcome) -> Coverage {
+    let planned: u64 = plan.packs.iter().map(|pack| pack.contents() as u64).sum();
+    let bytes: u64 = plan.packs.iter().map(|pack| pack.bytes).sum();
+    Coverage {
+        contents: planned + outcome.outside + plan.impossible,
+        verified: outcome.good,
+        bytes: bytes.max(outcome.good_bytes),
+        verified_bytes: outcome.good_bytes,
+        oldest_proof: (outcome.good > 0).then(now),
+        packs: plan.packs.len() as u64,
+        verified_packs: outcome.good_packs,
+    }
+}
+
+fn blank(code: &str, detail: &str) -> Damage {
+    Damage {
+        code: code.to_owned(),
+        blob: None,
+        content: None,
+        object: None,
+        detail: detail.to_owned(),
+        paths: Vec::new(),
+        more_paths: false,
+        unchecked: false,
+    }
+}
+
+fn from_finding(finding: Finding) -> Damage {
+    let blob = finding.blob.map(|blob| blob.to_string());
+    Damage { blob, unchecked: finding.unchecked, ..blank(finding.code, &finding.detail) }
+}
+
+fn from_cause(content: &ContentId, cause: &Cause) -> Damage {
+    Damage {
+        blob: cause.blob.as_ref().map(ToString::to_string),
+        content: Some(content.to_string()),
+        unchecked: cause.unchecked,
+        ..blank(cause.code, &cause.detail)
+    }
+}
+
+fn from_fault(fault: &Fault, superseded: &BTreeMap<ContentId, crate::blob::BlobId>) -> Damage {
+    let known = fault
+        .content
+        .and_then(|content| superseded.get(&content))
+        .filter(|_| fault.code == "content-missing");
+    let detail = match known {
+        Some(blob) => format!("{}; the superseded index blob {blob} still knows where it was", fault.detail),
+        None => fault.detail.to_string(),
+    };
+    Damage {
+        blob: fault.blob.as_ref().map(ToString::to_string),
+        content: fault.content.map(|content| content.to_string()),
+        object: fault.object.map(|object| object.to_string()),
+        unchecked: fault.unchecked,
+        ..blank(fault.code, &detail)
+    }
+}
+
+fn ecc(outcome: &Outcome, index_repairs: u64, damage: &[Damage], unneeded: &[Damage]) -> Ecc {
+    let mut blobs: BTreeMap<String, (u64, Vec<u64>)> = BTreeMap::new();
+    for (blob, repair) in &outcome.repairs {
+        let (places, offsets) = blobs.entry(blob.to_string()).or_default();
+        *places += repair.ranges.len() as u64;
+        offsets.extend(repair.ranges.iter().map(|range| range.start));
+    }
+    for (blob, repairs) in &outcome.footer_repairs {
+        blobs.entry(blob.to_string()).or_default().0 += repairs;
+    }
+    let broken: BTreeSet<&str> = damage
+        .iter()
+        .chain(unneeded)
+        .filter(|item| item.code == "content-unrepairable" || item.detail.contains("cannot be repaired"))
+        .filter_map(|item| item.blob.as_deref())
+        .collect();
+    let repairs = blobs.into_iter().map(|(blob, (places, mut offsets))| {
+        offsets.sort_unstable();
+        offsets.truncate(OFFSETS);
+        RepairedBlob { blob, places, offsets }
+    });
+    let repairs: Vec<RepairedBlob> = repairs.collect();
+    Ecc {
+        repaired_blobs: repairs.len() as u64 + u64::from(index_repairs > 0),
+        unrepairable_blobs: broken.len() as u64,
+        repairs,
+    }
+}

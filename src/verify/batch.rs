@@ -1,0 +1,155 @@
+//! Decoding and hashing contents, several at a time.
+
+use std::ops::Range;
+
+use super::findings::Cause;
+use super::options::Level;
+use crate::blob::BlobId;
+use crate::content::{Decoded, Decoder, Error, Scratch};
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, Entry};
+
+/// Contents hashed together: enough for the lanes of vector registers to stay filled.
+const BATCH: usize = 64;
+
+/// Plaintext held at once, unless one content alone has more.
+const BATCH_BYTES: u64 = 16 << 20;
+
+/// Plaintext buffers kept for the next batch.
+const KEPT_BYTES: u64 = 24 << 20;
+
+/// A content and its stored bytes, which decoding overwrites.
+pub(super) struct Piece<'b> {
+    pub(super) entry: Entry,
+    pub(super) stored: &'b mut [u8],
+}
+
+/// What error correction mended: ranges of the blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Repair {
+    pub(super) content: ContentId,
+    pub(super) ranges: Vec<Range<u64>>,
+}
+
+/// What came out for some contents of a pack.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) good: u64,
+    pub(super) bytes: u64,
+    pub(super) failures: Vec<(ContentId, Cause)>,
+    pub(super) repairs: Vec<Repair>,
+    /// Contents whose pack vanished since it was listed.
+    pub(super) vanished: Vec<Entry>,
+}
+
+impl Checked {
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.good += other.good;
+        self.bytes += other.bytes;
+        self.failures.extend(other.failures);
+        self.repairs.extend(other.repairs);
+        self.vanished.extend(other.vanished);
+    }
+
+    pub(super) fn fail(&mut self, error: &Error) {
+        if let Some(content) = error.content() {
+            self.failures.push((content, Cause::of(error)));
+        }
+    }
+}
+
+/// One thread's decoder with its buffers.
+pub(super) struct Checker<'a> {
+    format: &'a RepositoryFormat,
+    decoder: Decoder<'a>,
+    level: Level,
+    buffers: Vec<Scratch>,
+    held: Vec<u64>,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(format: &'a RepositoryFormat, level: Level) -> Self {
+        Self { format, decoder: Decoder::new(format), level, buffers: Vec::new(), held: Vec::new() }
+    }
+
+    /// Checks contents of one pack.
+    pub(super) fn check(&mut self, pack: &BlobId, mut pieces: Vec<Piece<'_>>, out: &mut Checked) {
+        // The largest first: a buffer then always holds contents of about the same size, and those of one batch are
+        // neighbours in the lanes.
+        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.entry.original_length));
+        let mut rest = pieces.as_mut_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |piece: &&mut Piece<'_>| {
+                bytes += u64::from(piece.entry.original_length);
+                bytes <= BATCH_BYTES
+            };
+            let count = rest.iter_mut().take(BATCH).take_while(fits).count().max(1);
+            let Some((batch, others)) = rest.split_at_mut_checked(count) else { break };
+            rest = others;
+            if self.level >= Level::Hash {
+                self.hash_batch(pack, batch, out);
+            } else {
+                self.authenticate(pack, batch, out);
+            }
+        }
+    }
+
+    fn authenticate(&mut self, pack: &BlobId, batch: &mut [Piece<'_>], out: &mut Checked) {
+        let mut scratch = Scratch::default();
+        for piece in batch {
+            match self.decoder.authenticate(&piece.entry, pack, piece.stored, &mut scratch) {
+                Ok(repaired) => good(&piece.entry, repaired, out),
+                Err(e) => out.fail(&e),
+            }
+        }
+    }
+
+    fn hash_batch(&mut self, pack: &BlobId, batch: &mut [Piece<'_>], out: &mut Checked) {
+        self.make_room(batch);
+        let mut plain: Vec<(&Entry, Decoded<'_>)> = Vec::with_capacity(batch.len());
+        for (piece, buffer) in batch.iter_mut().zip(&mut self.buffers) {
+            match self.decoder.decode(&piece.entry, pack, piece.stored, buffer) {
+                Ok(decoded) => plain.push((&piece.entry, decoded)),
+                Err(e) => out.fail(&e),
+            }
+        }
+        let inputs: Vec<&[u8]> = plain.iter().map(|(_, decoded)| decoded.plaintext).collect();
+        let hashes = self.format.hasher().hash_many(&inputs);
+        for ((entry, decoded), hash) in plain.into_iter().zip(hashes) {
+            if hash.as_bytes() == entry.id.hash() {
+                good(entry, decoded.repaired, out);
+            } else {
+                out.fail(&Error::WrongHash { content: entry.id, blob: pack.clone(), offset: entry.offset });
+            }
+        }
+    }
+
+    /// Gives back buffers when contents of unlike sizes have made them grow.
+    fn make_room(&mut self, batch: &[Piece<'_>]) {
+        if self.held.iter().sum::<u64>() > KEPT_BYTES {
+            self.buffers.clear();
+            self.held.clear();
+        }
+        if self.buffers.len() < batch.len() {
+            self.buffers.resize_with(batch.len(), Scratch::default);
+            self.held.resize(batch.len(), 0);
+        }
+        for (piece, held) in batch.iter().zip(&mut self.held) {
+            if piece.entry.compression != 0 || self.format.ecc().is_some() {
+                *held = (*held).max(piece.entry.original_length.into());
+            }
+        }
+    }
+}
+
+fn good(entry: &Entry, repaired: Vec<Range<usize>>, out: &mut Checked) {
+    out.good += 1;
+    out.bytes += u64::from(entry.packed_length);
+    if !repaired.is_empty() {
+        let base = u64::from(entry.offset);
+        let ranges =
+            repaired.iter().map(|range| base + range.start as u64..base + range.end as u64).collect();
+        out.repairs.push(Repair { content: entry.id, ranges });
+    }
+}

@@ -1,0 +1,93 @@
+//! What is wrong with contents and blobs, before it is known who needs them.
+
+use std::collections::BTreeMap;
+
+use crate::blob::{self, BlobId};
+use crate::content;
+use crate::index::ContentId;
+
+/// Details are kept for this many contents; of the rest only the code. A lost disk shelf must not exhaust the memory.
+const MAX_DETAILS: usize = 10_000;
+
+/// Why a content cannot be given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Stable code, as of [`content::Error::code`].
+    pub code: &'static str,
+    /// The pack that should hold it.
+    pub blob: Option<BlobId>,
+    /// One sentence for people; empty where there are very many.
+    pub detail: Box<str>,
+    /// Whether the storage refused to answer, so that the data may be good.
+    pub unchecked: bool,
+}
+
+impl Cause {
+    /// What an error of the content layer means.
+    pub fn of(error: &content::Error) -> Self {
+        let unchecked = match error {
+            content::Error::Read { source, .. } => is_refusal(source),
+            _ => false,
+        };
+        Self {
+            code: error.code(),
+            blob: error.blob().cloned(),
+            detail: error.to_string().into_boxed_str(),
+            unchecked,
+        }
+    }
+}
+
+/// Whether a failed read says nothing about the data: no permission, no answer.
+pub(super) fn is_refusal(error: &blob::Error) -> bool {
+    use nix::libc::{EBADMSG, EIO, EISDIR, ENODATA, EREMOTEIO, EUCLEAN};
+    match error {
+        blob::Error::Read { source, .. } | blob::Error::List { source, .. } => {
+            let media = [EIO, EISDIR, EUCLEAN, EBADMSG, EREMOTEIO, ENODATA];
+            let damaged = source.kind() == std::io::ErrorKind::IsADirectory
+                || source.raw_os_error().is_some_and(|code| media.contains(&code));
+            !damaged
+        }
+        _ => false,
+    }
+}
+
+/// Something wrong with a blob as a whole: an index, a marker, the end of a pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Stable code.
+    pub code: &'static str,
+    /// The blob, where one is concerned.
+    pub blob: Option<BlobId>,
+    /// One sentence for people.
+    pub detail: String,
+    /// Whether the storage refused to answer, so that the data may be good.
+    pub unchecked: bool,
+}
+
+/// Contents that cannot be given back.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    causes: BTreeMap<ContentId, Cause>,
+}
+
+impl Failures {
+    pub(super) fn insert(&mut self, content: ContentId, mut cause: Cause) {
+        if self.causes.len() >= MAX_DETAILS {
+            cause.detail = Box::default();
+        }
+        self.causes.entry(content).or_insert(cause);
+    }
+
+    pub(super) fn get(&self, content: &ContentId) -> Option<&Cause> {
+        self.causes.get(content)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.causes.is_empty()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&ContentId, &Cause)> {
+        self.causes.iter()
+    }
+}

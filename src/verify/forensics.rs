@@ -1,0 +1,236 @@
+//! What is wrong with the indexes themselves, and what only they or the packs still know.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::findings::Finding;
+use super::snapshots::{Known, MANIFEST};
+use crate::blob::{BlobId, BlobMetadata, BlobStore};
+use crate::content::{self, ContentSource, Decoder, Scratch, read_error};
+use crate::format::RepositoryFormat;
+use crate::index::{ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
+use crate::pack::read_local_index;
+use crate::snapshot::Snapshot;
+
+/// Contents listed by name in one finding.
+const NAMED: usize = 5;
+
+/// What was found out about the indexes.
+#[derive(Default)]
+pub(super) struct Forensics {
+    /// What means that something needed may be gone.
+    pub(super) damage: Vec<Finding>,
+    /// What no snapshot needs.
+    pub(super) unneeded: Vec<Finding>,
+    /// What is odd.
+    pub(super) warnings: Vec<String>,
+    /// Contents that the active indexes have lost, and the superseded index blob that still knows each.
+    pub(super) superseded_only: BTreeMap<ContentId, BlobId>,
+    /// Packs that no index names.
+    pub(super) unnamed: Vec<BlobMetadata>,
+}
+
+/// The index and what is to be said of it.
+pub(super) struct Examined<'a> {
+    pub(super) store: &'a dyn BlobStore,
+    pub(super) format: &'a RepositoryFormat,
+    pub(super) reader: &'a IndexReader<'a>,
+    pub(super) index: &'a ContentIndex,
+    pub(super) active: &'a ActiveSet,
+    pub(super) listing: &'a HashMap<BlobId, BlobMetadata>,
+}
+
+impl Examined<'_> {
+    /// Looks at everything that bears on the indexes.
+    pub(super) fn examine(&self) -> Forensics {
+        let mut found = Forensics::default();
+        self.doubts(&mut found);
+        self.inactive(&mut found);
+        self.names(&mut found);
+        self.unnamed_packs(&mut found);
+        if self.active.blobs.is_empty() && found.damage.is_empty() {
+            let detail = "there is no index blob, and even a new repository has one: all that was saved is gone, or \
+                          only a part of the repository is here";
+            found.damage.push(Finding {
+                code: "index-missing",
+                blob: None,
+                detail: detail.into(),
+                unchecked: false,
+            });
+        }
+        found
+    }
+
+    fn doubts(&self, found: &mut Forensics) {
+        let optional: HashSet<&BlobId> = self.active.optional.iter().map(|blob| &blob.id).collect();
+        for doubt in self.index.doubts() {
+            let finding = |code| Finding {
+                code,
+                blob: doubt.blob().cloned(),
+                detail: doubt.to_string(),
+                unchecked: false,
+            };
+            match doubt {
+                Doubt::Unreadable { blob, .. } if optional.contains(blob) => {
+                    found.unneeded.push(finding("index-damaged"));
+                }
+                Doubt::Unreadable { .. } => found.damage.push(finding("index-damaged")),
+                Doubt::IncompleteCompaction { .. } => found.damage.push(finding("index-missing")),
+                _ => found.warnings.push(doubt.to_string()),
+            }
+        }
+    }
+
+    /// Index blobs that are not used: whether they are good, and whether they know what the active ones do not.
+    fn inactive(&self, found: &mut Forensics) {
+        let used: HashSet<&BlobId> =
+            self.active.blobs.iter().chain(&self.active.optional).map(|blob| &blob.id).collect();
+        let epochs = self.format.epochs().enabled;
+        let is_index = |name: &str| match epochs {
+            true => ["xn", "xs", "xr"].iter().any(|prefix| name.starts_with(prefix)),
+            false => name.starts_with('n'),
+        };
+        let mut unused: Vec<&BlobMetadata> = self
+            .listing
+            .values()
+            .filter(|blob| is_index(blob.id.as_str()) && !used.contains(&blob.id))
+            .collect();
+        unused.sort_by(|a, b| a.id.cmp(&b.id));
+        for blob in unused {
+            let index = match self.reader.fetch(&blob.id) {
+                Ok(index) => index,
+                Err(crate::index::Error::Blob(e)) if e.is_not_found() => continue,
+                Err(e) => {
+                    let detail = format!("{e}; it is superseded, so that nothing needs it");
+                    let blob = Some(blob.id.clone());
+                    found.unneeded.push(Finding {
+                        code: "index-superseded-damaged",
+                        blob,
+                        detail,
+                        unchecked: false,
+                    });
+                    continue;
+                }
+            };
+            // Without epochs, compactions drop deleted entries for good.
+            let lost =
+                index.iter().filter(|entry| (epochs || !entry.deleted) && !self.index.mentions(&entry.id));
+            for entry in lost {
+                found.superseded_only.entry(entry.id).or_insert_with(|| blob.id.clone());
+            }
+        }
+    }
+
+    /// Index blobs that are empty or there twice.
+    fn names(&self, found: &mut Forensics) {
+        let mut by_hash: BTreeMap<&str, Vec<&BlobId>> = BTreeMap::new();
+        for blob in self.active.blobs.iter().chain(&self.active.optional) {
+            let stem = blob.id.as_str().split('-').next().unwrap_or_default();
+            by_hash.entry(stem).or_default().push(&blob.id);
+        }
+        for (_, same) in by_hash.into_iter().filter(|(_, same)| same.len() > 1) {
+            if let [first, others @ ..] = same.as_slice() {
+                let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+                found.warnings.push(format!("index blob {first} is there again as {}", others.join(", ")));
+            }
+        }
+    }
+
+    /// Packs that no index names: left by an interrupted client, dead since, or a sign that an index blob is lost.
+    fn unnamed_packs(&self, found: &mut Forensics) {
+        let named: HashSet<&BlobId> = self.index.packs().iter().collect();
+        let is_pack = |name: &str| name.starts_with('p') || name.starts_with('q');
+        found.unnamed = self
+            .listing
+            .values()
+            .filter(|blob| is_pack(blob.id.as_str()) && !named.contains(&blob.id))
+            .cloned()
+            .collect();
+        found.unnamed.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut unknown: BTreeMap<ContentId, (Entry, BlobId)> = BTreeMap::new();
+        let mut manifests = BTreeMap::new();
+        for pack in found.unnamed.iter().filter(|pack| !self.is_being_written(&pack.id)) {
+            let Ok(local) = read_local_index(self.store, self.format, &pack.id) else { continue };
+            for entry in local.iter().filter(|entry| !entry.deleted && !self.index.mentions(&entry.id)) {
+                if local.packs().get(entry.pack.number() as usize) != Some(&pack.id)
+                    || self.may_be_dropped(&entry)
+                {
+                    continue;
+                }
+                if entry.id.prefix() == Some(MANIFEST) {
+                    manifests.insert(entry.id, (entry, pack.id.clone()));
+                }
+                unknown.insert(entry.id, (entry, pack.id.clone()));
+            }
+        }
+        if unknown.is_empty() {
+            return;
+        }
+        let packs: HashSet<&BlobId> = unknown.values().map(|(_, pack)| pack).collect();
+        let summary = format!(
+            "{} contents in {} packs are known to no index (for example {} in {})",
+            unknown.len(),
+            packs.len(),
+            unknown.keys().next().map(ToString::to_string).unwrap_or_default(),
+            unknown.values().next().map(|(_, pack)| pack.to_string()).unwrap_or_default(),
+        );
+        if manifests.is_empty() {
+            found.warnings.push(format!("{summary}: a client was interrupted, or an index blob is lost"));
+            return;
+        }
+        let blob = manifests.values().next().map(|(_, pack)| pack.clone());
+        let source = Unindexed { store: self.store, format: self.format, contents: &unknown };
+        let known = Known::read(&source, &manifests.keys().copied().collect());
+        let named: Vec<String> = known.snapshots.iter().take(NAMED).map(describe).collect();
+        let snapshots = match known.snapshots.len() {
+            0 => "manifests, but none of a snapshot".to_owned(),
+            n if n > NAMED => format!("the manifests of {n} snapshots: {}, …", named.join(", ")),
+            _ => format!("the manifests of these snapshots: {}", named.join(", ")),
+        };
+        let detail = format!(
+            "{summary}, among them {snapshots}. An index blob is lost; `verify --recover-index` says what can be read \
+             back without it"
+        );
+        found.damage.push(Finding { code: "index-missing", blob, detail, unchecked: false });
+    }
+
+    /// Whether the session that writes a pack is still marked as open, so that its index is yet to come.
+    fn is_being_written(&self, pack: &BlobId) -> bool {
+        let Some((_, session)) = pack.as_str().split_once('-') else { return false };
+        self.listing.keys().any(|blob| blob.as_str().starts_with('s') && blob.as_str().ends_with(session))
+    }
+
+    /// Whether the entry of a content can have left the indexes in the normal course of things. Compactions of epochs
+    /// keep all entries; those of older repositories drop what was deleted.
+    fn may_be_dropped(&self, entry: &Entry) -> bool {
+        let newest = || self.index.positions().map(|(_, entry)| entry.time).max().unwrap_or(0);
+        !self.format.epochs().enabled && entry.time <= newest()
+    }
+}
+
+fn describe(snapshot: &Snapshot) -> String {
+    let (seconds, _) = snapshot.start_time.to_unix();
+    format!("{} of {} at {}", snapshot.id, snapshot.source, super::report::rfc3339(seconds))
+}
+
+/// Contents by what the local indexes of packs say.
+struct Unindexed<'a> {
+    store: &'a dyn BlobStore,
+    format: &'a RepositoryFormat,
+    contents: &'a BTreeMap<ContentId, (Entry, BlobId)>,
+}
+
+impl ContentSource for Unindexed<'_> {
+    fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
+        let (entry, pack) = self.contents.get(id).ok_or(content::Error::Missing { content: *id })?;
+        let decoder = Decoder::new(self.format).verify(true);
+        decoder.check(entry, pack)?;
+        let mut stored = vec![0; entry.packed_length as usize];
+        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(*id, e))?;
+        let mut scratch = Scratch::default();
+        Ok(decoder.decode(entry, pack, &mut stored, &mut scratch)?.plaintext.to_vec())
+    }
+
+    fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {
+        Ok(self.contents.get(id).map(|(entry, _)| entry.original_length.into()))
+    }
+}

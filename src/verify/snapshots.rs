@@ -1,0 +1,73 @@
+//! The snapshots that can be listed, and what keeps others from it.
+
+use std::collections::BTreeSet;
+
+use super::findings::{Finding, is_refusal};
+use crate::content::{self, ContentSource, Contents};
+use crate::index::ContentId;
+use crate::manifest::{self, ManifestSet};
+use crate::snapshot::Snapshot;
+
+/// Content prefix of manifests (`format-spec/11-manifests.md`).
+pub(super) const MANIFEST: u8 = b'm';
+
+/// Snapshots whose manifests can be read, oldest first.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) snapshots: Vec<Snapshot>,
+    /// Manifests that cannot be read: each may have held snapshots.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Known {
+    /// Reads all live manifests.
+    pub(super) fn load(contents: &Contents) -> Self {
+        let index = contents.index();
+        let live: BTreeSet<ContentId> = index
+            .positions()
+            .filter(|(_, entry)| entry.id.prefix() == Some(MANIFEST) && !entry.deleted)
+            .map(|(_, entry)| entry.id)
+            .collect();
+        Self::read(contents, &live)
+    }
+
+    /// Reads the manifests in these contents.
+    pub(super) fn read(contents: &dyn ContentSource, live: &BTreeSet<ContentId>) -> Self {
+        let mut known = Self::default();
+        let mut read = Vec::new();
+        for id in live {
+            let parsed = contents.get(id).map_err(manifest::Error::from);
+            match parsed.and_then(|payload| manifest::parse(*id, &payload)) {
+                Ok(manifests) => read.push((*id, manifests)),
+                Err(e) => known.findings.push(Finding {
+                    code: e.code(),
+                    blob: e.blob().cloned(),
+                    detail: format!("{e}; snapshots may be listed nowhere else"),
+                    unchecked: unchecked(&e),
+                }),
+            }
+        }
+        let mut set = ManifestSet::default();
+        set.update(live, read);
+        for manifest in set.find(&[("type", "snapshot")]) {
+            match Snapshot::parse(manifest) {
+                Ok(snapshot) => known.snapshots.push(snapshot),
+                Err(e) => known.findings.push(Finding {
+                    code: e.code(),
+                    blob: None,
+                    detail: e.to_string(),
+                    unchecked: false,
+                }),
+            }
+        }
+        known.snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
+        known
+    }
+}
+
+fn unchecked(error: &manifest::Error) -> bool {
+    match error {
+        manifest::Error::Content { source: content::Error::Read { source, .. } } => is_refusal(source),
+        _ => false,
+    }
+}

@@ -1,0 +1,125 @@
+//! Every recorded damage: what is reported is what cannot be read back, and no more than Kopia lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+
+use rokopia::object::ObjectId;
+use rokopia::verify::{Report, Settings, Verdict};
+use serde_json::Value;
+
+use super::support::{copy, edit, fixtures, in_parallel, json, open, password, run, unreadable};
+
+/// Whether a reported path is among those that Kopia lost: as such, or as a directory of them.
+fn is_recorded(lost: &Value, snapshot: &str, path: &str) -> bool {
+    let Some(paths) = lost[snapshot].as_array() else { return false };
+    let below = format!("{path}/");
+    paths
+        .iter()
+        .filter_map(Value::as_str)
+        .any(|known| known == "*" || known == path || known.starts_with(&below) || path == "/")
+}
+
+fn reported(report: &Report) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut paths: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for lost in report.damage.iter().flat_map(|damage| &damage.paths) {
+        if lost.named_by.is_none() {
+            paths.entry(&lost.snapshot).or_default().insert(lost.path.clone());
+        }
+    }
+    paths
+}
+
+/// What is wrong with the report of one damage, if anything, and a line about it.
+fn judge(fixtures: &Path, case: &Value, trouble: &mut Vec<String>) -> String {
+    let name = case["name"].as_str().unwrap();
+    let base = fixtures.join(case["base"].as_str().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    copy(&base.join("repo"), &repo);
+    for change in case["edits"].as_array().unwrap() {
+        edit(&repo, change);
+    }
+    let lost = &case["lost"];
+    let kopia_lost = lost.as_object().unwrap().len();
+    let repository = match open(&repo, &password(&base)) {
+        Ok(repository) => repository,
+        Err(e) => {
+            if kopia_lost == 0 {
+                trouble.push(format!("{name}: not opened, but Kopia lost nothing: {e}"));
+            }
+            return format!("{name}: not opened: {}", e.code());
+        }
+    };
+    let report = match run(&repository, &Settings::default()) {
+        Ok(report) => report,
+        Err(e) => {
+            if kopia_lost == 0 {
+                trouble.push(format!("{name}: not verified, but Kopia lost nothing: {e}"));
+            }
+            return format!("{name}: not verified: {}", e.code());
+        }
+    };
+    let contents = repository.contents().unwrap();
+    let paths = reported(&report);
+    for snapshot in json(&base.join("snapshots.json")).as_array().unwrap() {
+        let id = snapshot["id"].as_str().unwrap();
+        let Some(state) = report.snapshots.iter().find(|state| state.id == id) else {
+            if report.result == Verdict::Clean && lost.get(id).is_some() {
+                trouble.push(format!("{name}: snapshot {id} is gone and the report is clean"));
+            }
+            continue;
+        };
+        let root: ObjectId = snapshot["rootEntry"]["obj"].as_str().unwrap().parse().unwrap();
+        let truth = unreadable(&contents, &root);
+        let ours = paths.get(id).cloned().unwrap_or_default();
+        if truth != ours {
+            trouble.push(format!("{name}: {id}: reported {ours:?}, unreadable {truth:?}"));
+        }
+        if state.whole != truth.is_empty() {
+            trouble.push(format!("{name}: {id}: whole is {}", state.whole));
+        }
+    }
+    for lost_path in report.damage.iter().flat_map(|damage| &damage.paths) {
+        if !is_recorded(lost, &lost_path.snapshot, &lost_path.path) {
+            trouble.push(format!("{name}: Kopia did not lose {lost_path:?}"));
+        }
+    }
+    if kopia_lost == 0 && report.damage.iter().any(|damage| !damage.paths.is_empty()) {
+        trouble.push(format!("{name}: paths are reported, but Kopia lost nothing"));
+    }
+    let codes: BTreeSet<&str> = report.damage.iter().map(|damage| damage.code.as_str()).collect();
+    let unneeded: BTreeSet<&str> = report.unneeded.iter().map(|damage| damage.code.as_str()).collect();
+    let count: usize = paths.values().map(BTreeSet::len).sum();
+    format!(
+        "{name}: {:?} exit {}, {} snapshots, {count} paths, {codes:?}, unneeded {unneeded:?}, warnings {}, noticed by kopia: {}",
+        report.result,
+        report.exit_code(),
+        report.snapshots.len(),
+        report.warnings.len(),
+        case["noticed"]
+    )
+}
+
+#[test]
+fn reported_paths_are_those_that_cannot_be_read() {
+    let Some(fixtures) = fixtures() else { return };
+    let text = std::fs::read_to_string(fixtures.join("damaged/damage.jsonl")).unwrap();
+    let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let trouble = Mutex::new(Vec::new());
+    let lines = Mutex::new(Vec::new());
+    in_parallel(cases.len(), |at| {
+        let mut found = Vec::new();
+        let line = judge(&fixtures, &cases[at], &mut found);
+        trouble.lock().unwrap().append(&mut found);
+        lines.lock().unwrap().push((at, line));
+    });
+    let mut lines = lines.into_inner().unwrap();
+    lines.sort();
+    for (_, line) in &lines {
+        println!("{line}");
+    }
+    println!("{} damages compared", lines.len());
+    let trouble = trouble.into_inner().unwrap();
+    assert!(trouble.is_empty(), "{}", trouble.join("\n"));
+}
