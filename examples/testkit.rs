@@ -1,9 +1,9 @@
 //! Makes test repositories from the command line, for benchmarks and for trying things by hand.
 //!
 //! ```text
-//! cargo run --profile quick --features testkit --example testkit -- make /tmp/repo --shape mixed --bytes 1GiB
-//! kopia repository connect filesystem --path /tmp/repo --password testkit
-//! cargo run --profile quick --features testkit --example testkit -- compare /tmp/restored --shape mixed --bytes 1GiB
+//! cargo build --profile quick --features testkit --example testkit
+//! target/quick/examples/testkit --help
+//! target/quick/examples/testkit make --help
 //! ```
 #![allow(clippy::print_stdout, reason = "a command-line tool")]
 
@@ -12,8 +12,8 @@ use rokopia::codec::CompressionId;
 use rokopia::crypto::{EncryptionAlgorithm, HashAlgorithm, KeyDerivation};
 use rokopia::snapshot::{InvalidSource, Source};
 use rokopia::testkit::{
-    Chunks, Compare, Custom, Damage, DataKind, Epochs, Error, NewSnapshot, Options, RepositoryWriter, Shape,
-    Sizes, SyntheticIndex, Tree,
+    Chunks, Compare, Custom, Damage, DataKind, Epochs, Error, Fleet, NewSnapshot, Options, RepositoryWriter,
+    Shape, Sizes, SyntheticIndex, Tree,
 };
 use std::fs::File;
 use std::io::BufWriter;
@@ -21,8 +21,28 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+const EXAMPLES: &str = "\
+Examples:
+  A million small files, and the check of what was restored from it:
+    testkit make /tmp/repo --shape tiny --files 1000000
+    testkit compare /tmp/restored --shape tiny --files 1000000
+  One file of 50 GiB that zstd reduces to some 0.3 GiB of packs:
+    testkit make /tmp/repo --shape big --bytes 50GiB --data thin --compression zstd-fastest
+  With error correction, another cipher, another compressor, small packs, contents of many lengths:
+    testkit make /tmp/repo --bytes 64MiB --ecc 5 --encryption CHACHA20-POLY1305-HMAC-SHA256 \\
+      --compression zstd --pack-size 2MiB --chunks 64KiB-1MiB
+  An index of ten million contents that do not exist, in a hundred blobs:
+    testkit make /tmp/repo --shape none --synthetic 10000000 --synthetic-blobs 100
+  2,600 snapshots of 1,000 sources over 2,835 index blobs:
+    testkit fleet /tmp/repo --sources 1000 --snapshots 2600 --index-blobs 2835
+  A real Kopia that reads the result:
+    kopia repository connect filesystem --path /tmp/repo --password testkit
+    kopia snapshot list --all
+
+The same options give the same bytes.";
+
 #[derive(Parser)]
-#[command(about = "Makes test repositories in Kopia's format")]
+#[command(about = "Makes test repositories in Kopia's format", after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +52,8 @@ struct Cli {
 enum Command {
     /// Makes a repository that holds a tree, or several
     Make(Box<Make>),
+    /// Makes a repository of many small snapshots of many sources
+    Fleet(Box<FleetArgs>),
     /// Writes a tree as files: a source for a real Kopia
     Source {
         /// Where
@@ -193,18 +215,9 @@ impl Kind {
     }
 }
 
+/// What kind of repository
 #[derive(Args)]
-struct Make {
-    /// Where
-    dir: PathBuf,
-    #[command(flatten)]
-    tree: TreeArgs,
-    /// How many snapshots, one a day, each of a tree of its own
-    #[arg(long, default_value_t = 1)]
-    snapshots: u64,
-    /// Source of the snapshots
-    #[arg(long, default_value = "data-demo@apps:/data")]
-    source: String,
+struct RepositoryArgs {
     /// Keys and names follow from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -251,6 +264,51 @@ struct Make {
     /// Begin packs with a copy of the format blob
     #[arg(long)]
     no_password_change: bool,
+}
+
+#[derive(Args)]
+struct FleetArgs {
+    /// Where
+    dir: PathBuf,
+    /// Different sources
+    #[arg(long, default_value_t = 100)]
+    sources: u32,
+    /// Snapshots of all sources together
+    #[arg(long, default_value_t = 1000)]
+    snapshots: u32,
+    /// Index blobs over which they are spread
+    #[arg(long, default_value_t = 1000)]
+    index_blobs: u32,
+    #[command(flatten)]
+    repository: RepositoryArgs,
+}
+
+impl FleetArgs {
+    fn run(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut writer = RepositoryWriter::create(&self.dir, self.repository.options()?)?;
+        let Self { sources, snapshots, index_blobs, .. } = *self;
+        writer.write_fleet(&Fleet { sources, snapshots, index_blobs })?;
+        writer.finish()?;
+        println!("made {} in {:.1?}", self.dir.display(), begun.elapsed());
+        Ok(())
+    }
+}
+
+#[derive(Args)]
+struct Make {
+    /// Where
+    dir: PathBuf,
+    #[command(flatten)]
+    tree: TreeArgs,
+    /// How many snapshots, one a day, each of a tree of its own
+    #[arg(long, default_value_t = 1)]
+    snapshots: u64,
+    /// Source of the snapshots
+    #[arg(long, default_value = "data-demo@apps:/data")]
+    source: String,
+    #[command(flatten)]
+    repository: RepositoryArgs,
     /// Add an index of so many contents that do not exist
     #[arg(long, default_value_t = 0)]
     synthetic: u64,
@@ -290,7 +348,7 @@ fn compressor(name: &str) -> Result<Option<CompressionId>, Error> {
     known.map(Some).ok_or_else(|| Error::Invalid(format!("no compressor is called {name}")))
 }
 
-impl Make {
+impl RepositoryArgs {
     fn options(&self) -> Result<Options, Error> {
         let (min, max) = (self.chunks.0 as usize, self.chunks.1 as usize);
         let default = Options::default();
@@ -317,11 +375,13 @@ impl Make {
             password_change: !self.no_password_change,
         })
     }
+}
 
+impl Make {
     fn run(&self) -> Result<(), Error> {
         let source: Source = self.source.parse().map_err(|e: InvalidSource| Error::Invalid(e.to_string()))?;
         let begun = Instant::now();
-        let mut writer = RepositoryWriter::create(&self.dir, self.options()?)?;
+        let mut writer = RepositoryWriter::create(&self.dir, self.repository.options()?)?;
         let first = writer.now();
         let with_snapshots = !matches!(self.tree.shape, ShapeName::None);
         for number in 0..if with_snapshots { self.snapshots } else { 0 } {
@@ -378,6 +438,7 @@ fn damage(repository: &Path, what: DamageKind, patterns: &[String], at: usize) -
 fn run(command: &Command) -> Result<ExitCode, Error> {
     match command {
         Command::Make(make) => make.run()?,
+        Command::Fleet(fleet) => fleet.run()?,
         Command::Source { dir, tree } => tree.tree(0)?.write_to(dir)?,
         Command::List { hashes, totals, tree } => {
             let tree = tree.tree(0)?;

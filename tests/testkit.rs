@@ -8,7 +8,8 @@ use rokopia::content::ContentSource;
 use rokopia::crypto::{EncryptionAlgorithm, HashAlgorithm, KeyDerivation, Password};
 use rokopia::index::ContentId;
 use rokopia::testkit::{
-    Chunks, Damage, Data, DataKind, Epochs, IndexEntry, Options, RepositoryWriter, Shape, SyntheticIndex,
+    Chunks, Damage, Data, DataKind, Epochs, Fleet, IndexEntry, Options, RepositoryWriter, Shape,
+    SyntheticIndex,
 };
 use rokopia::{Repository, content};
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,6 +246,34 @@ fn synthetic_contents_are_found_by_number() {
         );
     }
     assert!(contents.get(&synthetic.entry(3).unwrap().id).is_err());
+}
+
+#[test]
+fn a_fleet_has_what_was_asked_for() {
+    for fleet in [
+        Fleet { sources: 7, snapshots: 40, index_blobs: 13 },
+        Fleet { sources: 3, snapshots: 5, index_blobs: 12 },
+        Fleet { sources: 1, snapshots: 0, index_blobs: 2 },
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = RepositoryWriter::create(dir.path(), Options::default()).unwrap();
+        writer.write_fleet(&fleet).unwrap();
+        writer.finish().unwrap();
+        let repository = open(dir.path());
+        let catalog = repository.catalog().unwrap();
+        let (snapshots, problems) = catalog.snapshots_and_problems();
+        assert_eq!(problems, []);
+        assert_eq!(snapshots.len(), fleet.snapshots as usize);
+        assert_eq!(catalog.index().blob_count(), fleet.index_blobs as usize);
+        let sources: BTreeSet<String> = snapshots.iter().map(|s| s.source.to_string()).collect();
+        assert_eq!(sources.len(), fleet.sources.min(fleet.snapshots) as usize);
+        let contents = repository.contents().unwrap();
+        let mut files = BTreeSet::new();
+        for snapshot in &snapshots {
+            let root: ContentId = snapshot.root_object().unwrap().to_string().parse().unwrap();
+            assert!(files.insert(contents.get(&root).unwrap()), "two snapshots hold the same");
+        }
+    }
 }
 
 #[test]
