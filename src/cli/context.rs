@@ -24,6 +24,7 @@ const LEAST_MEMORY: u64 = 16 << 20;
 const MAX_THREADS: usize = 1024;
 
 /// Settings of one run, and access to the repository.
+#[derive(Clone)]
 pub(super) struct Context {
     location: Option<Location>,
     password_file: Option<PathBuf>,
@@ -78,6 +79,15 @@ impl Context {
             quiet: global.quiet,
             color: global.color,
         })
+    }
+
+    /// The same without `--degraded`, for answers that must be certain.
+    pub(super) fn strict(&self) -> Self {
+        let options = Options {
+            open: OpenOptions::default(),
+            index: IndexOptions { degraded: false, ..self.options.index },
+        };
+        Self { options, degraded: false, ..self.clone() }
     }
 
     /// Opens the storage alone.

@@ -28,6 +28,7 @@ impl Doubts {
         self.found.push(Found { message, blob: blob.map(ToString::to_string) });
     }
 
+    /// Whether nothing is doubtful.
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

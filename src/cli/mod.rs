@@ -8,10 +8,13 @@ mod context;
 mod doubts;
 mod failure;
 mod help;
+mod listing;
 mod location;
 mod logging;
 mod output;
+mod session;
 mod signals;
+mod tree;
 mod units;
 
 use std::ffi::OsString;

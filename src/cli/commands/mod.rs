@@ -1,8 +1,18 @@
 //! The commands. To add one: its file with an `Args` that has a method `run`, and a line in each of the two lists.
 
 mod blobs;
+mod cat;
+mod completions;
 mod contents;
+mod exists;
+mod find;
 mod index;
+mod ls;
+mod man;
+mod manifests;
+mod show;
+mod snapshots;
+mod sources;
 mod status;
 mod verify;
 
@@ -29,8 +39,18 @@ macro_rules! commands {
 
 commands! {
     status => Status,
+    snapshots => Snapshots,
+    sources => Sources,
+    ls => Ls,
+    cat => Cat,
+    find => Find,
+    exists => Exists,
     blobs => Blobs,
     contents => Contents,
+    manifests => Manifests,
     index => Index,
+    show => Show,
     verify => Verify,
+    completions => Completions,
+    man => Man,
 }

@@ -1,0 +1,68 @@
+//! `rokopia cat`: the bytes of a file.
+
+use crate::Error;
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::Output;
+use crate::cli::session::Session;
+use crate::cli::tree::{from, locate};
+use crate::object::Reader;
+use crate::snapshot::EntryType;
+
+/// Write a file of a snapshot, or an object, to standard output
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rokopia cat latest/etc/hosts
+  rokopia cat data-demo@apps:/data@2026-11-20/dump.sql | psql
+  rokopia cat Ixb2c4a7d6e1f09385c4d1a6b7e8f90123 > big")]
+pub(in crate::cli) struct Args {
+    /// Snapshot, source or object, and the path of a file in it
+    #[arg(value_name = "REF/PATH")]
+    reference: String,
+}
+
+impl Args {
+    pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut session = Session::open(context)?;
+        let found = session.find(&self.reference)?;
+        let contents = session.contents()?;
+        let (tree, entry) = locate(&session, &contents, &self.reference, &found)?;
+        let reader = match entry.kind {
+            EntryType::Directory => tree.open(&found.path),
+            _ => tree.reader(&entry, &found.path),
+        };
+        let reader = reader.map_err(|error| {
+            let failure = from(error).exit(Exit::Negative);
+            failure.with_help("`rokopia ls` lists a directory, `rokopia show` prints its object")
+        })?;
+        let written = copy(reader).map_err(|failure| failure.path(&found.path).during(&self.reference))?;
+        if entry.kind == EntryType::File && written != entry.size {
+            let what = format!("{}: {written} bytes of data, the entry says {}", self.reference, entry.size);
+            return Err(Failure::new(Exit::Partial, "object-wrong-length", what));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Writes an object to stdout; gives back how many bytes it has. A failure in the middle is "done in part".
+pub(super) fn copy(mut reader: Reader<'_>) -> Result<u64, Failure> {
+    let mut out = Output::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut written = 0_u64;
+    loop {
+        let got = match reader.read_some(&mut buffer) {
+            Ok(0) => break,
+            Ok(got) => got,
+            Err(error) => {
+                out.finish()?;
+                let exit = if written > 0 { Exit::Partial } else { Exit::Unknown };
+                return Err(Failure::from(Error::from(error)).exit(exit));
+            }
+        };
+        out.bytes(buffer.get(..got).unwrap_or_default())?;
+        written += got as u64;
+    }
+    out.finish()?;
+    Ok(written)
+}

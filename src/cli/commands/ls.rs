@@ -1,0 +1,53 @@
+//! `rokopia ls`: entries of a snapshot.
+
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::listing::{Line, long, short};
+use crate::cli::output::Output;
+use crate::cli::session::Session;
+use crate::cli::tree::{Troubles, each, locate};
+
+/// List the entries of a snapshot or of a directory in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rokopia ls latest
+  rokopia ls -l data-demo@apps:/data/etc
+  rokopia ls -R latest --json | jq -r 'select(.size > 1e9).path'")]
+pub(in crate::cli) struct Args {
+    /// Snapshot, source or object, and a path in it
+    #[arg(value_name = "REF")]
+    reference: String,
+
+    /// Show mode, owner, size and time
+    #[arg(short, long)]
+    long: bool,
+
+    /// Go into directories
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
+impl Args {
+    pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut session = Session::open(context)?;
+        let found = session.find(&self.reference)?;
+        let contents = session.contents()?;
+        let (tree, _) = locate(&session, &contents, &self.reference, &found)?;
+        let mut out = Output::new();
+        let mut troubles = Troubles::default();
+        let with_target = context.json || self.long;
+        each(&tree, &found.path, self.recursive, &mut troubles, |path, entry, troubles| {
+            let line = Line::new(&tree, path, entry, with_target, troubles);
+            if context.json {
+                out.json(&line)
+            } else if self.long {
+                out.line(long(&line))
+            } else {
+                out.line(short(&line))
+            }
+        })?;
+        out.finish()?;
+        Ok(troubles.exit(Exit::Done))
+    }
+}

@@ -1,0 +1,104 @@
+//! From a reference to the tree it names.
+
+use super::failure::{Exit, Failure};
+use super::session::{Found, Session};
+use crate::Error;
+use crate::content::{ContentSource, Contents};
+use crate::snapshot::{self, DirEntry, Tree, WalkEntry};
+
+/// Opens the tree that a reference names and finds the entry at the path after it.
+pub(super) fn locate<'a>(
+    session: &Session,
+    contents: &'a Contents,
+    reference: &str,
+    found: &Found,
+) -> Result<(Tree<'a>, DirEntry), Failure> {
+    let tree = match found {
+        Found { snapshot: Some(snapshot), .. } => Tree::of_snapshot(contents, snapshot).map_err(from)?,
+        Found { object: Some(object), .. } => {
+            if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
+                return Err(session.no_such_object(reference));
+            }
+            Tree::of_object(contents, object).map_err(from)?
+        }
+        Found { .. } => return Err(session.no_such_object(reference)),
+    };
+    let entry = tree.entry(&found.path).map_err(from)?;
+    Ok((tree, entry))
+}
+
+/// A failure in a tree: a path that is not there is a definite no.
+pub(super) fn from(error: snapshot::Error) -> Failure {
+    let not_found = error.is_not_found();
+    let path = error.path().map(str::to_owned);
+    let id = error.snapshot().map(ToString::to_string);
+    let mut failure = Failure::from(Error::from(error));
+    if not_found {
+        failure = failure.exit(Exit::Negative);
+    }
+    if let Some(path) = path {
+        failure = failure.path(path);
+    }
+    if let Some(id) = id {
+        failure = failure.snapshot(id);
+    }
+    failure
+}
+
+/// Counts and names what could not be read while the rest goes on.
+#[derive(Default)]
+pub(super) struct Troubles {
+    count: u64,
+}
+
+impl Troubles {
+    pub(super) fn add(&mut self, error: &snapshot::Error) {
+        if matches!(error, snapshot::Error::At { source, .. } if matches!(**source, snapshot::Error::Shadowed { .. }))
+        {
+            tracing::debug!("{error}");
+            return;
+        }
+        self.count += 1;
+        tracing::warn!("{error} [{}]", error.code());
+    }
+
+    /// Done in part where there was trouble, else as given.
+    pub(super) fn exit(&self, otherwise: Exit) -> Exit {
+        if self.count > 0 && otherwise == Exit::Done { Exit::Partial } else { otherwise }
+    }
+}
+
+/// Shows every entry below the path to `visit`, with paths relative to it; a file is shown itself, by its name.
+pub(super) fn each(
+    tree: &Tree<'_>,
+    path: &str,
+    recursive: bool,
+    troubles: &mut Troubles,
+    mut visit: impl FnMut(&str, &DirEntry, &mut Troubles) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut walk = tree.walk(path).map_err(from)?;
+    let mut base = None;
+    while let Some(item) = walk.next() {
+        let WalkEntry { path, depth, entry } = match item {
+            Ok(found) => found,
+            Err(error) => {
+                troubles.add(&error);
+                continue;
+            }
+        };
+        if base.is_none() {
+            if !entry.is_directory() {
+                let name = entry.raw_name.clone();
+                visit(&name, &entry, troubles)?;
+            }
+            base = Some(path.len());
+            continue;
+        }
+        let relative = path.get(base.unwrap_or(0)..).unwrap_or(&path).trim_start_matches('/');
+        visit(relative, &entry, troubles)?;
+        if !recursive && depth > 0 {
+            walk.skip_directory();
+        }
+    }
+    Ok(())
+}
