@@ -248,7 +248,7 @@ struct RepositoryArgs {
     shards: Option<String>,
     /// Index blobs of each flush
     #[arg(long, default_value_t = 1)]
-    index_blobs: u32,
+    flush_blobs: u32,
     /// Index blobs that end an epoch; 0: never
     #[arg(long, default_value_t = 20)]
     advance_at: u32,
@@ -365,7 +365,7 @@ impl RepositoryArgs {
             chunks: if min == max { Chunks::Fixed(min) } else { Chunks::Between { min, max } },
             shards: self.shards.clone().unwrap_or(default.shards),
             epochs: Epochs {
-                blobs_per_flush: self.index_blobs,
+                blobs_per_flush: self.flush_blobs,
                 advance_at: self.advance_at,
                 compact: self.compact,
                 range_of: self.range_of,
