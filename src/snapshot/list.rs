@@ -84,11 +84,16 @@ impl Snapshots {
     }
 
     /// The snapshots grouped and ordered as `kopia snapshot list --json` does: by the source that each snapshot
-    /// itself names, in the order of display forms, oldest first.
+    /// itself names, in the order of display forms, oldest first; of those with equal times the one written last is
+    /// first.
     pub fn groups(&self) -> Vec<(&Source, Vec<Arc<Snapshot>>)> {
         let mut groups: BTreeMap<&Source, Vec<Arc<Snapshot>>> = BTreeMap::new();
         for snapshot in &self.all {
             groups.entry(&snapshot.source).or_default().push(Arc::clone(snapshot));
+        }
+        for group in groups.values_mut() {
+            group.reverse();
+            group.sort_by_key(|snapshot| (snapshot.start_time, snapshot.end_time));
         }
         groups.into_iter().collect()
     }
@@ -285,6 +290,14 @@ mod tests {
         assert_eq!(snapshots.all().len(), 7);
         assert_eq!(snapshots.get("g").unwrap().incomplete, "canceled");
         assert!(snapshots.get("x").is_none());
+    }
+
+    #[test]
+    fn of_equal_times_the_last_written_is_listed_first_and_is_the_latest() {
+        let samples = ["a", "b", "c"].map(|id| Sample(id, "u@h:/data", 1, 2, "", "k01"));
+        let snapshots = Snapshots::new(&manifests(&samples, &[]));
+        assert_eq!(ids(&snapshots.groups()[0].1), ["c", "b", "a"]);
+        assert_eq!(snapshots.all().latest().unwrap().id.as_str(), "c");
     }
 
     #[test]
