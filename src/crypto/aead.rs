@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::stream::OpenStream;
 use super::{AlgorithmKind, Error, Secret, hkdf_sha256};
 
 const NONCE_LEN: usize = 12;
@@ -139,6 +140,11 @@ impl ContentCipher {
         open_in_place(&self.key(iv)?, iv, data)
     }
 
+    /// Begins to decrypt a message piece by piece. Behind the `nonce` come the ciphertext and a tag of 16 bytes.
+    pub fn open_stream(&self, iv: &[u8], nonce: &[u8; NONCE_LEN]) -> OpenStream {
+        OpenStream::new(self.algorithm, &self.derive(iv), nonce, iv)
+    }
+
     /// Encrypts a content. Only for writers of test repositories.
     ///
     /// # Errors
@@ -166,9 +172,11 @@ impl ContentCipher {
     }
 
     fn key(&self, iv: &[u8]) -> Result<LessSafeKey, Error> {
-        let key =
-            Zeroizing::new(<[u8; KEY_LEN]>::from(self.keys.clone().chain_update(iv).finalize().into_bytes()));
-        aead_key(self.algorithm.aead(), &*key)
+        aead_key(self.algorithm.aead(), &*self.derive(iv))
+    }
+
+    fn derive(&self, iv: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
+        Zeroizing::new(self.keys.clone().chain_update(iv).finalize().into_bytes().into())
     }
 }
 

@@ -257,6 +257,22 @@ impl ContentHasher {
         }
     }
 
+    /// Begins a hash of data that comes piece by piece.
+    #[must_use]
+    pub fn stream(&self) -> HashStream {
+        let state: Box<dyn Absorb> = match &*self.keyed {
+            Keyed::Blake2b(params) => Box::new(params.to_state()),
+            Keyed::Blake2s128(mac) => Box::new(MacState(mac.clone())),
+            Keyed::Blake2s256(mac) => Box::new(MacState(mac.clone())),
+            Keyed::Blake3(key) => Box::new(blake3::Hasher::new_keyed(key)),
+            Keyed::HmacSha224(mac) => Box::new(MacState(mac.clone())),
+            Keyed::HmacSha256(mac) => Box::new(MacState(mac.clone())),
+            Keyed::HmacSha3_224(mac) => Box::new(MacState(mac.clone())),
+            Keyed::HmacSha3_256(mac) => Box::new(MacState(mac.clone())),
+        };
+        HashStream { len: self.algorithm.len(), state }
+    }
+
     fn mac(&self, keyed: &(impl Mac + Clone), data: &[u8]) -> ContentHash {
         self.finish(&keyed.clone().chain_update(data).finalize().into_bytes())
     }
@@ -269,6 +285,65 @@ impl ContentHasher {
 impl fmt::Debug for ContentHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContentHasher").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// A hash that is being computed.
+pub struct HashStream {
+    len: usize,
+    state: Box<dyn Absorb>,
+}
+
+impl HashStream {
+    /// Takes the next piece of the data.
+    pub fn update(&mut self, data: &[u8]) {
+        self.state.absorb(data);
+    }
+
+    /// The hash of all of it.
+    #[must_use]
+    pub fn finish(self) -> ContentHash {
+        self.state.finish(self.len)
+    }
+}
+
+impl fmt::Debug for HashStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HashStream").finish_non_exhaustive()
+    }
+}
+
+trait Absorb: Send {
+    fn absorb(&mut self, data: &[u8]);
+    fn finish(self: Box<Self>, len: usize) -> ContentHash;
+}
+
+struct MacState<M>(M);
+
+impl<M: Mac + Send> Absorb for MacState<M> {
+    fn absorb(&mut self, data: &[u8]) {
+        self.0.update(data);
+    }
+    fn finish(self: Box<Self>, len: usize) -> ContentHash {
+        ContentHash::truncated(&self.0.finalize().into_bytes(), len)
+    }
+}
+
+impl Absorb for blake2b_simd::State {
+    fn absorb(&mut self, data: &[u8]) {
+        self.update(data);
+    }
+    fn finish(self: Box<Self>, len: usize) -> ContentHash {
+        ContentHash::truncated(self.finalize().as_bytes(), len)
+    }
+}
+
+impl Absorb for blake3::Hasher {
+    fn absorb(&mut self, data: &[u8]) {
+        self.update(data);
+    }
+    fn finish(self: Box<Self>, len: usize) -> ContentHash {
+        ContentHash::truncated(self.finalize().as_bytes(), len)
     }
 }
 
@@ -310,6 +385,20 @@ mod tests {
                 let expected: Vec<_> = slices[..count].iter().map(|data| hasher.hash(data)).collect();
                 assert_eq!(hasher.hash_many(&slices[..count]), expected, "{algorithm} × {count}");
             }
+        }
+    }
+
+    #[test]
+    fn pieces_hash_like_the_whole() {
+        let data: Vec<u8> = (0..1000).map(|i| (i * 7) as u8).collect();
+        for algorithm in HashAlgorithm::ALL {
+            let hasher = ContentHasher::new(algorithm, b"key").unwrap();
+            for piece in [1, 64, 127, 1000] {
+                let mut stream = hasher.stream();
+                data.chunks(piece).for_each(|piece| stream.update(piece));
+                assert_eq!(stream.finish(), hasher.hash(&data), "{algorithm} by {piece}");
+            }
+            assert_eq!(hasher.stream().finish(), hasher.hash(b""), "{algorithm}");
         }
     }
 }
