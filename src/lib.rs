@@ -12,13 +12,17 @@ pub mod format;
 pub(crate) mod gojson;
 pub mod index;
 pub mod manifest;
+#[allow(dead_code, reason = "the engine that it restores with lands after it")]
+mod mover;
 pub mod object;
 pub mod pack;
 mod parallel;
 mod repository;
+mod signals;
 pub mod snapshot;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod text;
 pub mod verify;
 
 pub use error::Error;

@@ -121,7 +121,7 @@ impl Error {
     /// Whether the same operation may succeed when tried again.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Read { source, .. } | Self::List { source, .. } => {
+            Self::Read { source, .. } | Self::List { source, .. } | Self::Open { source, .. } => {
                 !matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
             }
             _ => false,

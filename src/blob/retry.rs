@@ -34,15 +34,21 @@ impl<S> Retry<S> {
     pub fn new(inner: S, policy: RetryPolicy) -> Self {
         Self { inner, policy }
     }
+}
 
-    fn attempt<T>(&self, mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
-        let mut pause = self.policy.first_pause;
+impl RetryPolicy {
+    /// Does an operation until it succeeds, fails for good or has been tried often enough.
+    ///
+    /// # Errors
+    /// The last error.
+    pub fn run<T>(&self, mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        let mut pause = self.first_pause;
         for attempt in 1.. {
             match operation() {
-                Err(e) if e.is_retryable() && attempt < self.policy.attempts => {
+                Err(e) if e.is_retryable() && attempt < self.attempts => {
                     tracing::debug!(attempt, error = %e, "storage operation failed, trying again");
                     std::thread::sleep(jittered(pause));
-                    pause = pause.saturating_mul(2).min(self.policy.longest_pause);
+                    pause = pause.saturating_mul(2).min(self.longest_pause);
                 }
                 result => return result,
             }
@@ -59,19 +65,19 @@ fn jittered(pause: Duration) -> Duration {
 
 impl<S: BlobStore> BlobStore for Retry<S> {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.attempt(|| self.inner.list(prefix))
+        self.policy.run(|| self.inner.list(prefix))
     }
 
     fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.attempt(|| self.inner.size(id))
+        self.policy.run(|| self.inner.size(id))
     }
 
     fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.attempt(|| self.inner.read(id, limit))
+        self.policy.run(|| self.inner.read(id, limit))
     }
 
     fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.attempt(|| self.inner.read_at(id, offset, buffer))
+        self.policy.run(|| self.inner.read_at(id, offset, buffer))
     }
 
     fn describe(&self) -> String {

@@ -1,12 +1,13 @@
 //! The side of the checker that touches the storage: it opens the repository, checks that it is still the same, and makes
 //! views of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::error::{Error, Reason};
+use super::unindexed::Indexed;
 use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState};
 use crate::blob::{self, BlobId, BlobMetadata, BlobStore};
 use crate::crypto::Password;
@@ -155,11 +156,10 @@ impl Opened {
         let changed = parse_new(&mut self.parsed, catalog);
         let index = catalog.index();
         let doubts = doubts(catalog);
-        let named: HashSet<BlobId> =
-            index.packs().filter(|pack| pack.as_str().starts_with('q')).cloned().collect();
+        let indexed = Indexed::of(catalog);
         if let Some(known) = &self.inventory
             && !changed
-            && known.named == named
+            && known.indexed.named == indexed.named
             && known.doubts == doubts
             && known.index_blobs == index.blob_count()
         {
@@ -172,9 +172,7 @@ impl Opened {
             sources,
             by_source,
             doubts,
-            named,
-            contents: index.contents().copied().collect(),
-            manifests: catalog.manifests().versions().map(|manifest| manifest.id().clone()).collect(),
+            indexed,
         });
         self.inventory = Some(Arc::clone(&inventory));
         Some(inventory)
@@ -221,7 +219,7 @@ fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {
     (sources, by_source)
 }
 
-fn doubts(catalog: &Catalog) -> Vec<Reason> {
+pub(super) fn doubts(catalog: &Catalog) -> Vec<Reason> {
     let doubts = catalog.index().doubts().iter();
     let mut doubts: Vec<Reason> =
         doubts.map(|doubt| Reason::new("index-doubtful", doubt.to_string())).collect();

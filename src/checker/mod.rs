@@ -30,6 +30,7 @@ pub use error::{Error, Reason};
 pub use names::{Candidates, InvalidName, InvalidTemplate, Question, Template};
 pub use settings::Settings;
 pub use state::Failure;
+pub(crate) use unindexed::doubt_about_absence;
 pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
 
 use crate::Options;

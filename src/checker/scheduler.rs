@@ -169,7 +169,7 @@ fn publish(shared: &Shared, state: &mut State, began: Tick, inventory: Arc<Inven
     let previous = shared.view.load_full();
     let same = previous.as_ref().filter(|view| Arc::ptr_eq(&view.inventory, &inventory));
     if let Some(previous) = previous.as_ref().filter(|_| same.is_none())
-        && previous.inventory.named.iter().any(|pack| !inventory.named.contains(pack))
+        && previous.inventory.indexed.named.iter().any(|pack| !inventory.indexed.named.contains(pack))
     {
         state.scan_after = Some(began);
     }
@@ -177,7 +177,9 @@ fn publish(shared: &Shared, state: &mut State, began: Tick, inventory: Arc<Inven
         state.scanned.is_some_and(|scanned| state.scan_after.is_none_or(|after| scanned.not_before(after)));
     let unindexed = match same.and_then(|view| view.unindexed.clone()) {
         Some(known) => Some(known),
-        None => state.scan.as_ref().filter(|_| scan_counts).map(|scan| Arc::new(scan.compare(&inventory))),
+        None => {
+            state.scan.as_ref().filter(|_| scan_counts).map(|scan| Arc::new(scan.compare(&inventory.indexed)))
+        }
     };
     let finished = shared.clock.now();
     shared.view.store(Some(Arc::new(View { started: began, finished, inventory, unindexed })));
@@ -190,7 +192,7 @@ fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
     let thread = Arc::clone(shared);
     let spawned = std::thread::Builder::new().name("scan".into()).spawn(move || {
         let reads = repository.options().index.reads;
-        let named = &view.inventory.named;
+        let named = &view.inventory.indexed.named;
         let scan = catch_unwind(AssertUnwindSafe(|| {
             Scan::run(repository.store(), repository.format(), reads, named, &known)
         }));
@@ -210,7 +212,7 @@ fn finish_scan(shared: &Shared, scan: Option<Result<Scan, Error>>, generation: u
             state.scanned = Some(began);
             state.scan_failure = None;
             if let Some(view) = shared.view.load_full() {
-                let unindexed = Some(Arc::new(scan.compare(&view.inventory)));
+                let unindexed = Some(Arc::new(scan.compare(&view.inventory.indexed)));
                 shared.view.store(Some(Arc::new(View { unindexed, ..(*view).clone() })));
             }
             state.scan = Some(Arc::new(scan));

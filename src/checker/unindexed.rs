@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Reason};
-use super::view::Inventory;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
@@ -17,6 +16,7 @@ use crate::manifest::{self, ManifestId};
 use crate::pack::read_local_index;
 use crate::parallel;
 use crate::snapshot::Source;
+use crate::{Catalog, Repository};
 
 /// Packs of metadata begin with this (`format-spec/07-packs.md`), manifest contents with [`MANIFEST`].
 const METADATA: &str = "q";
@@ -25,6 +25,46 @@ const MANIFEST: u8 = b'm';
 /// Packs that are looked into at most. Maintenance drops packs from the indexes a day before it deletes them, thousands in
 /// a large repository; beyond this something else is wrong.
 const MAX_PACKS: usize = 20_000;
+
+/// What the indexes lead to.
+#[derive(Debug, Default)]
+pub(super) struct Indexed {
+    /// Packs of metadata that are named.
+    pub(super) named: HashSet<BlobId>,
+    contents: HashSet<ContentId>,
+    manifests: HashSet<ManifestId>,
+}
+
+impl Indexed {
+    pub(super) fn of(catalog: &Catalog) -> Self {
+        let index = catalog.index();
+        let packs = index.packs().filter(|pack| pack.as_str().starts_with(METADATA));
+        Self {
+            named: packs.cloned().collect(),
+            contents: index.contents().copied().collect(),
+            manifests: catalog.manifests().versions().map(|manifest| manifest.id().clone()).collect(),
+        }
+    }
+}
+
+/// Why it cannot be said, from a list of snapshots that has none of `source`, that there is none.
+///
+/// # Errors
+/// A failure to list packs.
+pub(crate) fn doubt_about_absence(
+    repository: &Repository,
+    catalog: &Catalog,
+    source: &Source,
+) -> Result<Option<Reason>, Error> {
+    if let Some(reason) = super::engine::doubts(catalog).into_iter().next() {
+        return Ok(Some(reason));
+    }
+    let (indexed, reads) = (Indexed::of(catalog), repository.options().index.reads);
+    let store = repository.store();
+    let scan = Scan::run(store, repository.format(), reads, &indexed.named, &Scan::default())?;
+    let Unindexed { mut sources, doubts } = scan.compare(&indexed);
+    Ok(sources.remove(source).or_else(|| doubts.into_iter().next()))
+}
 
 /// What was found in packs that no index named.
 #[derive(Debug, Default, Clone)]
@@ -79,7 +119,7 @@ impl Scan {
     }
 
     /// Leaves of what was found only what the indexes do not know by now.
-    pub(super) fn compare(&self, inventory: &Inventory) -> Unindexed {
+    pub(super) fn compare(&self, indexed: &Indexed) -> Unindexed {
         let mut unindexed = Unindexed::default();
         if self.too_many > 0 {
             unindexed.doubts.push(Reason::new(
@@ -90,14 +130,13 @@ impl Scan {
                 ),
             ));
         }
-        for (id, pack) in self.packs.iter().filter(|(id, _)| !inventory.named.contains(*id)) {
+        for (id, pack) in self.packs.iter().filter(|(id, _)| !indexed.named.contains(*id)) {
             match pack.as_ref() {
                 Pack::Unreadable(reason) => unindexed.doubts.push(reason.clone()),
                 Pack::Read(contents) => {
-                    let unknown =
-                        contents.iter().filter(|(content, _)| !inventory.contents.contains(content));
+                    let unknown = contents.iter().filter(|(content, _)| !indexed.contents.contains(content));
                     for (manifest, source) in unknown.flat_map(|(_, manifests)| manifests) {
-                        if !inventory.manifests.contains(manifest) {
+                        if !indexed.manifests.contains(manifest) {
                             let message = format!(
                                 "snapshot {manifest} of {source} is in pack {id}, which no index names: an index blob may be \
                                  missing, or a backup is being written"

@@ -1,15 +1,13 @@
 //! What was in the repository at one time: all that an answer is made from.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Tick;
 use super::error::Reason;
-use super::unindexed::Unindexed;
-use crate::blob::BlobId;
+use super::unindexed::{Indexed, Unindexed};
 use crate::format::RepositoryFormat;
-use crate::index::ContentId;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
 use crate::snapshot::{Snapshot, Source, UtcTimestamp};
@@ -32,10 +30,7 @@ pub(super) struct Inventory {
     pub(super) sources: Vec<SourceState>,
     pub(super) by_source: HashMap<Source, usize>,
     pub(super) doubts: Vec<Reason>,
-    /// Packs of metadata that indexes name, and the manifest contents and manifests that they lead to.
-    pub(super) named: HashSet<BlobId>,
-    pub(super) contents: HashSet<ContentId>,
-    pub(super) manifests: HashSet<ManifestId>,
+    pub(super) indexed: Indexed,
 }
 
 /// What a repository is.

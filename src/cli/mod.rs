@@ -12,8 +12,8 @@ mod listing;
 mod location;
 mod logging;
 mod output;
+mod program;
 mod session;
-mod signals;
 mod tree;
 mod units;
 
@@ -26,12 +26,19 @@ use clap::{CommandFactory, FromArgMatches};
 use args::Cli;
 use context::Context;
 use failure::{Exit, Failure};
+use program::Program;
+
+use crate::{mover, signals};
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    signals::install();
+    match Program::named_by(&arguments) {
+        Program::Mover(arguments) => return ExitCode::from(mover::main(arguments)),
+        Program::Rokopia => {}
+    }
+    signals::install(signals::Manner::default());
     let exit = run(&arguments);
     // A signal that arrived while the command cleaned up decides, whatever the command made of it.
     ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))

@@ -1,12 +1,12 @@
 //! Data on stdout: JSON for programs, escaped text for people.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use serde::Serialize;
 
 use super::failure::Failure;
+pub(super) use crate::text::{escape, escape_bytes};
 
 /// Buffered stdout whose failures become [`Failure`]s. Call [`Output::finish`] at the end, or what is buffered is lost.
 pub(super) struct Output {
@@ -65,40 +65,6 @@ impl Write for Output {
     }
 }
 
-/// Text that is safe on a terminal: what would move the cursor, change colours or turn the direction of writing is
-/// spelled out.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unsafe(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// [`escape`] for text that need not be UTF-8.
-pub(super) fn escape_bytes(bytes: &[u8]) -> String {
-    let mut safe = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        safe.push_str(&escape(chunk.valid()));
-        for byte in chunk.invalid() {
-            let _ = write!(safe, "\\x{byte:02x}");
-        }
-    }
-    safe
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
 /// A table with aligned columns: the first row is the heading, and columns listed in `right` are aligned to the right.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -134,17 +100,5 @@ impl Table {
             out.line(line.trim_end())?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_reaches_the_terminal_as_a_command() {
-        assert_eq!(escape("plain é 漢"), "plain é 漢");
-        assert_eq!(escape("a\x1b[2Jb\n\u{9b}c\u{202e}"), "a\\u{1b}[2Jb\\n\\u{9b}c\\u{202e}");
-        assert_eq!(escape_bytes(b"ok\xff\x1b\xc3"), "ok\\xff\\u{1b}\\xc3");
     }
 }

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::snapshot::UtcTimestamp;
+pub(super) use crate::text::human_size;
 
 /// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
 pub(super) fn size(text: &str) -> Option<u64> {
@@ -30,24 +31,6 @@ pub(super) fn size(text: &str) -> Option<u64> {
     }
     let value = number.parse::<f64>().ok()? * factor as f64;
     (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
-}
-
-/// Writes a size with three or four digits: `1.5 MiB`.
-pub(super) fn human_size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64;
-    let mut unit = "";
-    for next in UNITS {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
 }
 
 /// Reads a duration: `2h30m`, `3d`, `90s`, `1w`.
@@ -134,13 +117,6 @@ mod tests {
         for text in ["", "MiB", "-1", "1X", "1.2.3", ".5", "1e3", "99999999999999999999", "17179869184GiB"] {
             assert_eq!(size(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn sizes_for_people() {
-        assert_eq!(human_size(1023), "1023 B");
-        assert_eq!(human_size(1536), "1.5 KiB");
-        assert_eq!(human_size(u64::MAX), "16.0 EiB");
     }
 
     #[test]

@@ -69,6 +69,12 @@ impl Repository {
         self.options
     }
 
+    /// The same repository, read with other index options.
+    #[must_use]
+    pub fn with_index_options(&self, index: IndexOptions) -> Self {
+        Self { options: Options { index, ..self.options }, ..self.clone() }
+    }
+
     /// Reads the manifests: all that listing and choosing snapshots needs.
     ///
     /// # Errors

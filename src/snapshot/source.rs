@@ -62,6 +62,12 @@ impl Source {
         }
     }
 
+    /// The source with its path made canonical by its text alone, as Kopia's clients store it.
+    #[must_use]
+    pub fn cleaned(self) -> Source {
+        Source { path: clean(&self.path), ..self }
+    }
+
     /// The path above this one's, whatever the client's operating system; `None` at the root or when there is
     /// nothing above.
     pub fn parent(&self) -> Option<Source> {

@@ -10,6 +10,7 @@ mod index;
 mod ls;
 mod man;
 mod manifests;
+mod mover;
 mod show;
 mod snapshots;
 mod sources;
@@ -50,6 +51,7 @@ commands! {
     manifests => Manifests,
     index => Index,
     show => Show,
+    mover => Mover,
     verify => Verify,
     completions => Completions,
     man => Man,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -13,16 +14,30 @@ static RECEIVED: AtomicI32 = AtomicI32::new(0);
 static CLEANERS: AtomicUsize = AtomicUsize::new(0);
 static STOP: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(Arc::default);
 
+/// How the process ends when a signal arrives.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner {
+    /// How long to wait for who cleans up; without it, until the end or a second signal.
+    pub(crate) patience: Option<Duration>,
+    /// Called before the process is ended from here, with its exit code.
+    pub(crate) last_words: Option<fn(u8)>,
+}
+
 /// Starts to watch. Where that is not possible, signals end the process as they always do.
-pub(super) fn install() {
+pub(crate) fn install(manner: Manner) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let watch = move || {
         for signal in &mut signals {
             let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
             STOP.store(true, Ordering::SeqCst);
-            if again || CLEANERS.load(Ordering::SeqCst) == 0 {
-                std::process::exit(BASE + signal);
+            if !again && CLEANERS.load(Ordering::SeqCst) != 0 {
+                let Some(patience) = manner.patience else { continue };
+                std::thread::sleep(patience);
             }
+            if let Some(last_words) = manner.last_words {
+                last_words(u8::try_from(BASE + signal).unwrap_or(u8::MAX));
+            }
+            std::process::exit(BASE + signal);
         }
     };
     // Without the thread the signals would be swallowed, but then nothing else could run either.
@@ -30,25 +45,25 @@ pub(super) fn install() {
 }
 
 /// The exit code that a received signal demands.
-pub(super) fn exit_code() -> Option<u8> {
+pub(crate) fn exit_code() -> Option<u8> {
     match RECEIVED.load(Ordering::SeqCst) {
         0 => None,
         signal => u8::try_from(BASE + signal).ok(),
     }
 }
 
-/// While this lives, a first signal only raises the flag, and the command is expected to clean up and return.
-pub(super) struct CleanUp;
+/// While this lives, a first signal only raises the flag, and whoever holds it is expected to clean up and return.
+pub(crate) struct CleanUp;
 
 impl CleanUp {
     /// Announces that there is something to clean up.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         CLEANERS.fetch_add(1, Ordering::SeqCst);
         Self
     }
 
-    /// Raised when the command should stop.
-    pub(super) fn flag(&self) -> Arc<AtomicBool> {
+    /// Raised when the holder should stop.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&STOP)
     }
 }

@@ -1,0 +1,99 @@
+//! Why a run of the mover ends otherwise than well.
+
+use std::path::PathBuf;
+
+use super::log;
+use super::operation::Operation;
+use crate::manifest::ManifestId;
+use crate::text::escape;
+
+/// A failure of the mover. Its text is the one `ERROR:` line that the operator copies into the status.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(
+        "no operation was given; usage: entry.sh restore|backup, or DIRECTION=destination|source|maintenance"
+    )]
+    NoOperation,
+    #[error("unknown operation: {0}")]
+    UnknownOperation(String),
+    #[error("Command-based maintenance no longer supported. Use KopiaMaintenance CRD.")]
+    MaintenanceArgument,
+    #[error("{0} must be defined")]
+    Undefined(&'static str),
+    #[error("Data directory {} does not exist", .0.display())]
+    DataDirectory(PathBuf),
+    #[error("{name} {value:?} is not {expected}")]
+    Setting { name: &'static str, value: String, expected: &'static str },
+    #[error("additional argument {0} is not supported by this mover; nothing was changed")]
+    Argument(String),
+    #[error("additional argument {flag} cannot have the value {value:?}")]
+    ArgumentValue { flag: String, value: String },
+    #[error("No repository configuration found")]
+    NoLocation,
+    #[error("Invalid filesystem URL format. Expected filesystem:///path")]
+    LocationFormat,
+    #[error("Invalid filesystem path. Path must be absolute and cannot contain ..")]
+    LocationPath,
+    #[error("KOPIA_STRUCTURED_REPOSITORY_CONFIG cannot be used: {0}")]
+    Structured(String),
+    #[error(
+        "this mover has no {0} storage, and does not fall back to another: mount the repository, or use another image"
+    )]
+    Backend(&'static str),
+    #[error("Cannot open the repository at {}: {reason}", path.display())]
+    NotMounted { path: PathBuf, reason: &'static str },
+    #[error("Cannot {what}: {source} [{}]", source.code())]
+    Repository { what: &'static str, source: Box<crate::Error> },
+    #[error("whether {source_name} has a snapshot to restore is not certain: {reason}")]
+    Uncertain { source_name: String, reason: String },
+    #[error(
+        "KOPIA_PREVIOUS={asked} asks for a snapshot that does not exist: {found} found for {source_name}"
+    )]
+    TooFew { asked: u64, found: usize, source_name: String },
+    #[error("nothing eligible for {0}, and strict mode does not take that for success")]
+    NothingStrict(String),
+    #[error("the user of this process has no name: KOPIA_OVERRIDE_USERNAME must be defined")]
+    NoUserName,
+    #[error("Failed to restore snapshot: {snapshot}: {reason}")]
+    Restore { snapshot: ManifestId, reason: String },
+    #[error("{operation} needs a kopia binary, and this image has none on PATH")]
+    NoKopia { operation: Operation },
+    #[error("cannot {what}: {source}")]
+    System { what: String, source: std::io::Error },
+    #[error("{what} failed: {reason}")]
+    Kopia { what: &'static str, reason: String },
+    #[error("ended by a signal")]
+    Stopped,
+    /// An error whose line is in the log already.
+    #[error(transparent)]
+    Told(Box<Error>),
+}
+
+/// Bytes of the 1024 that the operator keeps.
+const LONGEST: usize = 480;
+
+/// The stock mover's code for an operation that it does not know.
+const UNKNOWN_OPERATION: u8 = 2;
+
+impl Error {
+    pub(super) fn repository(what: &'static str, source: impl Into<crate::Error>) -> Self {
+        Self::Repository { what, source: Box::new(source.into()) }
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::UnknownOperation(_) => UNKNOWN_OPERATION,
+            Self::Told(error) => error.exit_code(),
+            _ => 1,
+        }
+    }
+
+    /// The line for the log, short enough to leave the operator room for more.
+    pub(super) fn line(&self) -> String {
+        let text = format!("ERROR: {}", escape(&self.to_string()));
+        if text.len() <= LONGEST {
+            return text;
+        }
+        format!("{} ...", log::cut(&text, LONGEST))
+    }
+}

@@ -1,0 +1,110 @@
+//! Whose snapshot is wanted.
+
+use std::path::Path;
+
+use nix::sys::utsname::uname;
+use nix::unistd::geteuid;
+
+use super::environment::Environment;
+use super::error::Error;
+use crate::snapshot::Source;
+
+/// Where the operator mounts the destination volume, and where it mounts the source volume of a backup.
+const RESTORED_TO: &str = "/restore/data";
+const SAVED_FROM: &str = "/data";
+
+/// What Kopia calls a user whom the system does not know.
+const NOBODY: &str = "nobody";
+
+/// What the system says about this process.
+pub(super) struct Client {
+    /// By the user database; often there is none.
+    pub(super) user: Option<String>,
+    pub(super) host: String,
+}
+
+impl Client {
+    pub(super) fn of_process() -> Self {
+        let database = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let host = uname().map(|name| name.nodename().to_string_lossy().into_owned()).unwrap_or_default();
+        Self { user: user_name(&database, geteuid().as_raw()), host }
+    }
+}
+
+/// Looks a user up in the text of `/etc/passwd`. The system's own look-up loads libraries, which a static binary cannot.
+fn user_name(database: &str, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    database.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
+}
+
+/// The snapshots to look for. With one half of the identity given, the other is what the system says, unchanged; with none,
+/// it is what Kopia makes of it.
+pub(super) fn source(environment: &Environment, client: &Client) -> Result<Source, Error> {
+    let given = |name| environment.text(name).map(std::borrow::Cow::into_owned);
+    let (user, host) = match (given("KOPIA_OVERRIDE_USERNAME"), given("KOPIA_OVERRIDE_HOSTNAME")) {
+        (Some(user), Some(host)) => (user, host),
+        (Some(user), None) => (user, client.host.clone()),
+        (None, Some(host)) => (client.user.clone().ok_or(Error::NoUserName)?, host),
+        (None, None) => {
+            let host = client.host.split('.').next().unwrap_or_default().to_lowercase();
+            (client.user.clone().unwrap_or_else(|| NOBODY.into()), host)
+        }
+    };
+    Ok(Source::new(user, host, path(environment)).cleaned())
+}
+
+fn path(environment: &Environment) -> String {
+    if let Some(path) = environment.text("KOPIA_SOURCE_PATH_OVERRIDE") {
+        return path.into_owned();
+    }
+    match environment.data_dir() {
+        Some(path) if path != Path::new(RESTORED_TO) => path.to_string_lossy().into_owned(),
+        _ => SAVED_FROM.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(pairs: &[(&str, &str)]) -> Result<String, Error> {
+        let client = Client { user: Some("mover".into()), host: "Pod-1.ns.svc".into() };
+        source(&pairs.iter().copied().collect(), &client).map(|source| source.to_string())
+    }
+
+    const BOTH: [(&str, &str); 2] = [("KOPIA_OVERRIDE_USERNAME", "app"), ("KOPIA_OVERRIDE_HOSTNAME", "ns")];
+
+    #[test]
+    fn the_path_is_where_the_backup_saw_the_data() {
+        let with = |name, value| search(&[BOTH[0], BOTH[1], (name, value)]).unwrap();
+        assert_eq!(with("DATA_DIR", "/restore/data"), "app@ns:/data");
+        assert_eq!(with("DATA_DIR", "/elsewhere"), "app@ns:/elsewhere");
+        for path in ["/var/lib/app", "/var/lib/app/", "/var//lib/./app", "/var/lib/x/../app"] {
+            assert_eq!(with("KOPIA_SOURCE_PATH_OVERRIDE", path), "app@ns:/var/lib/app");
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_comes_from_the_system() {
+        assert_eq!(search(&BOTH[..1]).unwrap(), "app@Pod-1.ns.svc:/data");
+        assert_eq!(search(&BOTH[1..]).unwrap(), "mover@ns:/data");
+        assert_eq!(search(&[]).unwrap(), "mover@pod-1:/data");
+        let nameless = Client { user: None, host: "h".into() };
+        let half = BOTH[1..].iter().copied().collect();
+        assert!(matches!(source(&half, &nameless), Err(Error::NoUserName)));
+        let none = Environment::from_iter::<[(&str, &str); 0]>([]);
+        assert_eq!(source(&none, &nameless).unwrap().to_string(), "nobody@h:/data");
+    }
+
+    #[test]
+    fn users_by_number() {
+        let database = "root:x:0:0:root:/root:/bin/sh\n\nodd\nmover:x:1234:5678::/:\n";
+        assert_eq!(user_name(database, 1234).as_deref(), Some("mover"));
+        assert_eq!(user_name(database, 5678), None);
+        assert_eq!(user_name("", 0), None);
+    }
+}
