@@ -77,6 +77,11 @@ impl Manifest {
         self.label(TYPE_LABEL).unwrap_or_default()
     }
 
+    /// Whether this version says that the manifest does not exist any more.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
     /// When it was written: of several versions, the latest counts.
     pub fn modified(&self) -> GoTime {
         self.modified

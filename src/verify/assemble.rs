@@ -31,6 +31,7 @@ pub(super) struct Evidence<'a> {
     pub(super) known: Known,
     pub(super) impact: Option<(Trees, Impact)>,
     pub(super) stopped: Option<Stopped>,
+    pub(super) began: i64,
     pub(super) elapsed: Duration,
 }
 
@@ -98,11 +99,14 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
     }
 
     let coverage = coverage(plan, &outcome);
-    let incomplete = outcome.read_packs < plan.packs.len() as u64;
     let unchecked_only = !damage.is_empty() && damage.iter().all(|item| item.unchecked);
     let result = if !damage.is_empty() && !unchecked_only {
         Verdict::Damaged
-    } else if unchecked_only || incomplete || evidence.stopped.is_some() || settings.shard.count() > 1 {
+    } else if unchecked_only
+        || outcome.unproved_packs > 0
+        || evidence.stopped.is_some()
+        || settings.shard.count() > 1
+    {
         Verdict::Incomplete
     } else {
         Verdict::Clean
@@ -124,7 +128,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         warnings,
         shard: (settings.shard.count() > 1).then(|| settings.shard.to_string()),
         repository: location,
-        started: now() - i64::try_from(evidence.elapsed.as_secs()).unwrap_or(0),
+        started: evidence.began,
         seconds: (evidence.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         stopped: evidence.stopped,
     }
@@ -157,13 +161,15 @@ fn coverage(plan: &Plan, outcome: &Outcome) -> Coverage {
     let planned: u64 = plan.packs.iter().map(|pack| pack.contents() as u64).sum();
     let bytes: u64 = plan.packs.iter().map(|pack| pack.bytes).sum();
     Coverage {
-        contents: planned + outcome.outside + plan.impossible,
+        contents: planned - outcome.gone + outcome.outside + plan.impossible,
         verified: outcome.good,
         bytes: bytes.max(outcome.good_bytes),
         verified_bytes: outcome.good_bytes,
-        oldest_proof: (outcome.good > 0).then(now),
+        oldest_proof: outcome.oldest_proof,
         packs: plan.packs.len() as u64,
         verified_packs: outcome.good_packs,
+        read_bytes: outcome.read_bytes,
+        runs_to_cover: outcome.rounds,
     }
 }
 

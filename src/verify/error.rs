@@ -1,5 +1,7 @@
 //! Why a verification could not be made.
 
+use std::path::PathBuf;
+
 use crate::blob::BlobId;
 use crate::index::ContentId;
 use crate::{blob, content, index, manifest};
@@ -20,6 +22,42 @@ pub enum Error {
     /// The manifests could not be read.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
+    /// The ledger has lines that were not written whole, or were changed since.
+    #[error("the ledger {path} is torn or damaged at line {line}")]
+    LedgerTorn {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is wrong, from 1.
+        line: usize,
+    },
+    /// The file is no ledger of a version that is understood.
+    #[error("{path} is not a ledger of rokopia")]
+    LedgerForeign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The ledger was kept for another repository.
+    #[error("the ledger {path} was kept for another repository, whose unique ID is {repository}")]
+    LedgerOfOther {
+        /// The file.
+        path: PathBuf,
+        /// The unique ID in it.
+        repository: String,
+    },
+    /// Another verification writes to the ledger.
+    #[error("the ledger {path} is in use by another verification")]
+    LedgerInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The ledger could not be read or written.
+    #[error("the ledger {path} cannot be read or written: {source}")]
+    LedgerIo {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 impl Error {
@@ -30,6 +68,11 @@ impl Error {
             Self::Blob(e) => e.code(),
             Self::Content(e) => e.code(),
             Self::Manifest(e) => e.code(),
+            Self::LedgerTorn { .. } => "ledger-torn",
+            Self::LedgerForeign { .. } => "ledger-foreign",
+            Self::LedgerOfOther { .. } => "ledger-of-other-repository",
+            Self::LedgerInUse { .. } => "ledger-in-use",
+            Self::LedgerIo { .. } => "ledger-io",
         }
     }
 
@@ -40,6 +83,8 @@ impl Error {
             Self::Blob(e) => e.is_retryable(),
             Self::Content(e) => e.is_retryable(),
             Self::Manifest(e) => e.is_retryable(),
+            Self::LedgerInUse { .. } => true,
+            _ => false,
         }
     }
 
@@ -50,6 +95,7 @@ impl Error {
             Self::Blob(e) => e.blob(),
             Self::Content(e) => e.blob(),
             Self::Manifest(e) => e.blob(),
+            _ => None,
         }
     }
 
@@ -58,7 +104,7 @@ impl Error {
         match self {
             Self::Content(e) => e.content(),
             Self::Manifest(e) => e.content(),
-            Self::Index(_) | Self::Blob(_) => None,
+            _ => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::report::rfc3339;
 use crate::blob::{self, BlobId};
 use crate::content;
 use crate::index::ContentId;
@@ -36,6 +37,34 @@ impl Cause {
             unchecked,
         }
     }
+
+    /// What a former run found at `time`.
+    pub(super) fn recalled(code: &str, blob: &BlobId, detail: &str, time: i64) -> Self {
+        let when = rfc3339(time);
+        let detail = if detail.is_empty() { code } else { detail };
+        Self {
+            code: known_code(code),
+            blob: Some(blob.clone()),
+            detail: format!("{detail} (found {when})").into(),
+            unchecked: false,
+        }
+    }
+}
+
+/// The codes of damaged contents, for those that come from a ledger.
+fn known_code(code: &str) -> &'static str {
+    const CODES: [&str; 9] = [
+        "content-damaged",
+        "content-unrepairable",
+        "content-wrong-hash",
+        "content-undecodable",
+        "content-length",
+        "content-entry-invalid",
+        "pack-missing",
+        "pack-truncated",
+        "storage-error",
+    ];
+    CODES.into_iter().find(|known| *known == code).unwrap_or("content-damaged")
 }
 
 /// Whether a failed read says nothing about the data: no permission, no answer.

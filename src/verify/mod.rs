@@ -1,8 +1,9 @@
 //! Proof that what a repository holds can be read back, and what is lost where it cannot.
 //!
-//! [`verify`] checks in levels ([`Level`]), each including the former, and gives a [`Report`]. It reads packs in disk
+//! [`Verifier`] checks in levels ([`Level`]), each including the former, and gives a [`Report`]. It reads packs in disk
 //! order, each byte once, and follows damage from contents to the paths and snapshots that need them.
 
+mod again;
 mod assemble;
 mod auxiliary;
 mod batch;
@@ -10,18 +11,23 @@ mod error;
 mod findings;
 mod forensics;
 mod impact;
+mod ledger;
 mod options;
 mod plan;
 mod report;
 mod run;
 mod scan;
+mod seen;
+mod select;
 mod snapshots;
 mod walk;
 
 pub use error::Error;
 pub use findings::{Cause, Finding};
+pub use ledger::{Ledger, MergedLedgers};
 pub use options::{Level, Shard};
 pub use report::{
     Coverage, Damage, Ecc, LostPath, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
 };
-pub use run::{Progress, Settings, verify};
+pub use run::{Progress, Settings, Verifier};
+pub use select::Order;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::findings::{Cause, Failures};
 use super::options::Shard;
@@ -27,7 +28,11 @@ pub(super) struct PackPlan {
     pub(super) size: u64,
     /// Stored bytes of its contents.
     pub(super) bytes: u64,
-    items: Range<usize>,
+    /// When it was written, by the listing, in Unix nanoseconds.
+    pub(super) mtime: Option<i64>,
+    /// Tells which contents are planned, and where they lie.
+    pub(super) digest: Box<str>,
+    pub(super) items: Range<usize>,
 }
 
 impl PackPlan {
@@ -76,6 +81,7 @@ impl Plan {
             let Some(pack) = index.packs().get(number as usize) else { break };
             let begin = kept;
             let mut bytes = 0;
+            let mut digest = blake3::Hasher::new();
             for place in at..end {
                 let Some(item) = items.get(place).copied() else { break };
                 let Some(entry) = index.at(item.position) else { continue };
@@ -89,13 +95,21 @@ impl Plan {
                     continue;
                 }
                 bytes += u64::from(entry.packed_length);
+                describe(&entry, &mut digest);
                 if let Some(slot) = items.get_mut(kept) {
                     *slot = item;
                 }
                 kept += 1;
             }
             if let Some(blob) = listing.get(pack).filter(|_| kept > begin) {
-                plan.packs.push(PackPlan { blob: pack.clone(), size: blob.size, bytes, items: begin..kept });
+                plan.packs.push(PackPlan {
+                    blob: pack.clone(),
+                    size: blob.size,
+                    bytes,
+                    mtime: blob.modified.and_then(unix_nanoseconds),
+                    digest: hex(&digest.finalize()),
+                    items: begin..kept,
+                });
             }
             at = end;
         }
@@ -114,6 +128,31 @@ impl Plan {
     pub(super) fn position(&self, pack: &PackPlan, nth: usize) -> Option<Position> {
         self.items.get(pack.items.clone())?.get(nth).map(|item| item.position)
     }
+}
+
+/// Adds to a digest what decides whether a content is proved: its name, where it lies and what was done to it.
+fn describe(entry: &Entry, digest: &mut blake3::Hasher) {
+    let mut bytes = [0; 80];
+    let numbers = [entry.offset, entry.packed_length, entry.original_length, entry.compression];
+    let parts = numbers.iter().flat_map(|number| number.to_be_bytes());
+    let name = entry.id.prefix().into_iter().chain(entry.id.hash().iter().copied());
+    let mut length = 0;
+    for (slot, byte) in bytes.iter_mut().zip(parts.chain(name)) {
+        *slot = byte;
+        length += 1;
+    }
+    digest.update(bytes.get(..length).unwrap_or_default());
+}
+
+/// Half of a hash is enough to tell two lists apart.
+fn hex(hash: &blake3::Hash) -> Box<str> {
+    let hex = hash.to_hex();
+    hex.get(..32).unwrap_or(&hex).into()
+}
+
+fn unix_nanoseconds(time: SystemTime) -> Option<i64> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_nanos()).ok()
 }
 
 /// Whether a content can lie where its entry says.

@@ -36,6 +36,11 @@ pub struct Coverage {
     pub packs: u64,
     /// Packs proved.
     pub verified_packs: u64,
+    /// Stored bytes of contents that this run read; the others are proved by former runs.
+    pub read_bytes: u64,
+    /// In how many runs of this budget everything is read once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs_to_cover: Option<u64>,
 }
 
 /// One thing that is wrong.
@@ -157,6 +162,8 @@ pub struct Report {
 pub enum Stopped {
     /// The time was up.
     Duration,
+    /// The budget was used up.
+    Budget,
     /// Somebody wanted it to end.
     Interrupted,
 }
@@ -168,7 +175,7 @@ impl Report {
         match (self.result, self.stopped) {
             (Verdict::Clean, _) => 0,
             (Verdict::Damaged, _) => 1,
-            (Verdict::Incomplete, Some(Stopped::Duration))
+            (Verdict::Incomplete, Some(Stopped::Duration | Stopped::Budget))
                 if !self.damage.iter().any(|damage| damage.unchecked) =>
             {
                 0

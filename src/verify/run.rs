@@ -5,21 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::again::SecondLook;
 use super::assemble::{self, Evidence};
 use super::findings::{Cause, Failures, Finding};
 use super::forensics::{Examined, Forensics};
 use super::impact::Impact;
+use super::ledger::{Bad, Ledger, Memory, MergedLedgers, Proof};
 use super::options::{Level, Shard};
 use super::plan::{PackPlan, Plan};
 use super::report::{Report, Stopped};
-use super::scan::{PackResult, Scan, pack_missing};
+use super::scan::{PackResult, Scan};
+use super::select::{Order, Rules};
 use super::snapshots::Known;
 use super::walk::Walk;
-use super::{Error, auxiliary, batch};
+use super::{Error, auxiliary, batch, seen};
 use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
-use crate::content::{Contents, Decoder, Scratch, read_error};
-use crate::index::{ContentIndex, Entry, IndexOptions, IndexReader};
+use crate::content::Contents;
+use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader};
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
@@ -38,6 +41,15 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Only this part of the packs.
     pub shard: Shard,
+    /// Read no more stored bytes of contents than this, the most urgent first; but one pack in any case. Nothing at all
+    /// for 0: then the report is of what is remembered.
+    pub budget: Option<u64>,
+    /// Leave out packs that were proved within this time, and count no older proofs.
+    pub max_age: Option<Duration>,
+    /// In which order packs are read.
+    pub order: Order,
+    /// Whether it is known why snapshots that the ledger saw are gone.
+    pub accept_missing_snapshots: bool,
 }
 
 impl Default for Settings {
@@ -50,6 +62,10 @@ impl Default for Settings {
             max_duration: None,
             rate: None,
             shard: Shard::WHOLE,
+            budget: None,
+            max_age: None,
+            order: Order::default(),
+            accept_missing_snapshots: false,
         }
     }
 }
@@ -69,49 +85,107 @@ pub struct Progress {
     pub damaged: u64,
 }
 
-/// Verifies a repository.
+/// A verification of a repository.
 ///
-/// `interrupted` is asked between reads; `progress` is told after each pack.
-///
-/// # Errors
-/// [`Error`] where there is nothing to report: the indexes cannot be listed. Damage is
-/// no error.
-pub fn verify(
-    repository: &Repository,
-    settings: &Settings,
-    interrupted: &AtomicBool,
-    progress: &(dyn Fn(&Progress) + Sync),
-) -> Result<Report, Error> {
-    let begun = Instant::now();
-    let store: Arc<dyn BlobStore> = match settings.rate {
-        Some(rate) => Arc::new(Throttle::new(Arc::clone(repository.store()), rate)),
-        None => Arc::clone(repository.store()),
-    };
-    let run = Run { repository, settings, store, begun, interrupted, progress, stopped: Mutex::default() };
-    run.verify()
+/// ```no_run
+/// use rokopia::blob::FileSystem;
+/// use rokopia::verify::{Ledger, Settings, Verifier};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = FileSystem::open("/mnt/kopia")?;
+/// let repository = rokopia::Repository::open(store, &rokopia::crypto::Password::from_env()?)?;
+/// let ledger = Ledger::open("/var/lib/rokopia/ledger", repository.format())?;
+/// let settings = Settings { budget: Some(200 << 30), ..Settings::default() };
+/// let report = Verifier::new(&repository, &settings).ledger(&ledger).run()?;
+/// println!("{:?}: {:?}", report.result, report.newest_whole);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Verifier<'a> {
+    repository: &'a Repository,
+    settings: &'a Settings,
+    ledger: Option<&'a Ledger>,
+    memory: Option<&'a dyn Memory>,
+    interrupted: &'a AtomicBool,
+    progress: &'a (dyn Fn(&Progress) + Sync),
+}
+
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl<'a> Verifier<'a> {
+    /// A verification that remembers nothing.
+    pub fn new(repository: &'a Repository, settings: &'a Settings) -> Self {
+        Self { repository, settings, ledger: None, memory: None, interrupted: &NEVER, progress: &|_| {} }
+    }
+
+    /// Counts what the ledger says was proved, and writes to it what is proved now.
+    #[must_use]
+    pub fn ledger(self, ledger: &'a Ledger) -> Self {
+        Self { ledger: Some(ledger), memory: Some(ledger), ..self }
+    }
+
+    /// Counts what several ledgers say was proved, and writes to none of them.
+    #[must_use]
+    pub fn merged(self, ledgers: &'a MergedLedgers) -> Self {
+        Self { memory: Some(ledgers), ..self }
+    }
+
+    /// Ends early, between reads, when this is raised.
+    #[must_use]
+    pub fn interrupted(self, flag: &'a AtomicBool) -> Self {
+        Self { interrupted: flag, ..self }
+    }
+
+    /// Tells how far it is, after each pack.
+    #[must_use]
+    pub fn progress(self, told: &'a (dyn Fn(&Progress) + Sync)) -> Self {
+        Self { progress: told, ..self }
+    }
+
+    /// Verifies.
+    ///
+    /// # Errors
+    /// [`Error`] where there is nothing to report: the indexes cannot be listed. Damage is no error.
+    pub fn run(self) -> Result<Report, Error> {
+        let store: Arc<dyn BlobStore> = match self.settings.rate {
+            Some(rate) => Arc::new(Throttle::new(Arc::clone(self.repository.store()), rate)),
+            None => Arc::clone(self.repository.store()),
+        };
+        let (began, begun) = (assemble::now(), Instant::now());
+        Run { asked: self, store, began, begun, stopped: Mutex::default(), ledger_failure: Mutex::default() }
+            .verify()
+    }
 }
 
 struct Run<'a> {
-    repository: &'a Repository,
-    settings: &'a Settings,
+    asked: Verifier<'a>,
     store: Arc<dyn BlobStore>,
+    /// Unix time, and the clock that nobody sets.
+    began: i64,
     begun: Instant,
-    interrupted: &'a AtomicBool,
-    progress: &'a (dyn Fn(&Progress) + Sync),
     stopped: Mutex<Option<Stopped>>,
+    ledger_failure: Mutex<Option<Error>>,
 }
 
 /// What reading the packs came to.
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) failures: Failures,
+    /// Contents proved, now or by a former run.
     pub(super) good: u64,
     pub(super) good_bytes: u64,
-    /// Packs that were read to their end.
-    pub(super) read_packs: u64,
     pub(super) good_packs: u64,
-    /// Live contents that no pack of the plan has.
+    /// Packs of which nothing is known, or which could not be read to their end.
+    pub(super) unproved_packs: u64,
+    /// When the oldest proof was made.
+    pub(super) oldest_proof: Option<i64>,
+    /// Stored bytes of contents read now.
+    pub(super) read_bytes: u64,
+    /// In how many runs of this budget everything is read once.
+    pub(super) rounds: Option<u64>,
+    /// Live contents that are not where the plan has them, and how many of the plan's are not there.
     pub(super) outside: u64,
+    pub(super) gone: u64,
     pub(super) repairs: Vec<(BlobId, batch::Repair)>,
     pub(super) footer_repairs: Vec<(BlobId, u64)>,
     pub(super) footers: Vec<Finding>,
@@ -120,11 +194,12 @@ pub(super) struct Outcome {
 
 impl Run<'_> {
     fn options(&self) -> IndexOptions {
-        IndexOptions { degraded: true, ..self.repository.options().index }
+        IndexOptions { degraded: true, ..self.asked.repository.options().index }
     }
 
     fn verify(&self) -> Result<Report, Error> {
-        let format = self.repository.format();
+        let Verifier { repository, settings, .. } = self.asked;
+        let format = repository.format();
         let reader = IndexReader::new(&self.store, format, self.options());
         let index = reader.load()?;
         let active = reader.active()?;
@@ -145,34 +220,46 @@ impl Run<'_> {
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
 
-        let mut plan = Plan::build(format, &index, &listing, self.settings.shard, |_| true);
+        let mut plan = Plan::build(format, &index, &listing, settings.shard, |_| true);
         let mut outcome = Outcome { failures: std::mem::take(&mut plan.failures), ..Outcome::default() };
-        if self.settings.level >= Level::Decrypt {
+        if settings.level >= Level::Decrypt {
             self.auxiliary(&listing, &mut forensics);
-            self.read_packs(&plan, &index, &mut outcome);
+            self.read_packs(&plan, &index, &mut outcome)?;
         } else {
             for pack in &plan.packs {
-                outcome.good += pack.contents() as u64;
-                outcome.good_bytes += pack.bytes;
+                outcome.prove(pack.contents(), pack.bytes, self.began);
                 outcome.good_packs += 1;
-                outcome.read_packs += 1;
             }
         }
+        outcome.gone = outcome.vanished.len() as u64;
         let mut suspects = std::mem::take(&mut plan.missing);
         suspects.append(&mut outcome.vanished);
-        let contents = self.look_again(contents, suspects, &index, &mut outcome)?;
+        let look = SecondLook {
+            repository,
+            store: &self.store,
+            options: self.options(),
+            level: settings.level.of_packs(),
+        };
+        let contents = look.look(contents, suspects, &index, &mut outcome)?;
 
         let known = Known::load(&contents);
-        let impact = (self.settings.level == Level::Files || !outcome.failures.is_empty()).then(|| {
-            let walk = Walk::new(&contents, &outcome.failures, self.settings.level == Level::Files);
+        self.remember(&known, &mut forensics)?;
+        // Parts of one repository leave walking the trees to whoever joins their ledgers.
+        let thorough = settings.level == Level::Files && settings.shard.count() == 1;
+        let impact = (thorough || !outcome.failures.is_empty()).then(|| {
+            let walk = Walk::new(&contents, &outcome.failures, thorough);
             let roots: Vec<_> = known.snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
-            let threads = self.settings.threads.max(self.settings.reads).max(4);
-            let trees = walk.run(&roots, threads, &|| self.interrupted.load(Ordering::Relaxed));
+            let threads = settings.threads.max(settings.reads).max(4);
+            let trees = walk.run(&roots, threads, &|| self.asked.interrupted.load(Ordering::Relaxed));
             let impact = Impact::of(&trees, &known.snapshots, &contents);
             (trees, impact)
         });
+        if let Some(e) = self.ledger_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let (code, detail) = (e.code(), e.to_string());
+            forensics.damage.push(Finding { code, blob: None, detail, unchecked: true });
+        }
         let evidence = Evidence {
-            settings: self.settings,
+            settings,
             location: self.store.describe(),
             plan: &plan,
             index: contents.index(),
@@ -182,6 +269,7 @@ impl Run<'_> {
             known,
             impact,
             stopped: *self.stopped.lock().unwrap_or_else(PoisonError::into_inner),
+            began: self.began,
             elapsed: self.begun.elapsed(),
         };
         Ok(assemble::report(evidence))
@@ -193,10 +281,10 @@ impl Run<'_> {
     }
 
     fn should_stop(&self) -> bool {
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.asked.interrupted.load(Ordering::Relaxed) {
             return self.stop(Stopped::Interrupted);
         }
-        match self.settings.max_duration {
+        match self.asked.settings.max_duration {
             Some(limit) if self.begun.elapsed() >= limit => self.stop(Stopped::Duration),
             _ => false,
         }
@@ -206,14 +294,50 @@ impl Run<'_> {
         let mut blobs: Vec<&BlobMetadata> = listing.values().collect();
         blobs.sort_by(|a, b| a.id.cmp(&b.id));
         for blob in blobs {
-            if let Some((finding, vital)) = auxiliary::check(&self.store, self.repository.format(), blob) {
+            if let Some((finding, vital)) =
+                auxiliary::check(&self.store, self.asked.repository.format(), blob)
+            {
                 if vital { &mut forensics.damage } else { &mut forensics.unneeded }.push(finding);
             }
         }
     }
 
-    fn read_packs(&self, plan: &Plan, index: &ContentIndex, outcome: &mut Outcome) {
-        let order = self.in_order(plan);
+    /// Compares with the snapshots that the last run saw, and writes down those of now.
+    fn remember(&self, known: &Known, forensics: &mut Forensics) -> Result<(), Error> {
+        let accepted = self.asked.settings.accept_missing_snapshots;
+        let mut missing = Vec::new();
+        if let Some(before) = self.asked.memory.and_then(Memory::seen)
+            && !accepted
+        {
+            seen::compare(before, known, &mut missing, &mut forensics.warnings);
+        }
+        let sound = missing.is_empty() && forensics.damage.is_empty() && known.findings.is_empty();
+        forensics.damage.append(&mut missing);
+        match self.asked.ledger {
+            Some(ledger) if sound || accepted => ledger.note_seen(seen::of(known, self.began)),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_packs(&self, plan: &Plan, index: &ContentIndex, outcome: &mut Outcome) -> Result<(), Error> {
+        let settings = self.asked.settings;
+        let rules = Rules {
+            level: settings.level.of_packs(),
+            order: settings.order,
+            now: self.began,
+            max_age: settings.max_age.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX)),
+            budget: settings.budget,
+            memory: self.asked.memory,
+        };
+        let selection = rules.select(&plan.packs, |pack| self.store.disk_order(&pack.blob));
+        for (pack, proof) in &selection.rest {
+            outcome.recall(pack, *proof);
+        }
+        outcome.rounds = selection.rounds;
+        let order = selection.read;
+        if outcome.unproved_packs > 0 && settings.budget.is_some_and(|budget| budget > 0) {
+            self.stop(Stopped::Budget);
+        }
         let total = Progress {
             of_packs: order.len() as u64,
             of_bytes: order.iter().map(|pack| pack.bytes).sum(),
@@ -222,89 +346,76 @@ impl Run<'_> {
         let state = Mutex::new((std::mem::take(outcome), total));
         let scan = Scan {
             store: &self.store,
-            format: self.repository.format(),
+            format: self.asked.repository.format(),
             index,
             plan,
-            level: self.settings.level.of_packs(),
-            threads: self.settings.threads,
-            reads: self.settings.reads,
-            memory: self.settings.memory,
-            keep_metadata: self.settings.level == Level::Files,
+            level: settings.level.of_packs(),
+            threads: settings.threads,
+            reads: settings.reads,
+            memory: settings.memory,
+            keep_metadata: settings.level == Level::Files,
             stop: &|| self.should_stop(),
         };
         scan.run(&order, &|pack, result| {
+            self.write_down(pack, &result);
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let (outcome, progress) = &mut *state;
             progress.packs += 1;
             progress.bytes += pack.bytes;
             progress.damaged += result.checked.failures.len() as u64;
             outcome.take_in(pack, result);
-            (self.progress)(progress);
+            (self.asked.progress)(progress);
         });
-        *outcome = state.into_inner().unwrap_or_else(PoisonError::into_inner).0;
-    }
-
-    fn in_order<'p>(&self, plan: &'p Plan) -> Vec<&'p PackPlan> {
-        let mut packs: Vec<&PackPlan> = plan.packs.iter().collect();
-        packs.sort_by_cached_key(|pack| (self.store.disk_order(&pack.blob), pack.blob.clone()));
-        packs
-    }
-
-    /// Contents whose packs are not there: maintenance may have moved them since the index was read.
-    fn look_again(
-        &self,
-        contents: Contents,
-        suspects: Vec<Entry>,
-        index: &ContentIndex,
-        outcome: &mut Outcome,
-    ) -> Result<Contents, Error> {
-        if suspects.is_empty() {
-            return Ok(contents);
+        let (read, progress) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *outcome = read;
+        outcome.unproved_packs += progress.of_packs - progress.packs;
+        match self.asked.ledger {
+            Some(ledger) => ledger.sync(),
+            None => Ok(()),
         }
-        let fresh =
-            Contents::load(Arc::clone(&self.store), Arc::clone(self.repository.format()), self.options())?;
-        let current = fresh.index();
-        let mut there: HashMap<BlobId, bool> = HashMap::new();
-        for old in suspects {
-            let Some(entry) = current.get(&old.id) else { continue };
-            let Some(pack) = current.pack(entry.pack) else { continue };
-            outcome.outside += u64::from(!entry.deleted);
-            let same = index.pack(old.pack) == Some(pack);
-            let exists = *there.entry(pack.clone()).or_insert_with(|| match self.store.size(pack) {
-                Ok(_) => true,
-                Err(e) => !e.is_not_found(),
-            });
-            if same && !exists {
-                outcome.failures.insert(entry.id, Cause::of(&pack_missing(&entry, pack)));
-                continue;
-            }
-            match self.check_alone(&entry, pack) {
-                Ok(()) => {
-                    outcome.good += 1;
-                    outcome.good_bytes += u64::from(entry.packed_length);
-                }
-                Err(e) => outcome.failures.insert(entry.id, Cause::of(&e)),
-            }
-        }
-        Ok(fresh)
     }
 
-    fn check_alone(&self, entry: &Entry, pack: &BlobId) -> Result<(), crate::content::Error> {
-        let decoder = Decoder::new(self.repository.format()).verify(self.settings.level >= Level::Hash);
-        decoder.check(entry, pack)?;
-        let mut stored = vec![0; entry.packed_length as usize];
-        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
-        let mut scratch = Scratch::default();
-        decoder.decode(entry, pack, &mut stored, &mut scratch).map(|_| ())
+    /// Writes to the ledger what came out for a pack; nothing where the storage kept back a part of it.
+    fn write_down(&self, pack: &PackPlan, result: &PackResult) {
+        let Some(ledger) = self.asked.ledger else { return };
+        let checked = &result.checked;
+        if !checked.vanished.is_empty() || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
+            return;
+        }
+        let bad = |(content, cause): &(ContentId, Cause)| Bad {
+            content: content.to_string().into(),
+            code: cause.code.into(),
+            detail: cause.detail.clone(),
+        };
+        let proof = Proof {
+            pack: pack.blob.as_str().into(),
+            size: pack.size,
+            mtime: pack.mtime,
+            level: self.asked.settings.level.of_packs(),
+            time: assemble::now(),
+            run: self.began,
+            contents: pack.contents() as u64,
+            bytes: pack.bytes,
+            digest: pack.digest.clone(),
+            damaged: checked.failures.iter().map(bad).collect(),
+        };
+        if let Err(e) = ledger.note_pack(proof) {
+            self.ledger_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+        }
     }
 }
 
 impl Outcome {
+    fn prove(&mut self, contents: usize, bytes: u64, time: i64) {
+        self.good += contents as u64;
+        self.good_bytes += bytes;
+        self.oldest_proof = Some(self.oldest_proof.map_or(time, |oldest| oldest.min(time)));
+    }
+
     fn take_in(&mut self, pack: &PackPlan, result: PackResult) {
         let PackResult { checked, footer, footer_repairs } = result;
-        self.read_packs += 1;
-        self.good += checked.good;
-        self.good_bytes += checked.bytes;
+        self.read_bytes += pack.bytes;
+        self.prove(usize::try_from(checked.good).unwrap_or(usize::MAX), checked.bytes, assemble::now());
         self.good_packs += u64::from(checked.failures.is_empty() && checked.vanished.is_empty());
         for (content, cause) in checked.failures {
             self.failures.insert(content, cause);
@@ -315,5 +426,25 @@ impl Outcome {
         }
         self.footers.extend(footer);
         self.vanished.extend(checked.vanished);
+    }
+
+    /// Takes in what former runs know of a pack that is not read now.
+    fn recall(&mut self, pack: &PackPlan, proof: Option<&Proof>) {
+        let Some(proof) = proof else {
+            self.unproved_packs += 1;
+            return;
+        };
+        if proof.is_good() {
+            self.good_packs += 1;
+            self.prove(pack.contents(), pack.bytes, proof.time);
+            return;
+        }
+        self.good += proof.contents.saturating_sub(proof.damaged.len() as u64);
+        for bad in &proof.damaged {
+            if let Ok(content) = bad.content.parse() {
+                self.failures
+                    .insert(content, Cause::recalled(&bad.code, &pack.blob, &bad.detail, proof.time));
+            }
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The snapshots that can be listed, and what keeps others from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::findings::{Finding, is_refusal};
 use crate::content::{self, ContentSource, Contents};
@@ -17,6 +17,8 @@ pub(super) struct Known {
     pub(super) snapshots: Vec<Snapshot>,
     /// Manifests that cannot be read: each may have held snapshots.
     pub(super) findings: Vec<Finding>,
+    /// IDs of manifests that are marked deleted.
+    pub(super) deleted: HashSet<String>,
 }
 
 impl Known {
@@ -49,6 +51,8 @@ impl Known {
         }
         let mut set = ManifestSet::default();
         set.update(live, read);
+        let deleted = set.versions().filter(|manifest| manifest.is_deleted());
+        known.deleted = deleted.map(|manifest| manifest.id().to_string()).collect();
         for manifest in set.find(&[("type", "snapshot")]) {
             match Snapshot::parse(manifest) {
                 Ok(snapshot) => known.snapshots.push(snapshot),

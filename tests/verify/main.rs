@@ -9,4 +9,12 @@
 
 mod damage;
 mod healthy;
+#[cfg(feature = "testkit")]
+mod ledger;
+#[cfg(feature = "testkit")]
+mod made;
 mod support;
+#[cfg(feature = "testkit")]
+mod trace;
+#[cfg(feature = "testkit")]
+mod vanished;

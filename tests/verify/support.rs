@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use rokopia::blob::FileSystem;
@@ -13,7 +13,7 @@ use rokopia::crypto::Password;
 use rokopia::index::IndexOptions;
 use rokopia::object::{ObjectId, Reader};
 use rokopia::snapshot::Entries;
-use rokopia::verify::{Error, Progress, Report, Settings, verify};
+use rokopia::verify::{Error, Report, Settings, Verifier};
 use rokopia::{Options, Repository};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ pub(crate) fn open(repo: &Path, password: &Password) -> Result<Repository, rokop
 }
 
 pub(crate) fn run(repository: &Repository, settings: &Settings) -> Result<Report, Error> {
-    verify(repository, settings, &AtomicBool::new(false), &|_: &Progress| {})
+    Verifier::new(repository, settings).run()
 }
 
 /// A copy that may be changed.

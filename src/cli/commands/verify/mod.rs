@@ -1,18 +1,19 @@
 //! `rokopia verify`: whether every byte is still good, and what is lost where not.
 
+mod idle;
 mod text;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::Error;
 use crate::cli::context::{Context, wrong_value};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::signals::CleanUp;
 use crate::cli::units;
-use crate::verify::{Level, Progress, Report, Settings, Shard, verify};
+use crate::verify::{Ledger, Level, Order, Progress, Report, Settings, Shard, Verifier};
+use crate::{Error, Repository};
 
 /// How often a log is told how far it is.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -33,6 +34,34 @@ pub(in crate::cli) struct Args {
     /// How far to go: index, decrypt, hash or files
     #[arg(long, value_name = "LEVEL", default_value = "files")]
     level: Level,
+
+    /// Remember in this file what was proved when, and count it
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+
+    /// Where the ledger is torn or none at all, move it aside to FILE.old and begin anew
+    #[arg(long, requires = "ledger")]
+    reset_ledger: bool,
+
+    /// Take for right that snapshots which the ledger saw are gone
+    #[arg(long, requires = "ledger")]
+    accept_missing_snapshots: bool,
+
+    /// Leave out what was proved within this time, such as 30d
+    #[arg(long, value_name = "TIME", requires = "ledger")]
+    max_age: Option<String>,
+
+    /// Stop after reading so much, such as 200GiB; with a ledger the next run goes on with the oldest proofs
+    #[arg(long, value_name = "SIZE")]
+    budget: Option<String>,
+
+    /// Read in the order of the disk, or strictly the oldest proofs first: disk or oldest
+    #[arg(long, value_name = "ORDER", default_value = "disk")]
+    order: Order,
+
+    /// Leave the disk and the processors to everybody else
+    #[arg(long)]
+    idle: bool,
 
     /// Stop reading after this time, such as 2h30m
     #[arg(long, value_name = "TIME")]
@@ -58,21 +87,21 @@ pub(in crate::cli) struct Args {
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let settings = self.settings(context)?;
+        if self.idle {
+            idle::give_way();
+        }
         let repository = context.repository()?;
         let clean_up = CleanUp::new();
+        let flag = clean_up.flag();
         let told = Mutex::new(Instant::now());
-        let report = verify(&repository, &settings, &clean_up.flag(), &|progress| tell(&told, progress))
-            .map_err(|e| Failure::from(Error::from(e)).during("verifying"))?;
-        if let Some(path) = &self.report {
-            write_report(path, &report)?;
+        let progress = |progress: &Progress| tell(&told, progress);
+        let ledger = self.ledger(&repository)?;
+        let mut verifier = Verifier::new(&repository, &settings).interrupted(&flag).progress(&progress);
+        if let Some(ledger) = &ledger {
+            verifier = verifier.ledger(ledger);
         }
-        let mut out = Output::new();
-        if context.json {
-            out.json(&report)?;
-        } else {
-            out.bytes(text::text(&report).as_bytes())?;
-        }
-        out.finish()?;
+        let report = verifier.run().map_err(failed)?;
+        self.put_out(context, &report)?;
         Ok(match report.exit_code() {
             0 => Exit::Done,
             1 => Exit::Negative,
@@ -80,24 +109,60 @@ impl Args {
         })
     }
 
+    fn ledger(&self, repository: &Repository) -> Result<Option<Ledger>, Failure> {
+        let Some(path) = &self.ledger else { return Ok(None) };
+        let open = if self.reset_ledger { Ledger::open_or_reset } else { Ledger::open };
+        let ledger = open(path, repository.format()).map_err(failed);
+        ledger.map(Some).map_err(|failure| failure.path(path.display().to_string()))
+    }
+
+    fn put_out(&self, context: &Context, report: &Report) -> Result<(), Failure> {
+        if let Some(path) = &self.report {
+            let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::output(e.into()))?;
+            json.push(b'\n');
+            write_whole(path, &json)?;
+        }
+        let mut out = Output::new();
+        if context.json {
+            out.json(report)?;
+        } else {
+            out.bytes(text::text(report).as_bytes())?;
+        }
+        out.finish()
+    }
+
     fn settings(&self, context: &Context) -> Result<Settings, Failure> {
-        let max_duration = self.max_duration.as_ref().map(|text| {
-            units::duration(text).ok_or_else(|| wrong_value("--max-duration", text, "a time such as 2h30m"))
-        });
-        let rate = self.rate.as_ref().map(|text| {
-            let size = units::size(text.trim_end_matches("/s")).filter(|size| *size > 0);
-            size.ok_or_else(|| wrong_value("--rate", text, "a size such as 50MB"))
-        });
         Ok(Settings {
             level: self.level,
             threads: context.threads,
             reads: self.streams.clamp(1, 64),
             memory: context.memory,
-            max_duration: max_duration.transpose()?,
-            rate: rate.transpose()?,
+            max_duration: span("--max-duration", self.max_duration.as_deref())?,
+            rate: amount("--rate", self.rate.as_deref().map(|text| text.trim_end_matches("/s")))?,
             shard: self.shard.unwrap_or(Shard::WHOLE),
+            budget: amount("--budget", self.budget.as_deref())?,
+            max_age: span("--max-age", self.max_age.as_deref())?,
+            order: self.order,
+            accept_missing_snapshots: self.accept_missing_snapshots,
         })
     }
+}
+
+fn failed(error: crate::verify::Error) -> Failure {
+    Failure::from(Error::from(error)).during("verifying")
+}
+
+fn span(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let parse = |text| units::duration(text).ok_or_else(|| wrong_value(option, text, "a time such as 2h30m"));
+    text.map(parse).transpose()
+}
+
+fn amount(option: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
+    let parse = |text| {
+        let size = units::size(text).filter(|size| *size > 0);
+        size.ok_or_else(|| wrong_value(option, text, "a size such as 50MB"))
+    };
+    text.map(parse).transpose()
 }
 
 fn tell(told: &Mutex<Instant>, progress: &Progress) {
@@ -116,11 +181,9 @@ fn tell(told: &Mutex<Instant>, progress: &Progress) {
 }
 
 /// Complete under its name, or not there.
-fn write_report(path: &std::path::Path, report: &Report) -> Result<(), Failure> {
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::output(e).during(&path.display().to_string());
-    let mut json = serde_json::to_vec_pretty(report).map_err(|e| failed(e.into()))?;
-    json.push(b'\n');
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    std::fs::write(&partial, json).and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
+    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
 }

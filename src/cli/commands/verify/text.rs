@@ -35,6 +35,7 @@ impl Text<'_> {
             Verdict::Incomplete => {
                 let why = match self.report.stopped {
                     Some(Stopped::Duration) => "the time allowed was up",
+                    Some(Stopped::Budget) => "the budget was used up",
                     Some(Stopped::Interrupted) => "it was interrupted",
                     None if self.report.shard.is_some() => "this is one part of several",
                     None => "the storage did not give everything",
