@@ -13,6 +13,7 @@ mod location;
 mod logging;
 mod output;
 mod program;
+mod reference;
 mod session;
 mod tree;
 mod units;

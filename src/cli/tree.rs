@@ -1,6 +1,7 @@
 //! From a reference to the tree it names.
 
 use super::failure::{Exit, Failure};
+use super::reference::Root;
 use super::session::{Found, Session};
 use crate::Error;
 use crate::content::{ContentSource, Contents};
@@ -8,20 +9,19 @@ use crate::snapshot::{self, DirEntry, Tree, WalkEntry};
 
 /// Opens the tree that a reference names and finds the entry at the path after it.
 pub(super) fn locate<'a>(
-    session: &Session,
+    session: &mut Session,
     contents: &'a Contents,
     reference: &str,
     found: &Found,
 ) -> Result<(Tree<'a>, DirEntry), Failure> {
-    let tree = match found {
-        Found { snapshot: Some(snapshot), .. } => Tree::of_snapshot(contents, snapshot).map_err(from)?,
-        Found { object: Some(object), .. } => {
+    let tree = match &found.root {
+        Root::Snapshot(snapshot) => Tree::of_snapshot(contents, snapshot).map_err(from)?,
+        Root::Object(object) => {
             if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
-                return Err(session.no_such_object(reference));
+                return Err(session.no_such_object(reference)?);
             }
             Tree::of_object(contents, object).map_err(from)?
         }
-        Found { .. } => return Err(session.no_such_object(reference)),
     };
     let entry = tree.entry(&found.path).map_err(from)?;
     Ok((tree, entry))

@@ -58,7 +58,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 
 /// Reads a time: RFC 3339, `2026-11-21`, `2026-11-21 08:00[:30]`, or a duration, which means so long before `now`.
 /// Without a zone it is in the zone of `now`.
-pub(super) fn time(text: &str, now: &Zoned) -> Option<Timestamp> {
+fn time(text: &str, now: &Zoned) -> Option<Timestamp> {
     let text = text.trim();
     if let Ok(time) = text.parse::<Timestamp>() {
         return Some(time);
@@ -76,6 +76,11 @@ pub(super) fn time(text: &str, now: &Zoned) -> Option<Timestamp> {
         return local(text.parse::<DateTime>().ok()?);
     }
     local(text.parse::<Date>().ok()?.to_datetime(jiff::civil::Time::midnight()))
+}
+
+/// [`time`] in the precision of snapshots.
+pub(super) fn timestamp(text: &str, now: &Zoned) -> Option<UtcTimestamp> {
+    i64::try_from(time(text, now)?.as_nanosecond()).ok().map(UtcTimestamp)
 }
 
 /// A time for people: to the second, in the local zone.

@@ -27,11 +27,11 @@ pub use tree::Tree;
 pub use walk::{Walk, WalkEntry};
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     use crate::manifest::{ManifestSet, parse};
 
     /// A set of manifests from the JSON of their entries.
-    pub(super) fn manifests_from(entries: &[String]) -> ManifestSet {
+    pub(crate) fn manifests_from(entries: &[String]) -> ManifestSet {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let json = format!(r#"{{"entries":[{}]}}"#, entries.join(","));
         std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();

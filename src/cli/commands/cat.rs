@@ -27,7 +27,7 @@ impl Args {
         let mut session = Session::open(context)?;
         let found = session.find(&self.reference)?;
         let contents = session.contents()?;
-        let (tree, entry) = locate(&session, &contents, &self.reference, &found)?;
+        let (tree, entry) = locate(&mut session, &contents, &self.reference, &found)?;
         let reader = match entry.kind {
             EntryType::Directory => tree.open(&found.path),
             _ => tree.reader(&entry, &found.path),

@@ -66,10 +66,7 @@ fn answer(context: &Context, source: &Source) -> Result<Answer, Failure> {
     let mut session = Session::open(context)?;
     let selection = session.snapshots.of(source);
     let Some(latest) = selection.latest() else {
-        if session.doubts.is_empty() {
-            session.look_for_lost_indexes()?;
-        }
-        if !session.doubts.is_empty() {
+        if !session.nothing_is_certain()? {
             return Err(session.doubts.refuse("no snapshot found, but that is not certain"));
         }
         let reason = "the repository was read completely and has no snapshot of this source".into();

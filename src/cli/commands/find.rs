@@ -10,7 +10,7 @@ use crate::cli::output::{Output, escape};
 use crate::cli::session::Session;
 use crate::cli::tree::{Troubles, each, locate};
 use crate::cli::units::human_time;
-use crate::snapshot::UtcTimestamp;
+use crate::snapshot::{Tree, UtcTimestamp};
 
 /// Find entries by a glob pattern, in one snapshot or in all
 #[derive(Debug, clap::Args)]
@@ -67,44 +67,68 @@ impl Args {
         };
         let pattern = Pattern::parse(pattern)?;
         let mut session = Session::open(context)?;
-        let mut roots = Vec::new();
-        match reference {
-            Some(reference) => {
-                let found = session.find(reference)?;
-                let time = found.snapshot.as_ref().map(|snapshot| snapshot.start_time);
-                roots.push((found.id(), time, reference.clone(), found));
-            }
-            None => {
-                if session.snapshots.all().is_empty() && session.doubts.is_empty() {
-                    session.look_for_lost_indexes()?;
-                }
-                for snapshot in session.snapshots.all() {
-                    let id = snapshot.id.to_string();
-                    let found = session.find(&id)?;
-                    roots.push((id.clone(), Some(snapshot.start_time), id, found));
-                }
-            }
-        }
-        let exit = session.doubts.conclude("snapshots", roots.is_empty())?;
+        let found = reference.map(|reference| session.find(reference)).transpose()?;
         let contents = session.contents()?;
-        let mut out = Output::new();
-        let mut troubles = Troubles::default();
-        for (id, time, reference, found) in &roots {
-            let (tree, _) = locate(&session, &contents, reference, found)?;
-            each(&tree, &found.path, true, &mut troubles, |path, entry, troubles| {
-                if !pattern.matches(path) {
-                    return Ok(());
+        let mut search = Search {
+            pattern,
+            json: context.json,
+            out: Output::new(),
+            troubles: Troubles::default(),
+            matches: 0,
+        };
+        let exit = match (reference, found) {
+            (Some(reference), Some(found)) => {
+                let (tree, _) = locate(&mut session, &contents, reference, &found)?;
+                search.through(&tree, &found.path, &found.root.to_string(), found.time())?;
+                Exit::Done
+            }
+            _ => {
+                for snapshot in session.snapshots.all() {
+                    match Tree::of_snapshot(&contents, &snapshot) {
+                        Ok(tree) => {
+                            search.through(&tree, "", snapshot.id.as_str(), Some(snapshot.start_time))?;
+                        }
+                        Err(error) => search.troubles.add(&error),
+                    }
                 }
-                let line = Line::new(&tree, path, entry, context.json, troubles);
-                if context.json {
-                    return out.json(&Match { snapshot: id, time: *time, line });
-                }
-                let time = time.map_or_else(String::new, human_time);
-                out.line(format!("{}  {time}  {}", escape(id), short(&line)))
-            })?;
-        }
-        out.finish()?;
-        Ok(troubles.exit(exit))
+                session.conclude("matches", search.matches == 0)?
+            }
+        };
+        search.out.finish()?;
+        Ok(search.troubles.exit(exit))
+    }
+}
+
+struct Search {
+    pattern: Pattern,
+    json: bool,
+    out: Output,
+    troubles: Troubles,
+    matches: u64,
+}
+
+impl Search {
+    /// Prints what matches below `base`.
+    fn through(
+        &mut self,
+        tree: &Tree<'_>,
+        base: &str,
+        snapshot: &str,
+        time: Option<UtcTimestamp>,
+    ) -> Result<(), Failure> {
+        let Self { pattern, json, out, troubles, matches } = self;
+        each(tree, base, true, troubles, |path, entry, troubles| {
+            if !pattern.matches(path) {
+                return Ok(());
+            }
+            *matches += 1;
+            let line = Line::new(tree, path, entry, *json, troubles);
+            if *json {
+                return out.json(&Match { snapshot, time, line });
+            }
+            let time = time.map_or_else(String::new, human_time);
+            out.line(format!("{}  {time}  {}", escape(snapshot), short(&line)))
+        })
     }
 }
 

@@ -33,7 +33,7 @@ impl Args {
         let mut session = Session::open(context)?;
         let found = session.find(&self.reference)?;
         let contents = session.contents()?;
-        let (tree, _) = locate(&session, &contents, &self.reference, &found)?;
+        let (tree, _) = locate(&mut session, &contents, &self.reference, &found)?;
         let mut out = Output::new();
         let mut troubles = Troubles::default();
         let with_target = context.json || self.long;

@@ -38,12 +38,12 @@ impl Args {
             .iter()
             .map(|text| text.split_once(':').ok_or_else(|| wrong_value("--filter", text, "LABEL:VALUE")))
             .collect::<Result<_, _>>()?;
-        let session = Session::open(context)?;
-        let found = session.catalog.manifests().find(&labels);
-        let exit = session.doubts.conclude("manifests", found.is_empty())?;
+        let mut session = Session::open(context)?;
+        let empty = session.catalog.manifests().find(&labels).is_empty();
+        let exit = session.conclude("manifests", empty)?;
         let mut out = Output::new();
         let mut table = Table::new(&["ID", "TIME", "LENGTH", "LABELS"], &[2]);
-        for manifest in found {
+        for manifest in session.catalog.manifests().find(&labels) {
             let (labels, length) = (manifest.labels(), manifest.data().len());
             if context.json {
                 out.json(&Line { id: manifest.id().as_str(), length, labels, mtime: manifest.modified() })?;

@@ -24,7 +24,7 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let session = Session::open(context)?;
+        let mut session = Session::open(context)?;
         if let Some(manifest) = session.catalog.manifests().get(&ManifestId::new(&self.id)) {
             let mut out = Output::new();
             out.bytes(manifest.data())?;
@@ -32,10 +32,10 @@ impl Args {
             out.finish()?;
             return Ok(Exit::Done);
         }
-        let object: ObjectId = self.id.parse().map_err(|_| session.no_such_object(&self.id))?;
+        let Ok(object) = self.id.parse::<ObjectId>() else { return Err(session.no_such_object(&self.id)?) };
         let contents = session.contents()?;
         if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
-            return Err(session.no_such_object(&self.id));
+            return Err(session.no_such_object(&self.id)?);
         }
         copy(Reader::new(&contents, &object))?;
         Ok(Exit::Done)

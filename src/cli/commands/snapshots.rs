@@ -66,9 +66,8 @@ impl Args {
         let now = Zoned::now();
         let time = |option: &str, text: &Option<String>| {
             text.as_ref().map_or(Ok(None), |text| {
-                units::time(text, &now)
-                    .and_then(|time| i64::try_from(time.as_nanosecond()).ok())
-                    .map(|nanos| Some(UtcTimestamp(nanos)))
+                units::timestamp(text, &now)
+                    .map(Some)
                     .ok_or_else(|| wrong_value(option, text, "a time such as 2026-11-21, or 3d,"))
             })
         };
@@ -107,10 +106,7 @@ impl Args {
                 .filter(|(i, (s, _))| shown(s) && (!self.latest || newest == Some(*i)));
             chosen.extend(kept.map(|(_, item)| item));
         }
-        if chosen.is_empty() && session.doubts.is_empty() {
-            session.look_for_lost_indexes()?;
-        }
-        let exit = session.doubts.conclude("snapshots", chosen.is_empty())?;
+        let exit = session.conclude("snapshots", chosen.is_empty())?;
         if chosen.is_empty() && !context.json {
             tracing::warn!("no snapshots{}", if filter.is_any() { "" } else { " of this kind" });
         }

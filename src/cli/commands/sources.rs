@@ -33,9 +33,8 @@ struct Line<'a> {
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut session = Session::open(context)?;
-        if session.snapshots.all().is_empty() && session.doubts.is_empty() {
-            session.look_for_lost_indexes()?;
-        }
+        let empty = session.snapshots.all().is_empty();
+        let exit = session.conclude("sources", empty)?;
         let mut lines = Vec::new();
         for (source, snapshots) in session.snapshots.groups() {
             let (Some(oldest), Some(latest)) = (snapshots.first(), snapshots.last()) else { continue };
@@ -51,7 +50,6 @@ impl Args {
                 size,
             });
         }
-        let exit = session.doubts.conclude("sources", lines.is_empty())?;
         let mut out = Output::new();
         if context.json {
             out.json_array(&lines)?;

@@ -3,12 +3,12 @@
 use serde::Serialize;
 
 use crate::cli::context::Context;
-use crate::cli::doubts::Doubts;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, escape};
-use crate::cli::units::human_size;
+use crate::cli::session::Session;
+use crate::cli::units::{human_size, human_time};
 use crate::format::RepositoryFormat;
-use crate::index::IndexReader;
+use crate::snapshot::UtcTimestamp;
 use crate::{Error, Repository};
 
 /// Open the repository and say what it is, what is in it, and that the password fits
@@ -35,10 +35,29 @@ struct Status {
     ecc: Option<Ecc>,
     max_pack_size: u64,
     password_change: bool,
-    index_blobs: u64,
     blobs: Counted,
     packs: Counted,
     metadata_packs: Counted,
+    /// Absent where the list of snapshots cannot be read.
+    #[serde(flatten)]
+    listed: Option<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    index_blobs: usize,
+    sources: usize,
+    snapshots: usize,
+    incomplete: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<Newest>,
+}
+
+#[derive(Serialize)]
+struct Newest {
+    id: String,
+    source: String,
+    time: UtcTimestamp,
 }
 
 #[derive(Serialize)]
@@ -67,13 +86,9 @@ impl Counted {
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repository = context.repository()?;
-        let mut doubts = Doubts::new(context.degraded);
-        let reader = IndexReader::new(repository.store(), repository.format(), repository.options().index);
-        let active = reader.active().map_err(Error::from)?;
-        for doubt in &active.doubts {
-            doubts.add(doubt, doubt.blob());
-        }
-        let status = Status::of(&repository, active.blobs.len() as u64)?;
+        let mut status = Status::of(&repository)?;
+        let session = Session::with_repository(context, repository);
+        status.listed = session.as_ref().ok().map(Listed::of);
         let mut out = Output::new();
         if context.json {
             out.json(&status)?;
@@ -81,12 +96,49 @@ impl Args {
             status.print(&mut out)?;
         }
         out.finish()?;
-        doubts.conclude("index blobs", status.index_blobs == 0)
+        let mut session = session?;
+        let empty = session.snapshots.all().is_empty();
+        session.conclude("snapshots", empty)
+    }
+}
+
+impl Listed {
+    fn of(session: &Session) -> Self {
+        let all = session.snapshots.all();
+        let newest = all.latest().map(|snapshot| Newest {
+            id: snapshot.id.to_string(),
+            source: snapshot.source.to_string(),
+            time: snapshot.start_time,
+        });
+        Self {
+            index_blobs: session.catalog.index().blob_count(),
+            sources: session.snapshots.sources().len(),
+            snapshots: all.len(),
+            incomplete: all.iter().filter(|snapshot| !snapshot.is_complete()).count(),
+            newest,
+        }
+    }
+
+    fn lines(&self) -> [(&'static str, String); 4] {
+        let newest = self.newest.as_ref().map_or_else(
+            || "none".to_owned(),
+            |newest| format!("{}, {}, {}", human_time(newest.time), newest.source, newest.id),
+        );
+        let incomplete = match self.incomplete {
+            0 => String::new(),
+            incomplete => format!(", {incomplete} of them incomplete"),
+        };
+        [
+            ("Index blobs", format!("{} in use", self.index_blobs)),
+            ("Sources", self.sources.to_string()),
+            ("Snapshots", format!("{}{incomplete}", self.snapshots)),
+            ("Newest snapshot", newest),
+        ]
     }
 }
 
 impl Status {
-    fn of(repository: &Repository, index_blobs: u64) -> Result<Self, Failure> {
+    fn of(repository: &Repository) -> Result<Self, Failure> {
         let format: &RepositoryFormat = repository.format();
         let [mut blobs, mut packs, mut metadata_packs] = <[Counted; 3]>::default();
         for blob in repository.store().list("").map_err(Error::from)? {
@@ -115,10 +167,10 @@ impl Status {
             ecc,
             max_pack_size: format.max_pack_size(),
             password_change: format.enable_password_change(),
-            index_blobs,
             blobs,
             packs,
             metadata_packs,
+            listed: None,
         })
     }
 
@@ -128,7 +180,7 @@ impl Status {
             |ecc| format!("{}, {} % more space", ecc.algorithm, ecc.overhead_percent),
         );
         let index = if self.epochs { "in epochs" } else { "without epochs" };
-        for (name, value) in [
+        let lines = [
             ("Repository", self.location.clone()),
             ("Unique ID", self.unique_id.clone()),
             ("Password", self.password.to_owned()),
@@ -138,11 +190,12 @@ impl Status {
             ("Key derivation", self.key_derivation.to_owned()),
             ("Splitter", self.splitter.clone()),
             ("Error correction", ecc),
-            ("Index", format!("version {}, {index}, {} blobs in use", self.index_version, self.index_blobs)),
+            ("Index", format!("version {}, {index}", self.index_version)),
             ("Data packs", self.packs.text()),
             ("Metadata packs", self.metadata_packs.text()),
             ("All blobs", self.blobs.text()),
-        ] {
+        ];
+        for (name, value) in lines.into_iter().chain(self.listed.iter().flat_map(Listed::lines)) {
             out.line(format!("{name:<17} {}", escape(&value)))?;
         }
         Ok(())

@@ -1,0 +1,273 @@
+//! Snapshot references: what people type to name a snapshot or an object, and a path in it.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use super::units;
+use crate::object::ObjectId;
+use crate::snapshot::{Selection, Snapshot, Snapshots, Source, UtcTimestamp};
+
+/// So many digits of a snapshot ID are needed at least.
+const LEAST_DIGITS: usize = 6;
+
+/// How many candidates an error lists.
+const CANDIDATES: usize = 5;
+
+/// What a reference names.
+#[derive(Debug)]
+pub(super) enum Root {
+    /// A snapshot, also where its root was named by the object.
+    Snapshot(Arc<Snapshot>),
+    /// An object that is the root of no snapshot.
+    Object(ObjectId),
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.id.fmt(f),
+            Self::Object(object) => object.fmt(f),
+        }
+    }
+}
+
+/// What a reference means, before any tree is read.
+#[derive(Debug)]
+pub(super) enum Resolved {
+    /// `newest` tells that a snapshot that is not known of could have been meant instead.
+    Found { root: Root, path: String, newest: bool },
+    /// Several snapshots fit.
+    Ambiguous { what: String, candidates: Vec<String> },
+    /// None fits.
+    Unknown { what: String, candidates: Vec<String> },
+    /// It is no reference.
+    Invalid { what: String },
+}
+
+impl Resolved {
+    fn snapshot(snapshot: &Arc<Snapshot>, path: &str) -> Self {
+        Self::Found { root: Root::Snapshot(Arc::clone(snapshot)), path: path.to_owned(), newest: false }
+    }
+}
+
+/// What `reference` means among the snapshots of a repository.
+pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Resolved {
+    let (first, path) = reference.split_once('/').unwrap_or((reference, ""));
+    if let Some(snapshot) = snapshots.get(first) {
+        return Resolved::snapshot(snapshot, path);
+    }
+    if let Some(text) = first.strip_prefix("latest")
+        && let Some(qualifier) = Qualifier::parse(text, now)
+    {
+        return choose(qualifier, snapshots.all(), "the repository", path);
+    }
+    if let Some(resolved) = by_source(snapshots, reference, now) {
+        return resolved;
+    }
+    if let Some(resolved) = by_prefix(snapshots, first, path) {
+        return resolved;
+    }
+    if let Ok(object) = first.parse::<ObjectId>() {
+        return match snapshots.root_attributes(&object) {
+            Some((snapshot, _)) => Resolved::snapshot(snapshot, path),
+            None => Resolved::Found { root: Root::Object(object), path: path.to_owned(), newest: false },
+        };
+    }
+    Resolved::Unknown { what: not_here(reference), candidates: nearest(snapshots, reference) }
+}
+
+/// A source with what may follow it. The longest source that fits is meant: `u@h:/a/b` before `/b` in `u@h:/a`.
+fn by_source(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Option<Resolved> {
+    let mut sources: Vec<(String, &Source)> =
+        snapshots.sources().into_iter().map(|source| (source.to_string(), source)).collect();
+    sources.sort_by_key(|(text, _)| Reverse(text.len()));
+    for (text, source) in &sources {
+        let Some(rest) = reference.strip_prefix(text.as_str()) else { continue };
+        let (qualifier, path) = if text.ends_with('/') && !rest.starts_with(['@', '~']) {
+            ("", rest)
+        } else {
+            rest.split_once('/').unwrap_or((rest, ""))
+        };
+        if let Some(qualifier) = Qualifier::parse(qualifier, now) {
+            return Some(choose(qualifier, snapshots.of(source), text, path));
+        }
+    }
+    None
+}
+
+fn by_prefix(snapshots: &Snapshots, digits: &str, path: &str) -> Option<Resolved> {
+    if digits.len() < LEAST_DIGITS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let prefix = digits.to_ascii_lowercase();
+    let matching = snapshots.all().filter(|snapshot| snapshot.id.as_str().starts_with(&prefix));
+    match (matching.len(), matching.latest()) {
+        (1, Some(snapshot)) => Some(Resolved::snapshot(&snapshot, path)),
+        (0, _) | (_, None) => None,
+        (several, _) => Some(Resolved::Ambiguous {
+            what: format!("{several} snapshot IDs begin with {digits:?}"),
+            candidates: newest(&matching),
+        }),
+    }
+}
+
+fn choose(qualifier: Result<Qualifier, String>, all: Selection, of: &str, path: &str) -> Resolved {
+    let complete = all.clone().complete();
+    let count = complete.len();
+    let (snapshot, what) = match qualifier {
+        Err(what) => return Resolved::Invalid { what },
+        Ok(Qualifier::Latest) => (complete.latest(), format!("{of} has no complete snapshot")),
+        Ok(Qualifier::AsOf(time)) => {
+            let what = format!("{of} has no complete snapshot that began at {time} or before");
+            (complete.as_of(time).latest(), what)
+        }
+        Ok(Qualifier::Before(steps)) => {
+            let what = format!("{of} has {count} complete snapshots, not {steps} before its newest one");
+            (complete.previous(steps), what)
+        }
+    };
+    match snapshot {
+        Some(snapshot) => {
+            Resolved::Found { root: Root::Snapshot(snapshot), path: path.to_owned(), newest: true }
+        }
+        None => Resolved::Unknown { what, candidates: newest(&all) },
+    }
+}
+
+/// What may follow a source: `@TIME`, `~N` or nothing.
+#[derive(Debug, PartialEq, Eq)]
+enum Qualifier {
+    Latest,
+    AsOf(UtcTimestamp),
+    Before(usize),
+}
+
+impl Qualifier {
+    /// `None` when the text is not a qualifier at all, an error when it is a bad one.
+    fn parse(text: &str, now: &Zoned) -> Option<Result<Self, String>> {
+        if text.is_empty() {
+            return Some(Ok(Self::Latest));
+        }
+        if let Some(number) = text.strip_prefix('~') {
+            let steps = if number.is_empty() { Ok(1) } else { number.parse() };
+            return Some(
+                steps.map(Self::Before).map_err(|_| format!("~{number} is not a number of snapshots")),
+            );
+        }
+        let time = text.strip_prefix('@')?;
+        let parsed = units::timestamp(time, now).map(Self::AsOf);
+        Some(parsed.ok_or_else(|| {
+            format!("{time:?} is not a time: RFC 3339, 2026-11-21, \"2026-11-21 08:00\" or 3d are")
+        }))
+    }
+}
+
+/// The message for what nothing fits.
+pub(super) fn not_here(reference: &str) -> String {
+    format!("{reference:?} is no snapshot, source or object of this repository")
+}
+
+/// The sources and snapshot IDs most like what was typed.
+pub(super) fn nearest(snapshots: &Snapshots, typed: &str) -> Vec<String> {
+    let mut candidates: Vec<String> = snapshots.sources().iter().map(ToString::to_string).collect();
+    if !typed.contains(['@', ':']) {
+        candidates.extend(snapshots.all().iter().map(|snapshot| snapshot.id.to_string()));
+    }
+    let likeness = |text: &String| strsim::jaro_winkler(typed, text);
+    candidates.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+    candidates.truncate(CANDIDATES);
+    candidates
+}
+
+fn newest(snapshots: &Selection) -> Vec<String> {
+    let described = |s: &Arc<Snapshot>| {
+        let incomplete = if s.is_complete() { "" } else { ", incomplete" };
+        format!("{} ({}, {}{incomplete})", s.id, s.source, s.start_time)
+    };
+    snapshots.iter().rev().take(CANDIDATES).map(described).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::testing::manifests_from;
+
+    fn manifest(id: &str, path: &str, day: u32, incomplete: &str) -> String {
+        let time = format!("2026-01-{day:02}T03:00:00Z");
+        format!(
+            r#"{{"id":"{id}","modified":"{time}",
+            "labels":{{"type":"snapshot","username":"u","hostname":"h","path":"{path}"}},
+            "data":{{"id":"","source":{{"userName":"u","host":"h","path":"{path}"}},"startTime":"{time}",
+            "endTime":"{time}","incomplete":"{incomplete}",
+            "rootEntry":{{"name":"x","type":"d","obj":"k{day:032x}"}}}}}}"#
+        )
+    }
+
+    fn snapshots() -> Snapshots {
+        Snapshots::new(&manifests_from(&[
+            manifest("aaaaaa11", "/a", 1, ""),
+            manifest("aaaaaa22", "/a", 2, ""),
+            manifest("aaaaaa33", "/a", 3, "checkpoint"),
+            manifest("bbbbbbbb", "/a/b", 4, ""),
+            manifest("cccccccc", "/", 5, ""),
+            manifest("dddddddd", "/new", 6, "canceled"),
+        ]))
+    }
+
+    fn resolved(reference: &str) -> String {
+        let now: Zoned = "2026-01-10T12:00:00+00:00[UTC]".parse().unwrap();
+        match resolve(&snapshots(), reference, &now) {
+            Resolved::Found { root, path, .. } => format!("{root} {path}"),
+            Resolved::Ambiguous { candidates, .. } => format!("{} fit", candidates.len()),
+            Resolved::Unknown { candidates, .. } => {
+                format!("unknown, {}", candidates.first().map_or("nothing near", String::as_str))
+            }
+            Resolved::Invalid { .. } => "invalid".into(),
+        }
+    }
+
+    #[test]
+    fn snapshots_are_named_in_many_ways() {
+        for (reference, expected) in [
+            ("aaaaaa33", "aaaaaa33 "),
+            ("aaaaaa1/x/y", "aaaaaa11 x/y"),
+            ("AAAAAA1", "aaaaaa11 "),
+            ("aaaaaa", "3 fit"),
+            ("latest", "cccccccc "),
+            ("latest~/x", "bbbbbbbb x"),
+            ("latest@2026-01-02", "aaaaaa11 "),
+            ("u@h:/a", "aaaaaa22 "),
+            ("u@h:/a/b", "bbbbbbbb "),
+            ("u@h:/a/b/c", "bbbbbbbb c"),
+            ("u@h:/a/c", "aaaaaa22 c"),
+            ("u@h:/a~1/b", "aaaaaa11 b"),
+            ("u@h:/a@2026-01-01T03:00:00Z/b", "aaaaaa11 b"),
+            ("u@h:/a@8d", "aaaaaa22 "),
+            ("u@h:/etc", "cccccccc etc"),
+            ("u@h:/", "cccccccc "),
+            ("k00000000000000000000000000000002/x", "aaaaaa22 x"),
+            ("k00000000000000000000000000000009", "k00000000000000000000000000000009 "),
+        ] {
+            assert_eq!(resolved(reference), expected, "{reference}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_lists_what_is_near() {
+        let incomplete = "unknown, dddddddd (u@h:/new, 2026-01-06T03:00:00Z, incomplete)";
+        for (reference, expected) in [
+            ("v@h:/a", "unknown, u@h:/a"),
+            ("bbbbb", "unknown, bbbbbbbb"),
+            ("u@h:/new", incomplete),
+            ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
+            ("u@h:/a@2026-01-01", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
+            ("u@h:/a@yesterday", "invalid"),
+            ("latest~x", "invalid"),
+        ] {
+            assert_eq!(resolved(reference), expected, "{reference}");
+        }
+    }
+}
