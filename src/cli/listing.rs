@@ -9,10 +9,17 @@ use super::tree::Troubles;
 use super::units::{human_size, human_time};
 use crate::snapshot::{DirEntry, EntryType, Tree, UtcTimestamp};
 
-/// An entry, as JSON shows it. The mode is that of POSIX, in octal.
+/// An entry and its path, as JSON shows them.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
-    pub(super) path: &'a str,
+    path: &'a str,
+    #[serde(flatten)]
+    attributes: Attributes,
+}
+
+/// What JSON shows of an entry. The mode is that of POSIX, in octal.
+#[derive(Debug, Serialize)]
+pub(super) struct Attributes {
     #[serde(rename = "type")]
     kind: EntryType,
     mode: String,
@@ -28,6 +35,8 @@ pub(super) struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     target_base64: Option<String>,
     #[serde(skip)]
+    posix_mode: u32,
+    #[serde(skip)]
     shown_target: Option<String>,
 }
 
@@ -40,10 +49,24 @@ impl<'a> Line<'a> {
         with_target: bool,
         troubles: &mut Troubles,
     ) -> Self {
-        let mut line = Self {
-            path,
+        Self { path, attributes: Attributes::new(tree, path, entry, with_target, troubles) }
+    }
+}
+
+impl Attributes {
+    /// Describes an entry; the target of a symlink has to be read.
+    pub(super) fn new(
+        tree: &Tree<'_>,
+        path: &str,
+        entry: &DirEntry,
+        with_target: bool,
+        troubles: &mut Troubles,
+    ) -> Self {
+        let posix_mode = entry.mode.to_posix();
+        let mut attributes = Self {
             kind: entry.kind,
-            mode: format!("{:04o}", entry.mode.to_posix()),
+            mode: format!("{posix_mode:04o}"),
+            posix_mode,
             size: u64::try_from(entry.kopia_size_and_mtime().0).unwrap_or(0),
             mtime: entry.mtime,
             uid: entry.uid,
@@ -56,42 +79,48 @@ impl<'a> Line<'a> {
         if entry.kind == EntryType::Symlink && with_target {
             match tree.link_target(entry, path) {
                 Ok(bytes) => {
-                    line.target_base64 =
+                    attributes.target_base64 =
                         std::str::from_utf8(&bytes).is_err().then(|| STANDARD.encode(&bytes));
-                    line.shown_target = Some(escape_bytes(&bytes));
-                    line.target = Some(String::from_utf8_lossy(&bytes).into_owned());
+                    attributes.shown_target = Some(escape_bytes(&bytes));
+                    attributes.target = Some(String::from_utf8_lossy(&bytes).into_owned());
                 }
                 Err(error) => troubles.add(&error),
             }
         }
-        line
+        attributes
     }
 }
 
 /// The path, with a slash after directories.
-pub(super) fn short(line: &Line<'_>) -> String {
-    let slash = if line.kind == EntryType::Directory { "/" } else { "" };
-    format!("{}{slash}", escape(line.path))
+pub(super) fn short(path: &str, kind: EntryType) -> String {
+    let slash = if kind == EntryType::Directory { "/" } else { "" };
+    format!("{}{slash}", escape(path))
 }
 
-/// Mode, owner, size, time and path.
-pub(super) fn long(line: &Line<'_>) -> String {
-    let arrow = line.shown_target.as_ref().map_or_else(String::new, |target| format!(" -> {target}"));
-    format!(
-        "{}{} {:>5}:{:<5} {:>10} {} {}{arrow}",
-        match line.kind {
-            EntryType::Directory => 'd',
-            EntryType::Symlink => 'l',
-            EntryType::File => '-',
-            EntryType::Unknown => '?',
-        },
-        permissions(u32::from_str_radix(&line.mode, 8).unwrap_or(0)),
-        line.uid,
-        line.gid,
-        human_size(line.size),
-        human_time(line.mtime),
-        short(line),
-    )
+impl Line<'_> {
+    /// The path, with a slash after directories.
+    pub(super) fn short(&self) -> String {
+        short(self.path, self.attributes.kind)
+    }
+
+    /// Mode, owner, size, time and path.
+    pub(super) fn long(&self) -> String {
+        let Attributes { kind, uid, gid, size, mtime, shown_target, .. } = &self.attributes;
+        let arrow = shown_target.as_ref().map_or_else(String::new, |target| format!(" -> {target}"));
+        format!(
+            "{}{} {uid:>5}:{gid:<5} {:>10} {} {}{arrow}",
+            match kind {
+                EntryType::Directory => 'd',
+                EntryType::Symlink => 'l',
+                EntryType::File => '-',
+                EntryType::Unknown => '?',
+            },
+            permissions(self.attributes.posix_mode),
+            human_size(*size),
+            human_time(*mtime),
+            self.short(),
+        )
+    }
 }
 
 /// `rwxr-sr-x`.

@@ -12,6 +12,7 @@ mod listing;
 mod location;
 mod logging;
 mod output;
+mod pax;
 mod program;
 mod reference;
 mod session;

@@ -1,5 +1,7 @@
 //! From a reference to the tree it names.
 
+use std::fmt::Display;
+
 use super::failure::{Exit, Failure};
 use super::reference::Root;
 use super::session::{Found, Session};
@@ -58,8 +60,13 @@ impl Troubles {
             tracing::debug!("{error}");
             return;
         }
+        self.note(error.code(), error);
+    }
+
+    /// Names something else than an error of a tree.
+    pub(super) fn note(&mut self, code: &str, what: impl Display) {
         self.count += 1;
-        tracing::warn!("{error} [{}]", error.code());
+        tracing::warn!("{what} [{code}]");
     }
 
     /// Done in part where there was trouble, else as given.

@@ -1,5 +1,6 @@
 //! Snapshots, their sources, directories and retention.
 
+mod diff;
 mod directory;
 mod entry;
 mod error;
@@ -13,6 +14,7 @@ mod time;
 mod tree;
 mod walk;
 
+pub use diff::{Aspect, Diff, Difference};
 pub use directory::{Entries, Winners};
 pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, Summary};
 pub use error::Error;

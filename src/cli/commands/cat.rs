@@ -39,7 +39,7 @@ impl Args {
         let written = copy(reader).map_err(|failure| failure.path(&found.path).during(&self.reference))?;
         if entry.kind == EntryType::File && written != entry.size {
             let what = format!("{}: {written} bytes of data, the entry says {}", self.reference, entry.size);
-            return Err(Failure::new(Exit::Partial, "object-wrong-length", what));
+            return Err(Failure::new(Exit::Partial, "entry-size-mismatch", what));
         }
         Ok(Exit::Done)
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, wrong_value};
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::listing::{Line, short};
+use crate::cli::listing::Line;
 use crate::cli::output::{Output, escape};
 use crate::cli::session::Session;
 use crate::cli::tree::{Troubles, each, locate};
@@ -127,7 +127,7 @@ impl Search {
                 return out.json(&Match { snapshot, time, line });
             }
             let time = time.map_or_else(String::new, human_time);
-            out.line(format!("{}  {time}  {}", escape(snapshot), short(&line)))
+            out.line(format!("{}  {time}  {}", escape(snapshot), line.short()))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::listing::{Line, long, short};
+use crate::cli::listing::Line;
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::tree::{Troubles, each, locate};
@@ -42,9 +42,9 @@ impl Args {
             if context.json {
                 out.json(&line)
             } else if self.long {
-                out.line(long(&line))
+                out.line(line.long())
             } else {
-                out.line(short(&line))
+                out.line(line.short())
             }
         })?;
         out.finish()?;

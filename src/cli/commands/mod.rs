@@ -4,6 +4,7 @@ mod blobs;
 mod cat;
 mod completions;
 mod contents;
+mod diff;
 mod exists;
 mod find;
 mod index;
@@ -15,6 +16,7 @@ mod show;
 mod snapshots;
 mod sources;
 mod status;
+mod tar;
 mod verify;
 
 use super::context::Context;
@@ -45,6 +47,8 @@ commands! {
     ls => Ls,
     cat => Cat,
     find => Find,
+    diff => Diff,
+    tar => Tar,
     exists => Exists,
     blobs => Blobs,
     contents => Contents,
