@@ -256,7 +256,9 @@ impl PackedIndex {
     #[inline]
     fn record(&self, position: u32) -> &[u8] {
         let start = self.entries.start + position as usize * self.stride;
-        self.bytes.get(start..start + self.stride).unwrap_or_default()
+        // What follows the entries has another meaning, and bytes enough for a record.
+        let end = (start + self.stride).min(self.entries.end);
+        self.bytes.get(start..end).unwrap_or_default()
     }
 
     #[inline]
@@ -269,7 +271,7 @@ impl PackedIndex {
         self.record(position).get(self.key_size..).unwrap_or_default()
     }
 
-    /// The entry at a position, in the order of content IDs.
+    /// The entry at a position, in the order of content IDs; `None` beyond the last one.
     pub fn entry(&self, position: u32) -> Option<Entry> {
         let id = ContentId::from_key(self.key(position))?;
         let value = self.value(position);
