@@ -4,7 +4,7 @@ use super::Settings;
 use super::clock::Tick;
 use super::error::Reason;
 use super::names::Candidates;
-use super::view::{SourceState, View};
+use super::view::{SourceState, Suspect, View};
 use crate::snapshot::{Source, UtcTimestamp};
 
 /// Whether there is a backup.
@@ -150,14 +150,11 @@ fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
 }
 
 fn doubt(view: &View, candidates: &Candidates, settings: &Settings, now: Tick) -> Option<Reason> {
-    let all = || candidates.exact.iter().chain(&candidates.altered);
-    let unparseable =
-        all().filter_map(|source| view.source(source)).find_map(|state| state.unparseable().first());
-    if let Some(reason) = unparseable {
-        return Some(reason.clone());
-    }
-    if let Some(reason) = all().find_map(|source| view.doubt_about(source)) {
-        return Some(reason.clone());
+    let concerned = |suspect: &&Suspect| {
+        candidates.exact.iter().chain(&candidates.altered).any(|source| suspect.scope.concerns(source))
+    };
+    if let Some(suspect) = view.suspects().find(concerned) {
+        return Some(suspect.reason.clone());
     }
     if let Some(reason) = view.doubts().next() {
         return Some(reason.clone());

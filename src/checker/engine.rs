@@ -8,12 +8,12 @@ use arc_swap::ArcSwap;
 
 use super::error::{Error, Reason};
 use super::unindexed::Indexed;
-use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState};
+use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState, Suspect};
 use crate::blob::{self, BlobId, BlobMetadata, BlobStore};
 use crate::crypto::Password;
 use crate::format::RepositoryFormat;
 use crate::gojson::time::GoTime;
-use crate::manifest::{Manifest, ManifestId};
+use crate::manifest::{Manifest, ManifestId, TYPE_LABEL};
 use crate::snapshot::{Snapshot, Source};
 use crate::{Catalog, Options, Repository};
 
@@ -49,7 +49,7 @@ struct Opened {
 }
 
 /// Snapshots by manifest, with the time by which a changed manifest is told from a known one.
-type Parsed = HashMap<ManifestId, (GoTime, Source, Result<Arc<SnapshotInfo>, Reason>)>;
+type Parsed = HashMap<ManifestId, (GoTime, Result<(Source, Arc<SnapshotInfo>), Suspect>)>;
 
 /// What a refresh comes to.
 pub(super) struct Refreshed {
@@ -171,6 +171,7 @@ impl Opened {
             index_blobs: index.blob_count(),
             sources,
             by_source,
+            suspects: suspects(&self.parsed),
             doubts,
             indexed,
         });
@@ -179,25 +180,29 @@ impl Opened {
     }
 }
 
+/// Whether a manifest is one of a snapshot (`format-spec/13-snapshots.md`).
+pub(super) fn is_snapshot(manifest: &Manifest) -> bool {
+    manifest.label(TYPE_LABEL) == Some("snapshot")
+}
+
 /// Parses the snapshots that are not known yet; whether anything changed.
 fn parse_new(parsed: &mut Parsed, catalog: &Catalog) -> bool {
-    let is_snapshot = |manifest: &&Manifest| manifest.label("type") == Some("snapshot");
     let mut live = 0;
     let mut changed = false;
-    for manifest in catalog.manifests().iter().filter(is_snapshot) {
+    for manifest in catalog.manifests().iter().filter(|manifest| is_snapshot(manifest)) {
         live += 1;
         if parsed.get(manifest.id()).is_some_and(|(modified, ..)| *modified == manifest.modified()) {
             continue;
         }
         changed = true;
         let snapshot = match Snapshot::parse(manifest) {
-            Ok(snapshot) => Ok(Arc::new(SnapshotInfo::new(&snapshot))),
-            Err(e) => Err(Reason::new(e.code(), e.to_string())),
+            Ok(snapshot) => Ok((snapshot.found_as.clone(), Arc::new(SnapshotInfo::new(&snapshot)))),
+            Err(e) => Err(Suspect::new(manifest, e.code(), e.to_string())),
         };
-        parsed.insert(manifest.id().clone(), (manifest.modified(), labelled_source(manifest), snapshot));
+        parsed.insert(manifest.id().clone(), (manifest.modified(), snapshot));
     }
     if parsed.len() != live {
-        parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(|manifest| is_snapshot(&manifest)));
+        parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(is_snapshot));
         changed = true;
     }
     changed
@@ -205,18 +210,24 @@ fn parse_new(parsed: &mut Parsed, catalog: &Catalog) -> bool {
 
 fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {
     let mut sources: HashMap<&Source, SourceState> = HashMap::new();
-    for (_, source, snapshot) in parsed.values() {
-        sources.entry(source).or_insert_with(|| SourceState::new(source.clone())).add(snapshot.clone());
+    for (source, snapshot) in parsed.values().filter_map(|(_, snapshot)| snapshot.as_ref().ok()) {
+        let state = sources.entry(source).or_insert_with(|| SourceState::new(source.clone()));
+        state.add(Arc::clone(snapshot));
     }
     let mut sources: Vec<SourceState> = sources.into_values().collect();
-    sources.sort_by_cached_key(|state| {
-        (state.source().to_string(), state.source().user.clone(), state.source().host.clone())
-    });
+    sources.sort_by(|a, b| a.source().cmp(b.source()));
     for source in &mut sources {
         source.sort();
     }
     let by_source = sources.iter().enumerate().map(|(at, state)| (state.source().clone(), at)).collect();
     (sources, by_source)
+}
+
+fn suspects(parsed: &Parsed) -> Vec<Suspect> {
+    let mut suspects: Vec<Suspect> =
+        parsed.values().filter_map(|(_, snapshot)| snapshot.as_ref().err().cloned()).collect();
+    suspects.sort_by(|a, b| a.scope.id.cmp(&b.scope.id));
+    suspects
 }
 
 pub(super) fn doubts(catalog: &Catalog) -> Vec<Reason> {
@@ -229,12 +240,6 @@ pub(super) fn doubts(catalog: &Catalog) -> Vec<Reason> {
             .push(Reason::new("index-empty", "the repository has no index blobs: they are lost, or hidden"));
     }
     doubts
-}
-
-/// The source by which a snapshot is found: that of the labels of its manifest.
-pub(super) fn labelled_source(manifest: &Manifest) -> Source {
-    let label = |name| manifest.label(name).unwrap_or_default();
-    Source::new(label("username"), label("hostname"), label("path"))
 }
 
 /// A store that can be exchanged for a newly opened one of the same place.

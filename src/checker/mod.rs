@@ -31,7 +31,7 @@ pub use names::{Candidates, InvalidName, InvalidTemplate, Question, Template};
 pub use settings::Settings;
 pub use state::Failure;
 pub(crate) use unindexed::doubt_about_absence;
-pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
+pub use view::{RepositoryInfo, SnapshotInfo, SourceState, Suspect, View};
 
 use crate::Options;
 use answer::{Verdict, consider};

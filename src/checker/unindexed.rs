@@ -4,15 +4,17 @@
 //! of itself. A manifest found only there is not proof of a backup (a client may be about to publish it, or have died
 //! before it did), but it forbids saying that there is none.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::engine::is_snapshot;
 use super::error::{Error, Reason};
+use super::view::Suspect;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
-use crate::manifest::{self, ManifestId};
+use crate::manifest::{self, Manifest, ManifestId};
 use crate::pack::read_local_index;
 use crate::parallel;
 use crate::snapshot::Source;
@@ -62,8 +64,9 @@ pub(crate) fn doubt_about_absence(
     let (indexed, reads) = (Indexed::of(catalog), repository.options().index.reads);
     let store = repository.store();
     let scan = Scan::run(store, repository.format(), reads, &indexed.named, &Scan::default())?;
-    let Unindexed { mut sources, doubts } = scan.compare(&indexed);
-    Ok(sources.remove(source).or_else(|| doubts.into_iter().next()))
+    let Unindexed { suspects, doubts } = scan.compare(&indexed);
+    let suspect = suspects.into_iter().find(|suspect| suspect.scope.concerns(source));
+    Ok(suspect.map(|suspect| suspect.reason).or_else(|| doubts.into_iter().next()))
 }
 
 /// What was found in packs that no index named.
@@ -80,12 +83,12 @@ enum Pack {
 }
 
 /// A manifest content and the snapshots that it tells of.
-type Found = (ContentId, Vec<(ManifestId, Source)>);
+type Found = (ContentId, Vec<Suspect>);
 
 /// What of it the indexes do not know.
 #[derive(Debug, Default)]
 pub(super) struct Unindexed {
-    pub(super) sources: HashMap<Source, Reason>,
+    pub(super) suspects: Vec<Suspect>,
     pub(super) doubts: Vec<Reason>,
 }
 
@@ -130,22 +133,15 @@ impl Scan {
                 ),
             ));
         }
-        for (id, pack) in self.packs.iter().filter(|(id, _)| !indexed.named.contains(*id)) {
+        for (_, pack) in self.packs.iter().filter(|(id, _)| !indexed.named.contains(*id)) {
             match pack.as_ref() {
                 Pack::Unreadable(reason) => unindexed.doubts.push(reason.clone()),
                 Pack::Read(contents) => {
-                    let unknown = contents.iter().filter(|(content, _)| !indexed.contents.contains(content));
-                    for (manifest, source) in unknown.flat_map(|(_, manifests)| manifests) {
-                        if !indexed.manifests.contains(manifest) {
-                            let message = format!(
-                                "snapshot {manifest} of {source} is in pack {id}, which no index names: an index blob may be \
-                                 missing, or a backup is being written"
-                            );
-                            unindexed
-                                .sources
-                                .insert(source.clone(), Reason::new("snapshot-unindexed", message));
-                        }
-                    }
+                    let unknown =
+                        contents.iter().filter(|(content, _)| !indexed.contents.contains(content));
+                    let suspects = unknown.flat_map(|(_, suspects)| suspects);
+                    let new = suspects.filter(|suspect| !indexed.manifests.contains(&suspect.scope.id));
+                    unindexed.suspects.extend(new.cloned());
                 }
             }
         }
@@ -184,7 +180,7 @@ fn snapshots_in(
     format: &RepositoryFormat,
     pack: &BlobId,
     entry: &Entry,
-) -> Result<Vec<(ManifestId, Source)>, crate::Error> {
+) -> Result<Vec<Suspect>, crate::Error> {
     let decoder = Decoder::new(format);
     decoder.check(entry, pack)?;
     let mut stored = vec![0; entry.packed_length as usize];
@@ -192,6 +188,12 @@ fn snapshots_in(
     let mut scratch = Scratch::default();
     let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
     let manifests = manifest::parse(entry.id, decoded.plaintext)?;
-    let snapshots = manifests.iter().filter(|manifest| manifest.label("type") == Some("snapshot"));
-    Ok(snapshots.map(|manifest| (manifest.id().clone(), super::engine::labelled_source(manifest))).collect())
+    let suspect = |manifest: &Manifest| {
+        let id = manifest.id();
+        let message = format!(
+            "snapshot {id} is in pack {pack}, which no index names: an index blob may be missing, or a backup is being written"
+        );
+        Suspect::new(manifest, "snapshot-unindexed", message)
+    };
+    Ok(manifests.iter().filter(|manifest| is_snapshot(manifest)).map(suspect).collect())
 }

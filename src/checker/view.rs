@@ -8,9 +8,9 @@ use super::clock::Tick;
 use super::error::Reason;
 use super::unindexed::{Indexed, Unindexed};
 use crate::format::RepositoryFormat;
-use crate::manifest::ManifestId;
+use crate::manifest::{Manifest, ManifestId};
 use crate::object::ObjectId;
-use crate::snapshot::{Snapshot, Source, UtcTimestamp};
+use crate::snapshot::{Problem, Snapshot, Source, UtcTimestamp};
 
 /// The sources and snapshots of a repository as one refresh found them.
 #[derive(Debug, Clone)]
@@ -29,8 +29,26 @@ pub(super) struct Inventory {
     pub(super) index_blobs: usize,
     pub(super) sources: Vec<SourceState>,
     pub(super) by_source: HashMap<Source, usize>,
+    /// Snapshots that exist and cannot be understood.
+    pub(super) suspects: Vec<Suspect>,
     pub(super) doubts: Vec<Reason>,
     pub(super) indexed: Indexed,
+}
+
+/// A manifest that forbids to say *no* of the sources that it may belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// Whose it may be.
+    pub scope: Problem,
+    /// What is the matter with it.
+    pub reason: Reason,
+}
+
+impl Suspect {
+    pub(super) fn new(manifest: &Manifest, code: &'static str, message: String) -> Self {
+        let reason = Reason::new(code, message.as_str());
+        Self { scope: Problem::new(manifest, message), reason }
+    }
 }
 
 /// What a repository is.
@@ -74,7 +92,6 @@ impl RepositoryInfo {
 pub struct SourceState {
     source: Source,
     snapshots: Vec<Arc<SnapshotInfo>>,
-    unparseable: Vec<Reason>,
 }
 
 /// What is kept of a snapshot.
@@ -121,14 +138,11 @@ impl SnapshotInfo {
 
 impl SourceState {
     pub(super) fn new(source: Source) -> Self {
-        Self { source, snapshots: Vec::new(), unparseable: Vec::new() }
+        Self { source, snapshots: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, snapshot: Result<Arc<SnapshotInfo>, Reason>) {
-        match snapshot {
-            Ok(snapshot) => self.snapshots.push(snapshot),
-            Err(reason) => self.unparseable.push(reason),
-        }
+    pub(super) fn add(&mut self, snapshot: Arc<SnapshotInfo>) {
+        self.snapshots.push(snapshot);
     }
 
     pub(super) fn sort(&mut self) {
@@ -143,11 +157,6 @@ impl SourceState {
     /// Its snapshots, oldest first.
     pub fn snapshots(&self) -> &[Arc<SnapshotInfo>] {
         &self.snapshots
-    }
-
-    /// Snapshots of the source that cannot be understood.
-    pub fn unparseable(&self) -> &[Reason] {
-        &self.unparseable
     }
 
     /// How many snapshots are complete.
@@ -212,8 +221,8 @@ impl View {
         self.inventory.doubts.iter().chain(self.unindexed.iter().flat_map(|found| &found.doubts))
     }
 
-    /// Why this view cannot say *no* of one source.
-    pub(super) fn doubt_about(&self, source: &Source) -> Option<&Reason> {
-        self.unindexed.as_ref().and_then(|found| found.sources.get(source))
+    /// Manifests that forbid to say *no* of some sources.
+    pub fn suspects(&self) -> impl Iterator<Item = &Suspect> {
+        self.inventory.suspects.iter().chain(self.unindexed.iter().flat_map(|found| &found.suspects))
     }
 }

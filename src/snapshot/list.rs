@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::manifest::{HOST_LABEL, PATH_LABEL, USER_LABEL};
-use super::{Error, Snapshot, Source, UtcTimestamp};
+use super::{Snapshot, Source, UtcTimestamp};
 use crate::manifest::{Manifest, ManifestId, ManifestSet, TYPE_LABEL};
 use crate::object::ObjectId;
 
@@ -28,10 +28,11 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(manifest: &Manifest, error: &Error) -> Problem {
+    /// Something that is wrong with a manifest of a snapshot.
+    pub(crate) fn new(manifest: &Manifest, reason: String) -> Problem {
         let label = |key| manifest.label(key).map(str::to_owned);
         let (user, host, path) = (label(USER_LABEL), label(HOST_LABEL), label(PATH_LABEL));
-        Problem { id: manifest.id().clone(), user, host, path, reason: error.to_string() }
+        Problem { id: manifest.id().clone(), user, host, path, reason }
     }
 
     /// Whether the snapshot may be one of `source`.
@@ -58,7 +59,7 @@ impl Snapshots {
         for manifest in manifests.find(&[(TYPE_LABEL, SNAPSHOT_TYPE)]) {
             match Snapshot::parse(manifest) {
                 Ok(snapshot) => snapshots.all.push(Arc::new(snapshot)),
-                Err(error) => snapshots.problems.push(Problem::new(manifest, &error)),
+                Err(error) => snapshots.problems.push(Problem::new(manifest, error.to_string())),
             }
         }
         sort(&mut snapshots.all);
