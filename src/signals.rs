@@ -62,6 +62,11 @@ impl CleanUp {
         Self
     }
 
+    /// Whoever holds it was meant to be ended by a signal: its own exit code counts.
+    pub(crate) fn finish(self) {
+        RECEIVED.store(0, Ordering::SeqCst);
+    }
+
     /// Raised when the holder should stop.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&STOP)

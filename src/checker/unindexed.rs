@@ -137,8 +137,7 @@ impl Scan {
             match pack.as_ref() {
                 Pack::Unreadable(reason) => unindexed.doubts.push(reason.clone()),
                 Pack::Read(contents) => {
-                    let unknown =
-                        contents.iter().filter(|(content, _)| !indexed.contents.contains(content));
+                    let unknown = contents.iter().filter(|(content, _)| !indexed.contents.contains(content));
                     let suspects = unknown.flat_map(|(_, suspects)| suspects);
                     let new = suspects.filter(|suspect| !indexed.manifests.contains(&suspect.scope.id));
                     unindexed.suspects.extend(new.cloned());

@@ -11,6 +11,7 @@ use super::failure::{Exit, Failure};
 use super::location::Location;
 use super::units;
 use crate::blob::BlobStore;
+use crate::checker::FindPassword;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
 use crate::index::IndexOptions;
@@ -109,6 +110,31 @@ impl Context {
             tracing::warn!("{warning}");
         }
         Ok(repository)
+    }
+
+    /// Where the repository is, or else where a command looks for it by itself.
+    pub(super) fn location_or(&self, default: impl FnOnce() -> Location) -> Location {
+        self.location.clone().unwrap_or_else(default)
+    }
+
+    /// How the repository is opened and read.
+    pub(super) fn options(&self) -> Options {
+        self.options
+    }
+
+    /// Finds the password again and again, for commands that outlive its rotation. Never asks a person.
+    pub(super) fn password_source(&self) -> Result<FindPassword, Failure> {
+        Ok(match (&self.password_file, self.password_fd) {
+            (Some(path), _) => {
+                let path = path.clone();
+                Arc::new(move || Password::from_file(&path))
+            }
+            (None, Some(_)) => {
+                let password = self.password()?;
+                Arc::new(move || Ok(password.clone()))
+            }
+            (None, None) => Arc::new(Password::from_env),
+        })
     }
 
     fn password(&self) -> Result<Password, Failure> {

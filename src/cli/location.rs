@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::failure::Failure;
@@ -36,15 +36,29 @@ impl Location {
 
     /// Opens the storage. What a network file system fails to do is tried again.
     pub(super) fn open(&self) -> Result<Arc<dyn BlobStore>, Failure> {
+        self.connect().map_err(|e| crate::Error::from(e).into())
+    }
+
+    /// [`Location::open`] with the error of the storage itself.
+    pub(super) fn connect(&self) -> Result<Arc<dyn BlobStore>, blob::Error> {
         match self {
             Self::Directory(path) => {
-                let store = FileSystem::open(path).map_err(crate::Error::from)?;
+                let store: Arc<dyn BlobStore> = Arc::new(FileSystem::open(path)?);
+                #[cfg(feature = "testkit")]
+                let store = crate::testkit::Gate::from_env(store);
                 Ok(Arc::new(Retry::new(store, RetryPolicy::default())))
             }
             Self::Unsupported { location, reason } => {
-                let error = blob::Error::UnsupportedLocation { location: location.clone(), reason };
-                Err(crate::Error::from(error).into())
+                Err(blob::Error::UnsupportedLocation { location: location.clone(), reason })
             }
+        }
+    }
+
+    /// The directory, where it is one.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            Self::Unsupported { .. } => None,
         }
     }
 }

@@ -64,7 +64,9 @@ fn run(arguments: &[OsString]) -> Exit {
         }
     };
     let (json, color) = (cli.global.json, cli.global.color);
-    logging::start(&cli.global);
+    if !cli.command.logs_itself() {
+        logging::start(&cli.global);
+    }
     let result = Context::new(&cli.global).and_then(|context| cli.command.run(&context));
     match result {
         Ok(exit) => exit,

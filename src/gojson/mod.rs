@@ -4,6 +4,7 @@
 //! Three things differ from a plain `serde` derive: keys match without regard to case, `null` leaves any field at
 //! its zero value, and the writer escapes `<`, `>`, `&`. [`stream`] reads documents of any size entry by entry.
 
+pub(crate) mod duration;
 pub(crate) mod stream;
 pub(crate) mod time;
 pub(crate) mod write;

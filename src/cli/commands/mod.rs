@@ -12,6 +12,7 @@ mod ls;
 mod man;
 mod manifests;
 mod mover;
+mod serve;
 mod show;
 mod snapshots;
 mod sources;
@@ -26,11 +27,17 @@ use super::failure::{Exit, Failure};
 macro_rules! commands {
     ($($module:ident => $name:ident,)*) => {
         #[derive(Debug, clap::Subcommand)]
+        #[allow(clippy::large_enum_variant, reason = "there is one command in a process")]
         pub(super) enum Command {
             $($name($module::Args),)*
         }
 
         impl Command {
+            /// Whether the command has a log of its own in place of talk on stderr.
+            pub(super) fn logs_itself(&self) -> bool {
+                matches!(self, Self::Serve(_))
+            }
+
             pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
                 match self {
                     $(Self::$name(args) => args.run(context),)*
@@ -50,6 +57,7 @@ commands! {
     diff => Diff,
     tar => Tar,
     exists => Exists,
+    serve => Serve,
     blobs => Blobs,
     contents => Contents,
     manifests => Manifests,

@@ -1,0 +1,34 @@
+//! What the service is told, beside what the checker is.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// How the service listens, labels and waits.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The `backend` of answers and metrics.
+    pub backend: String,
+    /// How long a question may take; `None` for as long as whoever asks stays.
+    pub timeout: Option<Duration>,
+    /// Answers as before version 1.5 of the contract: a failure looks like a *no*. Loses data.
+    pub legacy: bool,
+    /// Sources that get metrics of their own, at most.
+    pub metric_sources: usize,
+    /// A source without a complete snapshot of at most this age is stale.
+    pub stale_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)),
+            backend: "kopia-fs".to_owned(),
+            timeout: Some(Duration::from_secs(3)),
+            legacy: false,
+            metric_sources: 2000,
+            stale_after: Duration::from_secs(26 * 3600),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Response as HttpResponse, StatusCode};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, get};
+use serde::Serialize;
+
+use super::app::App;
+use super::{exists, metrics, page, probes, v1};
+
+/// The reference takes all that begins with /exists/ for a question, however badly put.
+const QUESTIONS: [&str; 3] = ["/exists", "/exists/", "/exists/{*rest}"];
+
+struct Route {
+    /// The path as `openapi.json` writes it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "a test compares it with the description"))]
+    described: &'static str,
+    /// The paths that lead here.
+    paths: Vec<&'static str>,
+    handler: MethodRouter<Arc<App>>,
+}
+
+fn routes() -> Vec<Route> {
+    let plain = |path, handler| Route { described: path, paths: vec![path], handler };
+    let exists = Route {
+        described: "/exists/{namespace}/{pvc}",
+        paths: QUESTIONS.to_vec(),
+        handler: any(exists::exists),
+    };
+    vec![
+        exists,
+        plain("/healthz", any(probes::healthz)),
+        plain("/readyz", any(probes::readyz)),
+        plain("/metrics", any(metrics::metrics)),
+        plain("/v1/repository", get(v1::repository)),
+        plain("/v1/sources", get(v1::sources)),
+        plain("/v1/snapshots", get(v1::snapshots)),
+        plain("/v1/audit", get(v1::audit)),
+        plain("/v1/openapi.json", get(v1::openapi)),
+        plain("/", get(page::page)),
+    ]
+}
+
+/// The service, ready to be served.
+pub(super) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        for path in route.paths {
+            router = router.route(path, route.handler.clone());
+        }
+    }
+    router.fallback(not_found).with_state(app)
+}
+
+async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n")
+}
+
+/// A body of a type.
+pub(super) fn text(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = HttpResponse::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A JSON body with a newline at its end.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut bytes = serde_json::to_vec(body).unwrap_or_default();
+    bytes.push(b'\n');
+    text(status, "application/json", bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_description_names_every_route() {
+        let described: serde_json::Value = serde_json::from_str(v1::OPENAPI).unwrap();
+        let paths = described["paths"].as_object().unwrap();
+        let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+        assert_eq!(described, routes().iter().map(|route| route.described).collect());
+        for (path, item) in paths {
+            let responses = item["get"]["responses"].as_object().unwrap();
+            assert!(responses.contains_key("200") && item["get"]["summary"].is_string(), "{path}");
+        }
+    }
+}

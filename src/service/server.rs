@@ -1,0 +1,77 @@
+//! Connections: accepted, bounded in number and patience, and ended in order.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Whoever connects must have sent the head of a request by then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections beyond this number wait in the queue of the system.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// After a failure to accept, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` resolves, and then for `grace` at most what is open; whether all of it was completed.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) -> bool {
+    let (stopping, stopped) = watch::channel(());
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        let accepted = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        tokio::select! {
+            () = &mut stop => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = accepted => match accepted {
+                (Ok((stream, _)), permit) => {
+                    let (router, stopped) = (router.clone(), stopped.clone());
+                    connections.spawn(async move {
+                        connection(stream, router, stopped).await;
+                        drop(permit);
+                    });
+                }
+                (Err(e), _) => {
+                    tracing::warn!(code = "accept-failed", "accepting a connection: {e}");
+                    sleep(PAUSE).await;
+                }
+            },
+        }
+    }
+    drop((listener, stopping));
+    timeout(grace, async { while connections.join_next().await.is_some() {} }).await.is_ok()
+}
+
+async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+    // Answers are one small write each.
+    let _ = stream.set_nodelay(true);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(served);
+    tokio::select! {
+        // A client that breaks off is its own business.
+        _ = served.as_mut() => return,
+        _ = stopped.changed() => served.as_mut().graceful_shutdown(),
+    }
+    let _ = served.await;
+}

@@ -1,0 +1,341 @@
+//! `/v1/`: what the service knows, beyond the one question. Described in `openapi.json`.
+//!
+//! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots` is asked anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State as Extract};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::app::App;
+use super::http::{json, text};
+use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, View};
+use crate::gojson::duration::GoDuration;
+use crate::snapshot::{Source, UtcTimestamp};
+
+/// The description of all routes.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+pub(super) async fn openapi() -> Response {
+    text(StatusCode::OK, "application/json", OPENAPI)
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a Reason> for Problem<'a> {
+    fn from(reason: &'a Reason) -> Self {
+        Self { code: reason.code(), message: reason.message() }
+    }
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    error: Problem<'a>,
+}
+
+fn failed(status: StatusCode, code: &str, message: &str) -> Response {
+    json(status, &Failed { error: Problem { code, message } })
+}
+
+/// The view, or the response that says why there is none.
+fn view(app: &App) -> Result<Arc<View>, Box<Response>> {
+    app.checker.view().ok_or_else(|| {
+        let reason = app.checker.ready().err();
+        let message = reason.as_ref().map_or("the repository has not been read yet", Reason::message);
+        let code = reason.as_ref().map_or("not-ready", Reason::code);
+        Box::new(failed(StatusCode::SERVICE_UNAVAILABLE, code, message))
+    })
+}
+
+/// When the view was begun that all else comes from.
+#[derive(Serialize)]
+struct Age {
+    began: UtcTimestamp,
+    age_seconds: f64,
+    took_seconds: f64,
+}
+
+impl Age {
+    fn of(app: &App, view: &View) -> Self {
+        Self {
+            began: view.started().utc(),
+            age_seconds: app.checker.now().elapsed_since(view.started()).as_secs_f64(),
+            took_seconds: view.took().as_secs_f64(),
+        }
+    }
+}
+
+/// Why lists may be too short.
+fn doubts(view: &View) -> Vec<Problem<'_>> {
+    view.doubts().chain(view.suspects().map(|suspect| &suspect.reason)).map(Problem::from).collect()
+}
+
+#[derive(Serialize)]
+struct Repository<'a> {
+    unique_id: &'a str,
+    location: &'a str,
+    format_version: u8,
+    hash: &'a str,
+    encryption: &'a str,
+    index_version: u8,
+    epochs: bool,
+    ecc_overhead_percent: u8,
+    index_blobs: usize,
+    sources: usize,
+    snapshots: usize,
+    view: Age,
+    ready: bool,
+    refreshing_seconds: Option<f64>,
+    failure: Option<Problem<'a>>,
+    packs_checked: bool,
+    doubts: Vec<Problem<'a>>,
+}
+
+pub(super) async fn repository(Extract(app): Extract<Arc<App>>) -> Response {
+    let view = match view(&app) {
+        Ok(view) => view,
+        Err(response) => return *response,
+    };
+    let status = app.checker.status();
+    let info = view.repository();
+    let repository = Repository {
+        unique_id: &info.unique_id,
+        location: &info.location,
+        format_version: info.version,
+        hash: info.hash,
+        encryption: info.encryption,
+        index_version: info.index_version,
+        epochs: info.epochs,
+        ecc_overhead_percent: info.ecc_overhead_percent,
+        index_blobs: view.index_blobs(),
+        sources: view.sources().len(),
+        snapshots: view.snapshots(),
+        view: Age::of(&app, &view),
+        ready: app.checker.ready().is_ok(),
+        refreshing_seconds: status.refreshing.map(|since| since.as_secs_f64()),
+        failure: status.failure.as_ref().map(|failure| Problem::from(&failure.reason)),
+        packs_checked: status.scanned,
+        doubts: doubts(&view),
+    };
+    json(StatusCode::OK, &repository)
+}
+
+#[derive(Serialize)]
+struct Sources<'a> {
+    view: Age,
+    sources: Vec<SourceSummary<'a>>,
+    doubts: Vec<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct SourceSummary<'a> {
+    source: String,
+    user: &'a str,
+    host: &'a str,
+    path: &'a str,
+    snapshots: usize,
+    incomplete: usize,
+    newest: Option<UtcTimestamp>,
+    newest_complete: Option<UtcTimestamp>,
+    oldest: Option<UtcTimestamp>,
+    /// Of the newest complete snapshot.
+    size: Option<i64>,
+    files: Option<i64>,
+}
+
+impl<'a> SourceSummary<'a> {
+    fn of(state: &'a SourceState) -> Self {
+        let source = state.source();
+        let newest_complete = state.newest_complete();
+        Self {
+            source: source.to_string(),
+            user: &source.user,
+            host: &source.host,
+            path: &source.path,
+            snapshots: state.snapshots().len(),
+            incomplete: state.snapshots().len() - state.complete(),
+            newest: state.newest().map(|snapshot| snapshot.start),
+            newest_complete: newest_complete.map(|snapshot| snapshot.start),
+            oldest: state.snapshots().first().map(|snapshot| snapshot.start),
+            size: newest_complete.map(|snapshot| snapshot.size),
+            files: newest_complete.map(|snapshot| snapshot.files),
+        }
+    }
+}
+
+pub(super) async fn sources(Extract(app): Extract<Arc<App>>) -> Response {
+    match view(&app) {
+        Ok(view) => {
+            let sources = view.sources().iter().map(SourceSummary::of).collect();
+            json(StatusCode::OK, &Sources { view: Age::of(&app, &view), sources, doubts: doubts(&view) })
+        }
+        Err(response) => *response,
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct SnapshotQuery {
+    source: String,
+    as_of: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Chosen<'a> {
+    source: String,
+    as_of: Option<UtcTimestamp>,
+    state: &'static str,
+    snapshot: Option<SnapshotSummary<'a>>,
+    view: Option<Age>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct SnapshotSummary<'a> {
+    id: &'a str,
+    start: UtcTimestamp,
+    end: UtcTimestamp,
+    size: i64,
+    files: i64,
+    errors: i64,
+    root: Option<String>,
+}
+
+impl<'a> From<&'a SnapshotInfo> for SnapshotSummary<'a> {
+    fn from(snapshot: &'a SnapshotInfo) -> Self {
+        Self {
+            id: snapshot.id.as_str(),
+            start: snapshot.start,
+            end: snapshot.end,
+            size: snapshot.size,
+            files: snapshot.files,
+            errors: snapshot.errors,
+            root: snapshot.root.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// The snapshot that a restore of a source would choose: the newest complete one, at a time or now.
+pub(super) async fn snapshots(
+    Extract(app): Extract<Arc<App>>,
+    query: Result<Query<SnapshotQuery>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let usage = |message: &str| failed(StatusCode::BAD_REQUEST, "usage", message);
+    let Ok(Query(query)) = query else { return usage("expected ?source=user@host:/path&as_of=TIME") };
+    let source = query.source.parse().ok().filter(|source: &Source| source.path.starts_with('/'));
+    let Some(source) = source else { return usage("source must look like user@host:/path") };
+    let Ok(as_of) = query.as_of.as_deref().map(str::parse::<UtcTimestamp>).transpose() else {
+        return usage("as_of must be a time such as 2026-11-21T08:00:00Z");
+    };
+    let answer = app.ask(&Candidates::of(source.clone())).await;
+    let view = app.checker.view();
+    let chosen = view.as_deref().and_then(|view| choose(view, &source, as_of));
+    let suspect = view.as_deref().and_then(|view| view.suspects().find(|s| s.scope.concerns(&source)));
+    let doubt = answer.reason.as_ref().or(suspect.map(|suspect| &suspect.reason));
+    let (status, state) = match (chosen, doubt) {
+        (Some(_), _) => (StatusCode::OK, State::Exists),
+        (None, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, State::Unknown),
+        (None, None) => (StatusCode::OK, State::Absent),
+    };
+    let body = Chosen {
+        source: source.to_string(),
+        as_of,
+        state: state.as_str(),
+        snapshot: chosen.map(SnapshotSummary::from),
+        view: view.as_deref().map(|view| Age::of(&app, view)),
+        error: doubt.filter(|_| chosen.is_none()).map(Problem::from),
+    };
+    json(status, &body)
+}
+
+fn choose<'a>(view: &'a View, source: &Source, as_of: Option<UtcTimestamp>) -> Option<&'a SnapshotInfo> {
+    let state = view.source(source)?;
+    match as_of {
+        Some(time) => state.as_of(time),
+        None => state.newest_complete(),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct AuditQuery {
+    max_age: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Audit<'a> {
+    ok: bool,
+    max_age_seconds: u64,
+    view: Age,
+    sources: usize,
+    stale: Vec<Stale<'a>>,
+    doubts: Vec<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Stale<'a> {
+    source: String,
+    user: &'a str,
+    host: &'a str,
+    path: &'a str,
+    snapshots: usize,
+    newest_complete: Option<UtcTimestamp>,
+    age_seconds: Option<i64>,
+}
+
+/// How old the newest complete snapshot of a source is; none for a source that has none.
+pub(super) fn age_of(state: &SourceState, now: UtcTimestamp) -> Option<i64> {
+    Some(now.seconds_since(state.newest_complete()?.start))
+}
+
+/// Whether a source has no complete snapshot that is young enough.
+pub(super) fn is_stale(state: &SourceState, now: UtcTimestamp, limit: Duration) -> bool {
+    age_of(state, now).is_none_or(|age| i128::from(age) > i128::from(limit.as_secs()))
+}
+
+/// The sources whose newest complete snapshot is too old.
+pub(super) async fn audit(Extract(app): Extract<Arc<App>>, Query(query): Query<AuditQuery>) -> Response {
+    let max_age = match query.max_age.as_deref() {
+        None => Some(app.config.stale_after),
+        Some(text) => text.parse::<GoDuration>().ok().and_then(GoDuration::positive),
+    };
+    let Some(max_age) = max_age else {
+        return failed(StatusCode::BAD_REQUEST, "usage", "max_age must be a duration such as 26h");
+    };
+    let view = match view(&app) {
+        Ok(view) => view,
+        Err(response) => return *response,
+    };
+    let now = app.checker.now().utc();
+    let stale = |state: &&SourceState| is_stale(state, now, max_age);
+    let stale: Vec<Stale<'_>> = view
+        .sources()
+        .iter()
+        .filter(stale)
+        .map(|state| Stale {
+            source: state.source().to_string(),
+            user: &state.source().user,
+            host: &state.source().host,
+            path: &state.source().path,
+            snapshots: state.snapshots().len(),
+            newest_complete: state.newest_complete().map(|snapshot| snapshot.start),
+            age_seconds: age_of(state, now),
+        })
+        .collect();
+    let doubts = doubts(&view);
+    let audit = Audit {
+        ok: stale.is_empty() && doubts.is_empty(),
+        max_age_seconds: max_age.as_secs(),
+        view: Age::of(&app, &view),
+        sources: view.sources().len(),
+        stale,
+        doubts,
+    };
+    json(StatusCode::OK, &audit)
+}
