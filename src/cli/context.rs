@@ -124,7 +124,7 @@ impl Context {
 
     /// How the repository is opened and read.
     pub(super) fn options(&self) -> Options {
-        self.options
+        self.options.clone()
     }
 
     /// Finds the password again and again, for commands that outlive its rotation. Never asks a person.
