@@ -27,4 +27,4 @@ mod text;
 pub mod verify;
 
 pub use error::Error;
-pub use repository::{Catalog, Options, Problem, Repository};
+pub use repository::{Catalog, Options, Problem, Recovered, Repository};

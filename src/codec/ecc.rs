@@ -8,7 +8,6 @@ use reed_solomon_erasure::galois_8::ReedSolomon as Code;
 use super::Error;
 use layout::{CRC_LEN, Dimensions, LENGTH_LEN, Layout};
 
-#[cfg(any(test, feature = "testkit"))]
 mod encode;
 mod layout;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::active::{ActiveSet, Doubt};
-use super::content_index::visible;
+use super::content_index::{ContentIndex, visible};
 use super::entry::Entry;
 use super::id::ContentId;
 use super::packed::PackedIndex;
@@ -30,13 +30,20 @@ struct Extract {
 }
 
 impl ManifestIndex {
+    /// The manifests of a full index. An update would replace them by what the storage has.
+    pub fn of(index: &ContentIndex) -> Self {
+        let manifests = index.iter().filter(|entry| entry.id.prefix() == Some(MANIFEST));
+        let named = manifests.filter_map(|entry| Some((entry.id, (entry, index.pack(entry.pack)?.clone()))));
+        let (watermark, doubts) = (index.watermark(), index.doubts().to_vec());
+        Self { entries: named.collect(), watermark, doubts, ..Self::default() }
+    }
+
     /// Brings the index up to date with the storage.
     ///
     /// # Errors
     /// As [`IndexReader::update`]; the entries are then those of the last successful update.
     pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<(), Error> {
-        let ActiveSet { watermark, doubts, .. } = reader
-            .update(&mut self.blobs, |blob| Ok(Extract::new(reader.fetch_prefixed(blob, MANIFEST)?)))?;
+        let ActiveSet { watermark, doubts, .. } = reader.update(&mut self.blobs, Extract::new)?;
         self.watermark = watermark;
         self.doubts = doubts;
         self.entries.clear();

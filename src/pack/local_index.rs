@@ -1,5 +1,7 @@
 //! The index that every pack carries of itself: what stands in for a lost index blob.
 
+use std::ops::Range;
+
 use super::{Error, Postamble};
 use crate::blob::{BlobId, BlobStore};
 use crate::format::RepositoryFormat;
@@ -35,8 +37,8 @@ pub fn read_local_index(
 pub struct LocalIndex {
     /// What it lists.
     pub index: PackedIndex,
-    /// Places in its stored bytes that error correction had to mend.
-    pub repairs: usize,
+    /// Ranges of its stored bytes that error correction had to mend.
+    pub repaired: Vec<Range<usize>>,
 }
 
 /// Opens the stored bytes of the local index that a postamble describes.
@@ -49,11 +51,11 @@ pub fn open_local_index(
     postamble: &Postamble,
     mut stored: Vec<u8>,
 ) -> Result<LocalIndex, Error> {
-    let mut repairs = 0;
+    let mut repaired = Vec::new();
     if let Some(ecc) = format.ecc() {
         let corrected =
             ecc.decode(&stored).map_err(|source| Error::Unrepairable { blob: blob.clone(), source })?;
-        repairs = corrected.repaired.len();
+        repaired = corrected.repaired;
         stored = corrected.data;
     }
     let plaintext = format
@@ -65,7 +67,7 @@ pub fn open_local_index(
     }
     let index = PackedIndex::parse(plaintext.to_vec())
         .map_err(|reason| Error::Malformed { blob: blob.clone(), reason })?;
-    Ok(LocalIndex { index, repairs })
+    Ok(LocalIndex { index, repaired })
 }
 
 fn read(store: &dyn BlobStore, blob: &BlobId, offset: u64, length: u64) -> Result<Vec<u8>, Error> {

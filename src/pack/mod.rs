@@ -3,7 +3,9 @@
 mod error;
 mod local_index;
 mod postamble;
+mod recover;
 
 pub use error::Error;
 pub use local_index::{LocalIndex, open_local_index, read_local_index};
 pub use postamble::Postamble;
+pub use recover::{LocalIndexes, read_local_indexes};

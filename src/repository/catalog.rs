@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Options;
 use crate::blob::{BlobId, BlobStore};
-use crate::content::{self, Decoder, Repairs, Scratch, read_error};
+use crate::content::{self, Contents, Decoder, Repairs, Scratch, read_error};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet};
@@ -113,6 +113,21 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// The manifests that these contents hold.
+    pub(super) fn of(contents: &Contents, options: Options) -> Result<Self, Error> {
+        let mut catalog = Self {
+            store: Arc::clone(contents.store()),
+            format: Arc::clone(contents.format()),
+            options,
+            index: ManifestIndex::of(&contents.index()),
+            manifests: ManifestSet::default(),
+            skipped: Vec::new(),
+            repairs: Repairs::default(),
+        };
+        catalog.read_manifests()?;
+        Ok(catalog)
+    }
+
     /// Brings the catalog up to date with the storage.
     ///
     /// # Errors
@@ -121,7 +136,7 @@ impl Catalog {
     pub fn refresh(&mut self) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
-            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index.clone()))?;
+            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index))?;
             match self.read_manifests() {
                 Err(manifest::Error::Content { source: content::Error::PackMissing { content, blob } })
                     if attempt < ATTEMPTS =>

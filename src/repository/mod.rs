@@ -3,8 +3,10 @@
 mod catalog;
 #[cfg(test)]
 mod miniature;
+mod recovered;
 
 pub use catalog::{Catalog, Problem};
+pub use recovered::Recovered;
 
 use std::sync::Arc;
 
@@ -16,7 +18,7 @@ use crate::format::{OpenOptions, RepositoryFormat};
 use crate::index::IndexOptions;
 
 /// How a repository is opened and read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// How the format blob is opened.
     pub open: OpenOptions,
@@ -54,6 +56,15 @@ impl Repository {
         Ok(Self { store: Arc::new(store), format: Arc::new(format), options })
     }
 
+    /// A repository whose format blob was read before: no read, no key derivation.
+    pub fn with_format(
+        store: impl BlobStore + 'static,
+        format: Arc<RepositoryFormat>,
+        options: Options,
+    ) -> Self {
+        Self { store: Arc::new(store), format, options }
+    }
+
     /// What the repository is.
     pub fn format(&self) -> &Arc<RepositoryFormat> {
         &self.format
@@ -66,7 +77,7 @@ impl Repository {
 
     /// How it is read.
     pub fn options(&self) -> Options {
-        self.options.clone()
+        self.options
     }
 
     /// The same repository, read with other index options.
@@ -80,7 +91,7 @@ impl Repository {
     /// # Errors
     /// Any index blob or manifest content that cannot be read, unless reading degraded.
     pub fn catalog(&self) -> Result<Catalog, Error> {
-        Catalog::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.clone())
+        Catalog::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options)
     }
 
     /// Loads the full index: needed to read anything but snapshot lists.
@@ -88,6 +99,6 @@ impl Repository {
     /// # Errors
     /// As [`crate::index::IndexReader::load`].
     pub fn contents(&self) -> Result<Contents, Error> {
-        Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index.clone())?)
+        Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index)?)
     }
 }

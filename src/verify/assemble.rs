@@ -14,6 +14,7 @@ use super::report::{
 use super::run::{Outcome, Settings};
 use super::snapshots::{Known, MANIFEST};
 use super::walk::{Fault, Trees};
+use crate::blob::BlobId;
 use crate::index::{ContentId, ContentIndex};
 
 /// Offsets listed for one mended blob.
@@ -26,7 +27,6 @@ pub(super) struct Evidence<'a> {
     pub(super) plan: &'a Plan,
     pub(super) index: Arc<ContentIndex>,
     pub(super) forensics: Forensics,
-    pub(super) index_repairs: u64,
     pub(super) outcome: Outcome,
     pub(super) known: Known,
     pub(super) impact: Option<(Trees, Impact)>,
@@ -46,7 +46,8 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
     let mut warnings = forensics.warnings;
 
     let mut reported: BTreeSet<ContentId> = BTreeSet::new();
-    let mut snapshots: Vec<SnapshotState> = known.snapshots.iter().map(state).collect();
+    let mut snapshots: Vec<SnapshotState> =
+        known.snapshots.iter().map(|known| SnapshotState::of(known, 0)).collect();
     let certain = impact.as_ref().is_none_or(|(trees, _)| trees.is_complete());
     if let Some((trees, impact)) = &impact {
         warnings.extend(trees.warnings.iter().cloned());
@@ -118,7 +119,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         coverage,
         newest_whole,
         snapshots,
-        ecc: ecc(&outcome, evidence.index_repairs, &damage, &unneeded),
+        ecc: ecc(&outcome, &damage, &unneeded),
         damage,
         unneeded,
         unreferenced: Unreferenced {
@@ -138,17 +139,6 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn state(snapshot: &crate::snapshot::Snapshot) -> SnapshotState {
-    SnapshotState {
-        id: snapshot.id.to_string(),
-        source: snapshot.source.to_string(),
-        time: snapshot.start_time.to_unix().0,
-        whole: true,
-        complete: snapshot.is_complete(),
-        damaged_paths: 0,
-    }
 }
 
 /// Snapshots are in the order of their times.
@@ -200,7 +190,7 @@ fn from_cause(content: &ContentId, cause: &Cause) -> Damage {
     }
 }
 
-fn from_fault(fault: &Fault, superseded: &BTreeMap<ContentId, crate::blob::BlobId>) -> Damage {
+fn from_fault(fault: &Fault, superseded: &BTreeMap<ContentId, BlobId>) -> Damage {
     let known = fault
         .content
         .and_then(|content| superseded.get(&content))
@@ -218,15 +208,10 @@ fn from_fault(fault: &Fault, superseded: &BTreeMap<ContentId, crate::blob::BlobI
     }
 }
 
-fn ecc(outcome: &Outcome, index_repairs: u64, damage: &[Damage], unneeded: &[Damage]) -> Ecc {
-    let mut blobs: BTreeMap<String, (u64, Vec<u64>)> = BTreeMap::new();
-    for (blob, repair) in &outcome.repairs {
-        let (places, offsets) = blobs.entry(blob.to_string()).or_default();
-        *places += repair.ranges.len() as u64;
-        offsets.extend(repair.ranges.iter().map(|range| range.start));
-    }
-    for (blob, repairs) in &outcome.footer_repairs {
-        blobs.entry(blob.to_string()).or_default().0 += repairs;
+fn ecc(outcome: &Outcome, damage: &[Damage], unneeded: &[Damage]) -> Ecc {
+    let mut blobs: BTreeMap<&BlobId, Vec<u64>> = BTreeMap::new();
+    for (blob, range) in &outcome.repairs {
+        blobs.entry(blob).or_default().push(range.start);
     }
     let broken: BTreeSet<&str> = damage
         .iter()
@@ -234,15 +219,12 @@ fn ecc(outcome: &Outcome, index_repairs: u64, damage: &[Damage], unneeded: &[Dam
         .filter(|item| item.code == "content-unrepairable" || item.detail.contains("cannot be repaired"))
         .filter_map(|item| item.blob.as_deref())
         .collect();
-    let repairs = blobs.into_iter().map(|(blob, (places, mut offsets))| {
+    let repairs = blobs.into_iter().map(|(blob, mut offsets)| {
+        let places = offsets.len() as u64;
         offsets.sort_unstable();
         offsets.truncate(OFFSETS);
-        RepairedBlob { blob, places, offsets }
+        RepairedBlob { blob: blob.to_string(), places, offsets }
     });
     let repairs: Vec<RepairedBlob> = repairs.collect();
-    Ecc {
-        repaired_blobs: repairs.len() as u64 + u64::from(index_repairs > 0),
-        unrepairable_blobs: broken.len() as u64,
-        repairs,
-    }
+    Ecc { repaired_blobs: repairs.len() as u64, unrepairable_blobs: broken.len() as u64, repairs }
 }

@@ -13,6 +13,16 @@ const LIMIT: u64 = 64 << 20;
 const EPOCH_MARKER: &[u8] = b"epoch-marker";
 const WATERMARK: &[u8] = b"deletion-watermark";
 
+/// Whether a blob is encrypted as a whole, under a key from its own name.
+pub(super) fn is_sealed(name: &str) -> bool {
+    ["xn", "xs", "xr", "n", "m", "l", "_log_"].iter().any(|prefix| name.starts_with(prefix))
+        || is_session(name)
+}
+
+fn is_session(name: &str) -> bool {
+    name.starts_with('s') && name.len() > 32
+}
+
 /// What is wrong with a blob that is neither a pack nor an index, and whether Kopia cannot do without it.
 pub(super) fn check(
     store: &dyn BlobStore,
@@ -31,7 +41,7 @@ pub(super) fn check(
         ("maintenance-damaged", false, maintenance(format, read()))
     } else if name == "kopia.blobcfg" {
         ("blobcfg-damaged", true, blob_config(format, read()))
-    } else if name.starts_with('s') && name.len() > 32 {
+    } else if is_session(name) {
         ("session-damaged", false, sealed(format, blob, read()))
     } else {
         return None;

@@ -24,20 +24,14 @@ pub(super) struct Piece<'b> {
     pub(super) stored: &'b mut [u8],
 }
 
-/// What error correction mended: ranges of the blob.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Repair {
-    pub(super) content: ContentId,
-    pub(super) ranges: Vec<Range<u64>>,
-}
-
 /// What came out for some contents of a pack.
 #[derive(Debug, Default)]
 pub(super) struct Checked {
     pub(super) good: u64,
     pub(super) bytes: u64,
     pub(super) failures: Vec<(ContentId, Cause)>,
-    pub(super) repairs: Vec<Repair>,
+    /// Ranges of the pack that error correction mended.
+    pub(super) repairs: Vec<Range<u64>>,
     /// Contents whose pack vanished since it was listed.
     pub(super) vanished: Vec<Entry>,
 }
@@ -146,10 +140,6 @@ impl<'a> Checker<'a> {
 fn good(entry: &Entry, repaired: Vec<Range<usize>>, out: &mut Checked) {
     out.good += 1;
     out.bytes += u64::from(entry.packed_length);
-    if !repaired.is_empty() {
-        let base = u64::from(entry.offset);
-        let ranges =
-            repaired.iter().map(|range| base + range.start as u64..base + range.end as u64).collect();
-        out.repairs.push(Repair { content: entry.id, ranges });
-    }
+    let base = u64::from(entry.offset);
+    out.repairs.extend(repaired.iter().map(|range| base + range.start as u64..base + range.end as u64));
 }

@@ -58,6 +58,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A place to write to lies in the repository.
+    #[error("{path} is in the repository, which is never written to")]
+    InRepository {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What was asked for could not be written.
+    #[error("writing to {path}: {source}")]
+    Output {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 impl Error {
@@ -73,6 +87,8 @@ impl Error {
             Self::LedgerOfOther { .. } => "ledger-of-other-repository",
             Self::LedgerInUse { .. } => "ledger-in-use",
             Self::LedgerIo { .. } => "ledger-io",
+            Self::InRepository { .. } => "output-in-repository",
+            Self::Output { .. } => "output-failed",
         }
     }
 

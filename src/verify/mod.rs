@@ -14,6 +14,8 @@ mod impact;
 mod ledger;
 mod options;
 mod plan;
+mod recover;
+mod repaired;
 mod report;
 mod run;
 mod scan;
@@ -26,6 +28,8 @@ pub use error::Error;
 pub use findings::{Cause, Finding};
 pub use ledger::{Ledger, MergedLedgers};
 pub use options::{Level, Shard};
+pub use recover::{RecoveredSnapshot, RecoveryReport, recover_index};
+pub use repaired::write_repaired;
 pub use report::{
     Coverage, Damage, Ecc, LostPath, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
 };

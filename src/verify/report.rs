@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 pub use super::impact::LostPath;
+use crate::snapshot::Snapshot;
 
 /// What it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,6 +167,20 @@ pub enum Stopped {
     Budget,
     /// Somebody wanted it to end.
     Interrupted,
+}
+
+impl SnapshotState {
+    /// A snapshot of which so many paths are lost.
+    pub(super) fn of(snapshot: &Snapshot, lost: u64) -> Self {
+        Self {
+            id: snapshot.id.to_string(),
+            source: snapshot.source.to_string(),
+            time: snapshot.start_time.to_unix().0,
+            whole: lost == 0,
+            complete: snapshot.is_complete(),
+            damaged_paths: lost,
+        }
+    }
 }
 
 impl Report {

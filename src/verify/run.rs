@@ -1,6 +1,7 @@
 //! One verification from beginning to end.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use super::scan::{PackResult, Scan};
 use super::select::{Order, Rules};
 use super::snapshots::Known;
 use super::walk::Walk;
-use super::{Error, auxiliary, batch, seen};
+use super::{Error, auxiliary, repaired, seen};
 use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
@@ -186,8 +187,8 @@ pub(super) struct Outcome {
     /// Live contents that are not where the plan has them, and how many of the plan's are not there.
     pub(super) outside: u64,
     pub(super) gone: u64,
-    pub(super) repairs: Vec<(BlobId, batch::Repair)>,
-    pub(super) footer_repairs: Vec<(BlobId, u64)>,
+    /// Ranges of blobs that error correction mended.
+    pub(super) repairs: Vec<(BlobId, Range<u64>)>,
     pub(super) footers: Vec<Finding>,
     pub(super) vanished: Vec<Entry>,
 }
@@ -215,7 +216,6 @@ impl Run<'_> {
             listing: &listing,
         };
         let mut forensics = examined.examine();
-        let index_repairs = reader.repairs();
         let contents =
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
@@ -223,7 +223,7 @@ impl Run<'_> {
         let mut plan = Plan::build(format, &index, &listing, settings.shard, |_| true);
         let mut outcome = Outcome { failures: std::mem::take(&mut plan.failures), ..Outcome::default() };
         if settings.level >= Level::Decrypt {
-            self.auxiliary(&listing, &mut forensics);
+            self.auxiliary(&listing, &mut forensics, &mut outcome);
             self.read_packs(&plan, &index, &mut outcome)?;
         } else {
             for pack in &plan.packs {
@@ -264,7 +264,6 @@ impl Run<'_> {
             plan: &plan,
             index: contents.index(),
             forensics,
-            index_repairs,
             outcome,
             known,
             impact,
@@ -290,14 +289,23 @@ impl Run<'_> {
         }
     }
 
-    fn auxiliary(&self, listing: &HashMap<BlobId, BlobMetadata>, forensics: &mut Forensics) {
+    /// Blobs that are no packs.
+    fn auxiliary(
+        &self,
+        listing: &HashMap<BlobId, BlobMetadata>,
+        forensics: &mut Forensics,
+        outcome: &mut Outcome,
+    ) {
+        let format = self.asked.repository.format();
         let mut blobs: Vec<&BlobMetadata> = listing.values().collect();
         blobs.sort_by(|a, b| a.id.cmp(&b.id));
         for blob in blobs {
-            if let Some((finding, vital)) =
-                auxiliary::check(&self.store, self.asked.repository.format(), blob)
-            {
+            if let Some((finding, vital)) = auxiliary::check(&self.store, format, blob) {
                 if vital { &mut forensics.damage } else { &mut forensics.unneeded }.push(finding);
+            }
+            if auxiliary::is_sealed(blob.id.as_str()) {
+                let mended = repaired::mended(&self.store, format, &blob.id);
+                outcome.repairs.extend(mended.into_iter().map(|range| (blob.id.clone(), range)));
             }
         }
     }
@@ -420,10 +428,8 @@ impl Outcome {
         for (content, cause) in checked.failures {
             self.failures.insert(content, cause);
         }
-        self.repairs.extend(checked.repairs.into_iter().map(|repair| (pack.blob.clone(), repair)));
-        if footer_repairs > 0 {
-            self.footer_repairs.push((pack.blob.clone(), footer_repairs as u64));
-        }
+        let mended = checked.repairs.into_iter().chain(footer_repairs);
+        self.repairs.extend(mended.map(|range| (pack.blob.clone(), range)));
         self.footers.extend(footer);
         self.vanished.extend(checked.vanished);
     }

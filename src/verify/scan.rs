@@ -3,6 +3,7 @@
 //! Each worker in turn takes the reading head, reads the next stretch, lets go of the head and decodes. So the storage
 //! sees one sequential reader, and memory is one stretch per worker, whatever the sizes of packs and repository.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,7 +55,7 @@ pub(super) struct PackResult {
     pub(super) checked: Checked,
     /// What is wrong with the end of the pack, which only recovery needs.
     pub(super) footer: Option<Finding>,
-    pub(super) footer_repairs: usize,
+    pub(super) footer_repairs: Vec<Range<u64>>,
 }
 
 struct Job<'a> {
@@ -243,7 +244,7 @@ impl<'a> Scan<'a> {
             };
             let mut result = stretch.job.result();
             match finding {
-                Ok(repairs) => result.footer_repairs += repairs,
+                Ok(repaired) => result.footer_repairs = repaired,
                 Err(e) => {
                     let unchecked = matches!(&e, pack::Error::Blob(source) if is_refusal(source));
                     let detail = format!("{e} (only recovery of a lost index would need it)");
@@ -275,7 +276,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn check_footer(&self, stretch: &Stretch<'_>, bytes: &[u8]) -> Result<usize, pack::Error> {
+    fn check_footer(&self, stretch: &Stretch<'_>, bytes: &[u8]) -> Result<Vec<Range<u64>>, pack::Error> {
         let blob = &stretch.job.pack.blob;
         let postamble =
             Postamble::parse(bytes).ok_or_else(|| pack::Error::NoPostamble { blob: blob.clone() })?;
@@ -297,7 +298,9 @@ impl<'a> Scan<'a> {
                 stored
             }
         };
-        Ok(open_local_index(self.format, blob, &postamble, stored)?.repairs)
+        let local = open_local_index(self.format, blob, &postamble, stored)?;
+        let from = postamble.offset;
+        Ok(local.repaired.iter().map(|range| from + range.start as u64..from + range.end as u64).collect())
     }
 }
 

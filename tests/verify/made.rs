@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use rokopia::Repository;
-use rokopia::blob::FileSystem;
 use rokopia::crypto::Password;
 use rokopia::snapshot::Source;
 use rokopia::testkit::{Damage, Options, RepositoryWriter, Shape};
@@ -35,7 +34,7 @@ pub(crate) fn simple(dir: &Path, bytes: u64, pack_size: usize) {
 }
 
 pub(crate) fn open(dir: &Path) -> Repository {
-    Repository::open(FileSystem::open(dir).unwrap(), &Password::new(PASSWORD)).unwrap()
+    super::support::open(dir, &Password::new(PASSWORD)).unwrap()
 }
 
 /// One run with a ledger.

@@ -1,18 +1,27 @@
 //! `verify` against repositories that real Kopia made, whole and damaged.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "tests and their helpers"
 )]
 
+#[cfg(feature = "testkit")]
+mod cli;
 mod damage;
+#[cfg(feature = "testkit")]
+mod flips;
 mod healthy;
 #[cfg(feature = "testkit")]
 mod ledger;
 #[cfg(feature = "testkit")]
 mod made;
+mod recover;
+mod repair;
+#[cfg(feature = "testkit")]
+mod schema;
 mod support;
 #[cfg(feature = "testkit")]
 mod trace;

@@ -1,15 +1,17 @@
 //! Fixtures, damage to copies of them, and a plain way to read everything back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use rokopia::blob::FileSystem;
 use rokopia::content::Contents;
 use rokopia::crypto::Password;
+use rokopia::format::RepositoryFormat;
 use rokopia::index::IndexOptions;
 use rokopia::object::{ObjectId, Reader};
 use rokopia::snapshot::Entries;
@@ -37,10 +39,20 @@ pub(crate) fn password(case: &Path) -> Password {
     Password::new(json(&case.join("case.json"))["password"].as_str().unwrap())
 }
 
+/// Opens a repository; of those with the same format blob only one derives the key.
 pub(crate) fn open(repo: &Path, password: &Password) -> Result<Repository, rokopia::Error> {
+    static FORMATS: Mutex<BTreeMap<Vec<u8>, Arc<RepositoryFormat>>> = Mutex::new(BTreeMap::new());
     let store = FileSystem::open(repo)?;
     let index = IndexOptions { degraded: true, ..IndexOptions::default() };
-    Repository::open_with(store, password, Options { index, ..Options::default() })
+    let options = Options { index, ..Options::default() };
+    let blob = RepositoryFormat::read_blob(&store)?;
+    let known = FORMATS.lock().unwrap().get(&blob).cloned();
+    if let Some(format) = known {
+        return Ok(Repository::with_format(store, format, options));
+    }
+    let repository = Repository::open_with(store, password, options)?;
+    FORMATS.lock().unwrap().insert(blob, Arc::clone(repository.format()));
+    Ok(repository)
 }
 
 pub(crate) fn run(repository: &Repository, settings: &Settings) -> Result<Report, Error> {

@@ -1,11 +1,11 @@
-//! The encoder, for writers of test repositories.
+//! The encoder, for corrected copies and for writers of test repositories.
 
 use super::layout::{LENGTH_LEN, Layout};
 use super::{Code, ReedSolomonCrc};
 use crate::codec::Error;
 
 impl ReedSolomonCrc {
-    /// Adds parity and checksums to an encrypted content. Only for writers of test repositories.
+    /// Adds parity and checksums to an encrypted content.
     ///
     /// # Errors
     /// [`Error::EccLength`] for 4 GiB and more.

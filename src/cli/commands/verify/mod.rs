@@ -1,7 +1,11 @@
 //! `rokopia verify`: whether every byte is still good, and what is lost where not.
 
+mod html;
 mod idle;
+mod prometheus;
+mod recovery;
 mod text;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,11 +16,16 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::signals::CleanUp;
 use crate::cli::units;
-use crate::verify::{Ledger, Level, Order, Progress, Report, Settings, Shard, Verifier};
+use crate::verify::{
+    Ledger, Level, MergedLedgers, Order, Progress, Report, Settings, Shard, Verifier, write_repaired,
+};
 use crate::{Error, Repository};
 
 /// How often a log is told how far it is.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How an Indexed Job of Kubernetes tells its pods apart.
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 
 /// Read everything back, and say what is damaged and which paths of which snapshots are lost by it
 #[derive(Debug, clap::Args)]
@@ -71,9 +80,21 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "SIZE")]
     rate: Option<String>,
 
-    /// Only part I of N of the packs, I from 0
+    /// Only part I of N of the packs, I from 0; N alone takes I from JOB_COMPLETION_INDEX
     #[arg(long, value_name = "I/N")]
-    shard: Option<Shard>,
+    shard: Option<String>,
+
+    /// Read no packs: join the ledgers of several runs, as of the parts of one repository, and report what they know
+    #[arg(long, value_name = "LEDGER", num_args = 1.., conflicts_with_all = ["ledger", "shard", "budget"])]
+    merge: Vec<PathBuf>,
+
+    /// Say what could be read back if the packs stood in for lost index blobs; nothing is verified
+    #[arg(long, conflicts_with_all = ["merge", "ledger"])]
+    recover_index: bool,
+
+    /// Write corrected copies of blobs that error correction can mend into this directory
+    #[arg(long, value_name = "DIR")]
+    write_repaired: Option<PathBuf>,
 
     /// Packs read at the same time: one keeps a disk from seeking, a network file system may want more
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -82,6 +103,14 @@ pub(in crate::cli) struct Args {
     /// Write the JSON report to a file as well
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+
+    /// Write the report as a web page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write metrics for Prometheus' textfile collector
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
 }
 
 impl Args {
@@ -91,22 +120,46 @@ impl Args {
             idle::give_way();
         }
         let repository = context.repository()?;
+        if self.recover_index {
+            return recovery::run(&repository, context);
+        }
         let clean_up = CleanUp::new();
         let flag = clean_up.flag();
         let told = Mutex::new(Instant::now());
         let progress = |progress: &Progress| tell(&told, progress);
         let ledger = self.ledger(&repository)?;
+        let merged = self.merged(&repository)?;
         let mut verifier = Verifier::new(&repository, &settings).interrupted(&flag).progress(&progress);
         if let Some(ledger) = &ledger {
             verifier = verifier.ledger(ledger);
         }
+        if let Some(merged) = &merged {
+            verifier = verifier.merged(merged);
+        }
         let report = verifier.run().map_err(failed)?;
         self.put_out(context, &report)?;
+        if let Some(dir) = &self.write_repaired {
+            for path in write_repaired(&repository, &report, dir).map_err(failed)? {
+                tracing::info!("wrote {}", path.display());
+            }
+        }
         Ok(match report.exit_code() {
             0 => Exit::Done,
             1 => Exit::Negative,
             _ => Exit::Unknown,
         })
+    }
+
+    fn shard(&self) -> Result<Shard, Failure> {
+        let Some(text) = &self.shard else { return Ok(Shard::WHOLE) };
+        let part = match text.contains('/') {
+            true => text.parse().ok(),
+            false => {
+                std::env::var(INDEX_VARIABLE).ok().and_then(|index| format!("{index}/{text}").parse().ok())
+            }
+        };
+        let wanted = format!("I/N with I below N, or N where {INDEX_VARIABLE} is I");
+        part.ok_or_else(|| wrong_value("--shard", text, &wanted))
     }
 
     fn ledger(&self, repository: &Repository) -> Result<Option<Ledger>, Failure> {
@@ -116,11 +169,24 @@ impl Args {
         ledger.map(Some).map_err(|failure| failure.path(path.display().to_string()))
     }
 
+    fn merged(&self, repository: &Repository) -> Result<Option<MergedLedgers>, Failure> {
+        if self.merge.is_empty() {
+            return Ok(None);
+        }
+        Ledger::merged(&self.merge, repository.format()).map(Some).map_err(failed)
+    }
+
     fn put_out(&self, context: &Context, report: &Report) -> Result<(), Failure> {
         if let Some(path) = &self.report {
             let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::output(e.into()))?;
             json.push(b'\n');
             write_whole(path, &json)?;
+        }
+        if let Some(path) = &self.html {
+            write_whole(path, html::html(report).as_bytes())?;
+        }
+        if let Some(path) = &self.textfile {
+            write_whole(path, prometheus::metrics(report).as_bytes())?;
         }
         let mut out = Output::new();
         if context.json {
@@ -139,8 +205,11 @@ impl Args {
             memory: context.memory,
             max_duration: span("--max-duration", self.max_duration.as_deref())?,
             rate: amount("--rate", self.rate.as_deref().map(|text| text.trim_end_matches("/s")))?,
-            shard: self.shard.unwrap_or(Shard::WHOLE),
-            budget: amount("--budget", self.budget.as_deref())?,
+            shard: self.shard()?,
+            budget: match self.merge.is_empty() {
+                true => amount("--budget", self.budget.as_deref())?,
+                false => Some(0),
+            },
             max_age: span("--max-age", self.max_age.as_deref())?,
             order: self.order,
             accept_missing_snapshots: self.accept_missing_snapshots,

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::words::{self, Words, counted};
 use crate::cli::output::escape;
-use crate::cli::units::human_time;
-use crate::snapshot::UtcTimestamp;
-use crate::verify::{Damage, Report, SnapshotState, Stopped, Verdict};
+use crate::verify::{Damage, Report, SnapshotState};
 
 /// Lost paths and damages spelled out; JSON has all.
 const PATHS: usize = 20;
@@ -25,35 +24,8 @@ struct Text<'a> {
 
 impl Text<'_> {
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let whole = self.report.snapshots.iter().filter(|snapshot| snapshot.whole).count();
-        let coverage = &self.report.coverage;
-        match self.report.result {
-            Verdict::Clean => {
-                writeln!(out, "CLEAN: everything that was checked (level {}) is good.", self.report.level)?
-            }
-            Verdict::Damaged => writeln!(out, "DAMAGED: {} things are wrong.", self.report.damage.len())?,
-            Verdict::Incomplete => {
-                let why = match self.report.stopped {
-                    Some(Stopped::Duration) => "the time allowed was up",
-                    Some(Stopped::Budget) => "the budget was used up",
-                    Some(Stopped::Interrupted) => "it was interrupted",
-                    None if self.report.shard.is_some() => "this is one part of several",
-                    None => "the storage did not give everything",
-                };
-                writeln!(out, "INCOMPLETE: nothing is known to be damaged, but not all was checked: {why}.")?;
-            }
-        }
-        writeln!(
-            out,
-            "{} of {} contents proved ({} of {} MiB), {} of {} snapshots whole, in {:.1} s.",
-            coverage.verified,
-            coverage.contents,
-            coverage.verified_bytes >> 20,
-            coverage.bytes >> 20,
-            whole,
-            self.report.snapshots.len(),
-            self.report.seconds
-        )?;
+        let Words { verdict, meaning, figures } = Words::of(self.report);
+        writeln!(out, "{verdict}: {meaning}.\n{figures}.")?;
         self.write_damage(out)?;
         self.write_snapshots(out)?;
         if self.report.ecc.repaired_blobs > 0 {
@@ -108,42 +80,21 @@ impl Text<'_> {
             match self.report.newest_whole.get(source) {
                 Some(id) => {
                     let time = self.report.snapshots.iter().find(|snapshot| &snapshot.id == id);
-                    let time = time.map(|snapshot| when(snapshot.time)).unwrap_or_default();
+                    let time = time.map(|snapshot| words::when(snapshot.time)).unwrap_or_default();
                     writeln!(out, "  {}: newest whole snapshot {id} of {time}", escape(source))?;
                 }
                 None => writeln!(out, "  {}: no whole snapshot; parts can be restored", escape(source))?,
             }
         }
         for snapshot in damaged.iter().rev().take(PATHS) {
-            let (id, time, lost) = (&snapshot.id, when(snapshot.time), snapshot.damaged_paths);
+            let (id, time, lost) = (&snapshot.id, words::when(snapshot.time), snapshot.damaged_paths);
             writeln!(out, "  {id} of {time}: everything but {lost} paths")?;
         }
         Ok(())
     }
 
     fn write_advice(&self, out: &mut String) -> std::fmt::Result {
-        let has = |code: &str| self.report.damage.iter().any(|damage| damage.code.starts_with(code));
-        let mut advice = Vec::new();
-        if self.report.result == Verdict::Damaged {
-            advice.push("Do not run maintenance or delete snapshots until this is understood.");
-        }
-        if has("index-") {
-            advice.push(
-                "Look for the missing index blobs in an older copy of the repository (directory x or n).",
-            );
-        }
-        if has("pack-missing") || has("content-missing") {
-            advice.push("Look for the missing packs: another copy, a replica, a shard directory that was not mounted.");
-        }
-        if has("content-") || has("pack-truncated") {
-            advice
-                .push("Check the disk, its cables and the memory; then back the affected sources up again.");
-        }
-        if has("storage-error") {
-            advice.push(
-                "The storage refused some reads: check permissions and connection, and run this again.",
-            );
-        }
+        let advice = words::advice(self.report);
         if !advice.is_empty() {
             writeln!(out, "\nWhat to do:")?;
             for line in advice {
@@ -156,16 +107,15 @@ impl Text<'_> {
 
 fn write_items(out: &mut String, items: &[Damage]) -> std::fmt::Result {
     for item in items.iter().take(ITEMS) {
-        let lost =
-            if item.paths.is_empty() { String::new() } else { format!(" ({} paths)", item.paths.len()) };
+        let lost = if item.paths.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", counted(item.paths.len(), "path", "paths"))
+        };
         writeln!(out, "  {}: {}{lost}", item.code, escape(&item.detail))?;
     }
     if items.len() > ITEMS {
         writeln!(out, "  … and {} more; --json lists them", items.len() - ITEMS)?;
     }
     Ok(())
-}
-
-fn when(unix: i64) -> String {
-    human_time(UtcTimestamp(unix.saturating_mul(1_000_000_000)))
 }

@@ -1,0 +1,63 @@
+//! Reading without the index blobs that are lost.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::{Catalog, Repository};
+use crate::Error;
+use crate::blob::BlobId;
+use crate::content::Contents;
+use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader};
+use crate::pack::{self, read_local_indexes};
+
+/// A repository by way of the index blobs that can be read and of what all packs say of themselves.
+///
+/// It may know too much: contents and snapshots that were deleted, where the index blob that said so is lost.
+pub struct Recovered {
+    /// All manifests that are found this way.
+    pub catalog: Catalog,
+    /// All contents that are found this way.
+    pub contents: Contents,
+    /// Packs whose own index was read.
+    pub packs: u64,
+    /// Why other packs do not tell what is in them.
+    pub unreadable: Vec<pack::Error>,
+    /// Contents that no readable index blob names.
+    pub regained: BTreeSet<ContentId>,
+}
+
+impl Repository {
+    /// Reads the own index of every pack besides the index blobs: for a repository that lost some of these. It takes
+    /// two reads for each pack.
+    ///
+    /// # Errors
+    /// Failures to list. Index blobs and packs that cannot be read are passed over.
+    pub fn recover(&self) -> Result<Recovered, Error> {
+        let options = IndexOptions { degraded: true, ..self.options().index };
+        let reader = IndexReader::new(self.store(), self.format(), options);
+        let mut known = HashMap::new();
+        // A damaged log of compactions keeps all index blobs of an old repository from being chosen.
+        let active = match reader.update(&mut known, |index| index) {
+            Err(e) if e.is_damage() => Default::default(),
+            result => result?,
+        };
+        let mut packs: Vec<BlobId> = Vec::new();
+        for prefix in ["p", "q"] {
+            packs.extend(self.store().list(prefix)?.into_iter().map(|pack| pack.id));
+        }
+        let local = read_local_indexes(self.store(), self.format(), &packs, options.reads);
+        let count = local.indexes.len() as u64;
+
+        let in_packs = local.indexes.iter().flat_map(|(_, index)| index.iter().map(|entry| entry.id));
+        let regained = in_packs.filter(|id| !known.values().any(|index| index.get(id).is_some())).collect();
+
+        let mut indexes: Vec<_> = known.into_iter().collect();
+        indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        indexes.extend(local.indexes);
+        let index = ContentIndex::build(indexes, active.watermark, active.doubts);
+        let (store, format) = (Arc::clone(self.store()), Arc::clone(self.format()));
+        let contents = Contents::with_index(store, format, options, index).fixed();
+        let catalog = Catalog::of(&contents, super::Options { index: options, ..self.options() })?;
+        Ok(Recovered { catalog, contents, packs: count, unreadable: local.unreadable, regained })
+    }
+}

@@ -1,0 +1,86 @@
+//! What could be read back if the packs stood in for lost index blobs.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::findings::Failures;
+use super::impact::Impact;
+use super::report::SnapshotState;
+use super::walk::Walk;
+use crate::index::IndexOptions;
+use crate::snapshot::Snapshot;
+use crate::{Options, Recovered, Repository};
+
+/// Threads that read trees: their reads are small and wait for each other.
+const THREADS: usize = 8;
+
+/// What the packs of a repository know.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecoveryReport {
+    /// Packs that told what is in them.
+    pub packs: u64,
+    /// Why others did not.
+    pub unreadable: Vec<String>,
+    /// Contents that the index blobs name.
+    pub indexed: u64,
+    /// Contents that only the packs name.
+    pub regained: u64,
+    /// All snapshots that can be listed this way, oldest first. Whether they are whole is judged by what is named, not
+    /// by reading it.
+    pub snapshots: Vec<RecoveredSnapshot>,
+}
+
+/// A snapshot as the packs have it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecoveredSnapshot {
+    /// The snapshot.
+    #[serde(flatten)]
+    pub state: SnapshotState,
+    /// Whether it cannot be listed by the index blobs alone. It may have been deleted long ago.
+    pub regained: bool,
+}
+
+/// Reads what all packs say of themselves, and tells what it is good for. Nothing is written.
+///
+/// # Errors
+/// Failures to list.
+pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recovered), crate::Error> {
+    let index = IndexOptions { degraded: true, ..repository.options().index };
+    let degraded = Repository::with_format(
+        std::sync::Arc::clone(repository.store()),
+        std::sync::Arc::clone(repository.format()),
+        Options { index, ..repository.options() },
+    );
+    let listed: BTreeSet<String> = match degraded.catalog() {
+        Ok(catalog) => catalog.snapshots_and_problems().0.iter().map(|known| known.id.to_string()).collect(),
+        Err(e) if e.is_retryable() => return Err(e),
+        Err(_) => BTreeSet::new(),
+    };
+    let recovered = repository.recover()?;
+    let mut snapshots = recovered.catalog.snapshots_and_problems().0;
+    snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
+    let none = Failures::default();
+    let roots: Vec<_> = snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
+    let trees = Walk::new(&recovered.contents, &none, false).run(&roots, THREADS, &|| false);
+    let impact = Impact::of(&trees, &snapshots, &recovered.contents);
+    let entries = recovered.contents.index().iter().count() as u64;
+    let regained = recovered.regained.len() as u64;
+    let report = RecoveryReport {
+        packs: recovered.packs,
+        unreadable: recovered.unreadable.iter().map(ToString::to_string).collect(),
+        indexed: entries.saturating_sub(regained),
+        regained,
+        snapshots: snapshots
+            .iter()
+            .zip(&impact.damaged)
+            .map(|(snapshot, lost)| describe(snapshot, *lost, &listed))
+            .collect(),
+    };
+    Ok((report, recovered))
+}
+
+fn describe(snapshot: &Snapshot, lost: u64, listed: &BTreeSet<String>) -> RecoveredSnapshot {
+    let state = SnapshotState::of(snapshot, lost);
+    RecoveredSnapshot { regained: !listed.contains(&state.id), state }
+}
