@@ -3,7 +3,7 @@
 use crate::blob::BlobId;
 use crate::index::ContentId;
 use crate::manifest::{self, ManifestId};
-use crate::{blob, content, crypto, format, index, object, pack, snapshot, verify};
+use crate::{blob, content, crypto, format, index, object, pack, restore, snapshot, verify};
 
 /// Any failure of this crate, with a stable code for machines.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +29,8 @@ pub enum Error {
     #[error(transparent)]
     Snapshot(#[from] snapshot::Error),
     #[error(transparent)]
+    Restore(#[from] restore::Error),
+    #[error(transparent)]
     Verify(#[from] verify::Error),
 }
 
@@ -44,6 +46,7 @@ macro_rules! each {
             Error::Manifest($inner) => $result,
             Error::Object($inner) => $result,
             Error::Snapshot($inner) => $result,
+            Error::Restore($inner) => $result,
             Error::Verify($inner) => $result,
         }
     };
@@ -72,6 +75,7 @@ impl Error {
             Self::Manifest(e) => e.blob(),
             Self::Object(e) => e.blob(),
             Self::Snapshot(e) => e.blob(),
+            Self::Restore(e) => e.blob(),
             Self::Verify(e) => e.blob(),
         }
     }
@@ -83,6 +87,7 @@ impl Error {
             Self::Manifest(e) => e.content(),
             Self::Object(e) => e.content(),
             Self::Snapshot(e) => e.content(),
+            Self::Restore(e) => e.content(),
             Self::Verify(e) => e.content(),
             _ => None,
         }

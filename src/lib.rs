@@ -18,6 +18,7 @@ pub mod object;
 pub mod pack;
 mod parallel;
 mod repository;
+pub mod restore;
 pub mod service;
 mod signals;
 pub mod snapshot;

@@ -1,0 +1,110 @@
+//! Reading directories and tables of chunks before they are asked for, many at a time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::content::{self, ContentSource, Contents, Decoder, Scratch, pack_of};
+use crate::index::{ContentId, Entry};
+use crate::parallel;
+
+/// Plaintext bytes held at most.
+const MAX_HELD: u64 = 8 << 20;
+
+/// Ranges are merged over gaps of up to this many bytes, up to this length together.
+const MAX_GAP: u64 = 64 << 10;
+const MAX_RANGE: u64 = 1 << 20;
+
+/// Contents, of which some were fetched in advance. Each of those is given once.
+pub(super) struct Ahead<'a> {
+    contents: &'a Contents,
+    reads: usize,
+    held: Mutex<HashMap<ContentId, Vec<u8>>>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn new(contents: &'a Contents, reads: usize) -> Self {
+        Self { contents, reads, held: Mutex::default() }
+    }
+
+    /// Fetches contents that will be needed soon. What cannot be fetched is left to whoever asks for it.
+    pub(super) fn fetch(&self, ids: impl Iterator<Item = ContentId>) {
+        let index = self.contents.index();
+        let mut bytes = 0;
+        let mut wanted: Vec<Entry> = ids
+            .filter_map(|id| index.get(&id))
+            .take_while(|entry| {
+                bytes += u64::from(entry.original_length);
+                bytes <= MAX_HELD
+            })
+            .collect();
+        if wanted.len() < 2 {
+            return;
+        }
+        wanted.sort_unstable_by_key(|entry| (entry.pack, entry.offset));
+        wanted.dedup_by_key(|entry| entry.id);
+        self.lock().clear();
+        let mut ranges: Vec<&[Entry]> = Vec::new();
+        let mut rest = wanted.as_slice();
+        while let Some(first) = rest.first() {
+            let mut end = first.end();
+            let more = rest.iter().take_while(|next| {
+                let fits = next.pack == first.pack
+                    && u64::from(next.offset) <= end + MAX_GAP
+                    && next.end() <= u64::from(first.offset) + MAX_RANGE.max(first.end());
+                end = end.max(next.end());
+                fits
+            });
+            let (range, after) = rest.split_at(more.count().max(1));
+            ranges.push(range);
+            rest = after;
+        }
+        // Errors are not lost: whoever asks for a content that is not held reads it again.
+        let _ = parallel::for_each(&ranges, self.reads, |range| {
+            if let Err(error) = self.read(&index, range) {
+                tracing::debug!(%error, "reading ahead");
+            }
+            Ok::<(), content::Error>(())
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContentId, Vec<u8>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, index: &crate::index::ContentIndex, range: &[Entry]) -> Result<(), content::Error> {
+        let (Some(first), Some(end)) = (range.first(), range.iter().map(Entry::end).max()) else {
+            return Ok(());
+        };
+        let pack = pack_of(index, first)?;
+        let decoder = Decoder::new(self.contents.format());
+        for entry in range {
+            decoder.check(entry, pack)?;
+        }
+        let start = u64::from(first.offset);
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
+        self.contents
+            .store()
+            .read_at(pack, start, &mut bytes)
+            .map_err(|e| content::read_error(first.id, e))?;
+        let mut scratch = Scratch::default();
+        for entry in range {
+            let at = (u64::from(entry.offset) - start) as usize;
+            let Some(stored) = bytes.get_mut(at..at + entry.packed_length as usize) else { continue };
+            let decoded = decoder.decode(entry, pack, stored, &mut scratch)?;
+            self.contents.repairs().note(pack, decoded.repaired.len());
+            self.lock().insert(entry.id, decoded.plaintext.to_vec());
+        }
+        Ok(())
+    }
+}
+
+impl ContentSource for Ahead<'_> {
+    fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
+        let held = self.lock().remove(id);
+        held.map_or_else(|| self.contents.get(id), Ok)
+    }
+
+    fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {
+        self.contents.original_length(id)
+    }
+}

@@ -1,0 +1,122 @@
+//! The parts of a restore, put together.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::ahead::Ahead;
+use super::buffers::Permits;
+use super::fetch::Fetcher;
+use super::options::Restore;
+use super::plan::Planner;
+use super::report::{Progress, Summary};
+use super::session::{Root, Session, absolute};
+use super::target::Dir;
+use super::walk::{Walker, check_single, open_root};
+use super::{Error, prune};
+use crate::snapshot::DirEntry;
+
+/// Batches that are planned or worked on at the same time.
+const BATCHES: usize = 3;
+
+/// Reads waiting for a thread.
+const QUEUE: usize = 64;
+
+/// Bytes of ranges in flight: more does not help, and memory that is not in the cache is slow.
+const MAX_IN_FLIGHT: u64 = 48 << 20;
+
+/// Time between two calls of [`Progress::status`].
+const TICK: Duration = Duration::from_millis(200);
+
+/// What is restored where.
+enum Target {
+    Path(Root),
+    Nothing,
+}
+
+/// Restores into `target`, or nowhere.
+pub(super) fn run(
+    restore: &Restore<'_>,
+    target: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<Summary, Error> {
+    let mut session = Session::new(restore, progress, target.is_none());
+    let ahead = Ahead::new(restore.contents, session.options.reads);
+    let mut root = restore.root.clone();
+    // Everything that can keep the restore from starting comes before the target is touched.
+    if root.is_directory() {
+        drop(open_root(&ahead, &root)?);
+    } else {
+        // The size of a root is that which the client saw first, not that which it read.
+        root.size = check_single(&ahead, &root)?;
+    }
+    let opened = match target {
+        Some(target) if !session.null => Target::Path(Root::open(target, &root)?),
+        _ => Target::Nothing,
+    };
+    if let Target::Path(opened) = &opened {
+        session.preallocate = opened.preallocates();
+    }
+    let session = &session;
+    work(session, &ahead, &root, &opened)?;
+    session.close_kept();
+    if let Target::Path(opened) = opened {
+        opened.sync()?;
+        opened.unlock();
+    }
+    if session.is_cancelled() {
+        return Err(Error::Cancelled);
+    }
+    Ok(session.report.summary(session.options.snapshot.clone(), target.map(absolute).unwrap_or_default()))
+}
+
+fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Target) -> Result<(), Error> {
+    let permits = Permits::new(BATCHES);
+    let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
+    let fetcher = Fetcher::new(session, in_flight(session.options.memory));
+    let planner = Planner::new(session, ahead, &permits, sender);
+    let walker = Walker::new(session, ahead, planner);
+    let dir = match opened {
+        Target::Path(opened) => opened.directory(session, root),
+        Target::Nothing => Dir::nowhere(session, root.object),
+    };
+    let name = match opened {
+        Target::Path(Root { name: Some(name), .. }) => Error::name(name)?,
+        _ => Error::name("root")?,
+    };
+    let entries = if root.is_directory() { Some(open_root(ahead, root)?) } else { None };
+    let ended = AtomicBool::new(false);
+    let existed = std::thread::scope(|scope| {
+        let ticker = scope.spawn(|| tick(session, root, &ended));
+        let workers: Vec<_> = (0..session.options.threads + session.options.reads)
+            .map(|_| scope.spawn(|| fetcher.work(&receiver)))
+            .collect();
+        // The walk gives up its end of the queue when it ends, and the workers end when the queue is empty.
+        let existed = match entries {
+            Some(entries) => walker.run(dir, entries),
+            None => walker.run_single(&dir, &name, root),
+        };
+        let whole = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count() == 0;
+        ended.store(true, Ordering::Relaxed);
+        ticker.thread().unpark();
+        if whole { Ok(existed) } else { Err(Error::Panicked) }
+    })?;
+    prune::prune(session, ahead, existed);
+    Ok(())
+}
+
+fn in_flight(memory: u64) -> usize {
+    usize::try_from((memory / 4).min(MAX_IN_FLIGHT)).unwrap_or(usize::MAX)
+}
+
+fn tick(session: &Session<'_>, root: &DirEntry, ended: &AtomicBool) {
+    let count = |number: i64| u64::try_from(number).unwrap_or_default();
+    let totals = root.summary.as_ref().map_or((None, Some(root.size)), |summary| {
+        (Some(count(summary.files) + count(summary.symlinks)), Some(count(summary.size)))
+    });
+    while !ended.load(Ordering::Relaxed) {
+        session.report.tick(totals);
+        std::thread::park_timeout(TICK);
+    }
+    session.report.tick(totals);
+}

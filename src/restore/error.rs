@@ -1,0 +1,152 @@
+//! What keeps a restore, or one entry of it, from being done.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::blob::BlobId;
+use crate::index::ContentId;
+use crate::snapshot::{EntryName, InvalidName};
+use crate::{content, object, snapshot};
+
+/// A failure of a restore or of one entry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The target cannot be created, opened or read.
+    #[error("target {path}: cannot {what}: {source}", path = .path.display())]
+    Target {
+        /// The path given.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: Errno,
+    },
+    /// Another restore works in the same target.
+    #[error("target {path}: another restore is working in it", path = .path.display())]
+    Busy {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The cancel flag was set. What was finished by then is in place, nothing else is.
+    #[error("the restore was cancelled")]
+    Cancelled,
+    /// A directory of the snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] object::Error),
+    /// A content cannot be read.
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    /// The name of an entry is not one path component.
+    #[error("the name {name:?} cannot be a file name: {reason}")]
+    Name {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: InvalidName,
+    },
+    /// An entry is of a type that cannot be restored, or names no object.
+    #[error("the entry cannot be restored: {0}")]
+    Entry(&'static str),
+    /// The data is not as long as the entry says. Files of incomplete snapshots are such.
+    #[error("the data has {found} bytes, the entry says {expected}")]
+    Size {
+        /// Bytes by the entry.
+        expected: u64,
+        /// Bytes by the data.
+        found: u64,
+    },
+    /// A system call on the target failed.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: Errno,
+    },
+    /// Something in the target is in the way and was left alone.
+    #[error("a {existing} is in the way of a {wanted}: {help}")]
+    Conflict {
+        /// What is there.
+        existing: &'static str,
+        /// What should be.
+        wanted: &'static str,
+        /// What can be done.
+        help: &'static str,
+    },
+    /// A thread of the restore ended unexpectedly; a defect of this program.
+    #[error("a thread of the restore panicked")]
+    Panicked,
+}
+
+impl Error {
+    pub(super) fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
+        move |source| Self::System { what, source }
+    }
+
+    pub(super) fn name(name: &str) -> Result<EntryName, Self> {
+        EntryName::new(name).map_err(|reason| Self::Name { name: name.to_owned(), reason })
+    }
+
+    /// The stable code of this failure, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Target { .. } => "target-unusable",
+            Self::Busy { .. } => "target-busy",
+            Self::Cancelled => "cancelled",
+            Self::Snapshot(e) => e.code(),
+            Self::Object(e) => e.code(),
+            Self::Content(e) => e.code(),
+            Self::Name { .. } => "entry-name-invalid",
+            Self::Entry(_) => "entry-unsupported",
+            Self::Size { .. } => "entry-size-mismatch",
+            Self::System { source: Errno::ENOSPC | Errno::EDQUOT, .. } => "target-full",
+            Self::System { .. } => "target-write-failed",
+            Self::Conflict { .. } => "target-conflict",
+            Self::Panicked => "internal",
+        }
+    }
+
+    /// Whether the same operation may succeed when tried again.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Snapshot(e) => e.is_retryable(),
+            Self::Object(e) => e.is_retryable(),
+            Self::Content(e) => e.is_retryable(),
+            Self::Busy { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        match self {
+            Self::Snapshot(e) => e.blob(),
+            Self::Object(e) => e.blob(),
+            Self::Content(e) => e.blob(),
+            _ => None,
+        }
+    }
+
+    /// The content concerned.
+    pub fn content(&self) -> Option<ContentId> {
+        match self {
+            Self::Snapshot(e) => e.content(),
+            Self::Object(e) => e.content(),
+            Self::Content(e) => e.content(),
+            _ => None,
+        }
+    }
+
+    /// Whether going on with other entries is of no use: the target is full or does not take writes any more.
+    pub(super) fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::System { source: Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::ESTALE, .. }
+        )
+    }
+}

@@ -1,0 +1,115 @@
+//! What to do about something that is already in the target.
+
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, readlinkat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::Error;
+use super::options::Overwrite;
+use super::session::Session;
+use super::target::{Attributes, Keep, OpenDir, kind, matches};
+use crate::content::ContentSource;
+use crate::object::read_all;
+use crate::snapshot::{DirEntry, EntryName, EntryType};
+
+/// The longest target of a symbolic link that is compared.
+const MAX_LINK: u64 = 64 << 10;
+
+/// What becomes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is restored.
+    Restore,
+    /// It is restored, and the file that is there may hold some of its data.
+    Compare,
+    /// What is there stays.
+    Skip,
+}
+
+/// Compares an entry, not a directory, with what is there.
+pub(super) fn judge(
+    session: &Session<'_>,
+    source: &dyn ContentSource,
+    directory: &OpenDir,
+    name: &EntryName,
+    entry: &DirEntry,
+) -> Result<Verdict, Error> {
+    let options = session.options;
+    let Some(stat) = directory.stat(name)? else { return Ok(Verdict::Restore) };
+    if options.overwrite == Overwrite::Never {
+        return Ok(Verdict::Skip);
+    }
+    let want = Attributes::of(entry);
+    let existing = kind(&stat);
+    if existing == SFlag::S_IFDIR && !options.delete {
+        return Err(Error::Conflict {
+            existing: "directory",
+            wanted: "file or link",
+            help: "move it away, or allow deleting",
+        });
+    }
+    match entry.kind {
+        EntryType::File if existing == SFlag::S_IFREG => {
+            let size = u64::try_from(stat.st_size) == Ok(entry.size);
+            if size && options.overwrite == Overwrite::IfChanged && matches(&stat, &want, session.keep) {
+                return Ok(Verdict::Skip);
+            }
+            let times = Keep { owner: false, permissions: false, times: true };
+            if size && options.skip_existing && matches(&stat, &want, times) {
+                if !options.dry_run {
+                    correct(directory, name, &stat, &want, session.keep)?;
+                }
+                return Ok(Verdict::Skip);
+            }
+            let single = stat.st_nlink == 1 && stat.st_size > 0;
+            Ok(if options.delta && single { Verdict::Compare } else { Verdict::Restore })
+        }
+        EntryType::Symlink if existing == SFlag::S_IFLNK => {
+            let compared = options.skip_existing || options.overwrite == Overwrite::IfChanged;
+            if compared
+                && let Some(object) = &entry.object
+                && let Ok(target) = read_all(source, object, MAX_LINK)
+                && readlinkat(directory, name.as_str()).is_ok_and(|there| there.as_bytes() == target)
+                && (options.skip_existing
+                    || matches(&stat, &want, Keep { permissions: false, ..session.keep }))
+            {
+                return Ok(Verdict::Skip);
+            }
+            Ok(Verdict::Restore)
+        }
+        _ => Ok(Verdict::Restore),
+    }
+}
+
+/// Gives a file that is kept the owner and mode that it should have.
+fn correct(
+    directory: &OpenDir,
+    name: &EntryName,
+    stat: &FileStat,
+    want: &Attributes,
+    keep: Keep,
+) -> Result<(), Error> {
+    let refused = |errno| matches!(errno, Errno::EPERM | Errno::EINVAL);
+    let mut owner = (stat.st_uid, stat.st_gid);
+    if keep.owner && owner != (want.uid, want.gid) {
+        let (uid, gid) = (Uid::from_raw(want.uid), Gid::from_raw(want.gid));
+        match fchownat(directory, name.as_str(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(()) => owner = (want.uid, want.gid),
+            Err(errno) if refused(errno) => {}
+            Err(errno) => return Err(Error::system("set the owner")(errno)),
+        }
+    }
+    let special = if owner == (want.uid, want.gid) { 0 } else { 0o6000 };
+    let mode = want.mode & !special;
+    if keep.permissions && (stat.st_mode & 0o7777 != mode || mode & 0o6000 != 0) {
+        let bits = Mode::from_bits_truncate(mode);
+        match fchmodat(directory, name.as_str(), bits, FchmodatFlags::NoFollowSymlink) {
+            Err(errno) if !refused(errno) => return Err(Error::system("set the mode")(errno)),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Reading ranges of packs, decoding what is in them and handing it to the files.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crossbeam_channel::Receiver;
+
+use super::Error;
+use super::buffers::{Permits, Pool};
+use super::job::Job;
+use super::plan::{Batch, Item, Use};
+use super::report::add;
+use super::session::Session;
+use crate::content::{self, ContentSource, Decoder, Scratch, pack_of, read_error};
+use crate::object::{self, ObjectId};
+
+/// After so many reads in a row that found nothing, the repository is taken for gone.
+const MAX_MISSES: u32 = 200;
+
+/// What the threads that read and decode share.
+///
+/// Each thread reads a range and then decodes and writes it itself, while its bytes are still in the processor's cache.
+/// Permits keep reads in flight and threads at work apart.
+pub(super) struct Fetcher<'s> {
+    session: &'s Session<'s>,
+    pool: Pool,
+    reading: Permits,
+    working: Permits,
+    misses: AtomicU32,
+}
+
+impl<'s> Fetcher<'s> {
+    /// With `memory` bytes for ranges that were read and are not yet written.
+    pub(super) fn new(session: &'s Session<'s>, memory: usize) -> Self {
+        Self {
+            session,
+            pool: Pool::new(memory),
+            reading: Permits::new(session.options.reads),
+            working: Permits::new(session.options.threads),
+            misses: AtomicU32::new(0),
+        }
+    }
+
+    /// Takes items until there are no more.
+    pub(super) fn work(&self, items: &Receiver<Item<'s>>) {
+        let mut scratch = Scratch::default();
+        for item in items {
+            if self.session.is_over() {
+                continue;
+            }
+            match item {
+                Item::Range { batch, uses, offset, length } => {
+                    self.fetch(&batch, uses, offset, length, &mut scratch);
+                }
+                Item::Empty(job) => {
+                    let _working = self.working.take();
+                    job.done();
+                }
+            }
+        }
+    }
+
+    fn fetch(
+        &self,
+        batch: &Batch<'s>,
+        uses: Range<usize>,
+        offset: u64,
+        length: usize,
+        scratch: &mut Scratch,
+    ) {
+        let uses = batch.uses.get(uses).unwrap_or_default();
+        let Some(first) = uses.first() else { return };
+        let reading = self.reading.take();
+        let mut buffer = self.pool.take(length);
+        let read = pack_of(&batch.index, &first.entry).and_then(|pack| {
+            let store = self.session.contents.store();
+            store.read_at(pack, offset, &mut buffer).map_err(|e| read_error(first.entry.id, e))
+        });
+        drop(reading);
+        let _working = self.working.take();
+        if self.session.is_over() {
+            return;
+        }
+        match read {
+            Ok(()) => {
+                self.misses.store(0, Ordering::Relaxed);
+                add(&self.session.report.fetched, length as u64);
+                self.decode(batch, uses, offset, &mut buffer, scratch);
+            }
+            // The pack may have been replaced by maintenance, or only part of the range may be unreadable.
+            Err(error) => {
+                tracing::debug!(%error, "reading the contents of a range one by one");
+                drop(buffer);
+                self.one_by_one(batch, uses);
+            }
+        }
+    }
+
+    fn decode(&self, batch: &Batch<'s>, uses: &[Use], start: u64, buffer: &mut [u8], scratch: &mut Scratch) {
+        let decoder = Decoder::new(self.session.contents.format()).verify(self.session.options.verify);
+        for group in uses.chunk_by(|a, b| a.entry.id == b.entry.id) {
+            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
+            if group.iter().all(|piece| batch.job(piece).is_none_or(|job| job.is_over())) {
+                finish(batch, group);
+                continue;
+            }
+            let at = (u64::from(entry.offset) - start) as usize;
+            let decoded = pack_of(&batch.index, &entry).and_then(|pack| {
+                let stored = buffer.get_mut(at..at + entry.packed_length as usize).unwrap_or_default();
+                let decoded = decoder.decode(&entry, pack, stored, scratch)?;
+                self.session.contents.repairs().note(pack, decoded.repaired.len());
+                Ok(decoded.plaintext)
+            });
+            match decoded {
+                Ok(plaintext) => deliver(batch, group, plaintext),
+                Err(error) => fail(batch, group, error),
+            }
+            finish(batch, group);
+        }
+    }
+
+    /// Reads each content by itself, with indexes that are read again if its pack is gone.
+    fn one_by_one(&self, batch: &Batch<'s>, uses: &[Use]) {
+        let contents = self.session.contents;
+        for group in uses.chunk_by(|a, b| a.entry.id == b.entry.id) {
+            let Some(entry) = group.first().map(|piece| &piece.entry) else { continue };
+            if !self.session.is_over() {
+                let decoder = Decoder::new(contents.format());
+                match contents.get(&entry.id) {
+                    Ok(plaintext)
+                        if self.session.options.verify && !decoder.is_named(&entry.id, &plaintext) =>
+                    {
+                        let wrong = pack_of(&batch.index, entry).map(|pack| content::Error::WrongHash {
+                            content: entry.id,
+                            blob: pack.clone(),
+                            offset: entry.offset,
+                        });
+                        fail(batch, group, wrong.unwrap_or_else(|error| error));
+                    }
+                    Ok(plaintext) => {
+                        self.misses.store(0, Ordering::Relaxed);
+                        add(&self.session.report.fetched, entry.packed_length.into());
+                        deliver(batch, group, &plaintext);
+                    }
+                    Err(error) => {
+                        let gone = matches!(error, content::Error::Index(_))
+                            || self.misses.fetch_add(1, Ordering::Relaxed) >= MAX_MISSES;
+                        fail(batch, group, error);
+                        if gone {
+                            self.session.report.warning("the repository cannot be read any more, giving up");
+                            self.session.report.stop();
+                        }
+                    }
+                }
+            }
+            finish(batch, group);
+        }
+    }
+}
+
+fn jobs<'b, 's>(batch: &'b Batch<'s>, group: &'b [Use]) -> impl Iterator<Item = (&'b Use, &'b Arc<Job<'s>>)> {
+    group.iter().filter_map(|piece| Some((piece, batch.job(piece)?)))
+}
+
+fn deliver(batch: &Batch<'_>, group: &[Use], plaintext: &[u8]) {
+    for (piece, job) in jobs(batch, group) {
+        let chunk = &piece.chunk;
+        let object = || ObjectId::direct(chunk.content);
+        if chunk.compressed {
+            match chunk.decode(plaintext.to_vec(), &object()) {
+                Ok(data) => job.write(chunk.offset, &data),
+                Err(error) => job.fail(&error.into()),
+            }
+        } else if chunk.length.is_none_or(|length| length == plaintext.len() as u64) {
+            job.write(chunk.offset, plaintext);
+        } else {
+            job.fail(&Error::from(object::Error::ChunkLength {
+                object: object(),
+                content: chunk.content,
+                expected: chunk.length.unwrap_or_default(),
+                found: plaintext.len() as u64,
+            }));
+        }
+    }
+}
+
+fn fail(batch: &Batch<'_>, group: &[Use], error: content::Error) {
+    let error = Error::from(error);
+    for (_, job) in jobs(batch, group) {
+        job.fail(&error);
+    }
+}
+
+fn finish(batch: &Batch<'_>, group: &[Use]) {
+    for (_, job) in jobs(batch, group) {
+        job.done();
+    }
+}

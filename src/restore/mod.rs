@@ -1,0 +1,40 @@
+//! Restoring a tree: walk → plan → fetch → write → finish.
+//!
+//! A [`Restore`] walks the directories of a snapshot in batches, reads what the files of a batch need pack by pack,
+//! decodes on all cores and writes each file so that it appears under its name only when it is complete.
+//!
+//! ```no_run
+//! use rokopia::blob::FileSystem;
+//! use rokopia::restore::Restore;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let password: rokopia::crypto::Password = todo!();
+//! # let snapshot: rokopia::snapshot::Snapshot = todo!();
+//! let repository = rokopia::Repository::open(FileSystem::open("/mnt/kopia")?, &password)?;
+//! let contents = repository.contents()?;
+//! let root = snapshot.root.ok_or("the snapshot has no root")?;
+//! let summary = Restore::new(&contents, &root).memory(256 << 20).run("/srv/data", &())?;
+//! println!("{} files", summary.files);
+//! # Ok(())
+//! # }
+//! ```
+
+mod ahead;
+mod buffers;
+mod engine;
+mod error;
+mod existing;
+mod fetch;
+mod filter;
+mod job;
+mod options;
+mod plan;
+mod prune;
+mod report;
+mod session;
+mod target;
+mod walk;
+
+pub use error::Error;
+pub use filter::{Filter, InvalidPattern};
+pub use options::{Overwrite, Restore};
+pub use report::{EntryError, Progress, Status, Summary};

@@ -1,0 +1,191 @@
+//! What to restore, and how.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::filter::Filter;
+use super::report::{Progress, Summary};
+use super::{Error, engine};
+use crate::content::Contents;
+use crate::snapshot::DirEntry;
+
+/// What happens to something that already exists where the snapshot has an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overwrite {
+    /// It is replaced.
+    #[default]
+    Always,
+    /// It is replaced unless type, size, modification time, mode and owner are those of the snapshot.
+    IfChanged,
+    /// It stays. Directories are entered, and keep their attributes.
+    Never,
+}
+
+/// A restore that is being described; [`Restore::run`] performs it.
+#[derive(Clone)]
+pub struct Restore<'a> {
+    pub(super) contents: &'a Contents,
+    pub(super) root: DirEntry,
+    pub(super) options: Options,
+}
+
+#[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent option of the command")]
+pub(super) struct Options {
+    pub(super) snapshot: Option<String>,
+    pub(super) memory: u64,
+    pub(super) threads: usize,
+    pub(super) reads: usize,
+    pub(super) overwrite: Overwrite,
+    pub(super) filter: Filter,
+    pub(super) delete: bool,
+    pub(super) delta: bool,
+    pub(super) skip_existing: bool,
+    pub(super) dry_run: bool,
+    pub(super) owner: bool,
+    pub(super) permissions: bool,
+    pub(super) times: bool,
+    pub(super) sparse: bool,
+    pub(super) verify: bool,
+    pub(super) fail_fast: bool,
+    pub(super) fsync: bool,
+    pub(super) cancel: Arc<AtomicBool>,
+}
+
+macro_rules! switches {
+    ($($(#[$doc:meta])+ $name:ident;)+) => {
+        $($(#[$doc])+
+        #[must_use]
+        pub fn $name(mut self, on: bool) -> Self {
+            self.options.$name = on;
+            self
+        })+
+    };
+}
+
+impl<'a> Restore<'a> {
+    /// A restore of `root`, which is the root of a snapshot or any entry below it: a directory, a file or a symbolic
+    /// link.
+    pub fn new(contents: &'a Contents, root: &DirEntry) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = Options {
+            snapshot: None,
+            memory: 256 << 20,
+            threads,
+            reads: 16,
+            overwrite: Overwrite::default(),
+            filter: Filter::default(),
+            delete: false,
+            delta: false,
+            skip_existing: false,
+            dry_run: false,
+            owner: true,
+            permissions: true,
+            times: true,
+            sparse: true,
+            verify: false,
+            fail_fast: false,
+            fsync: false,
+            cancel: Arc::default(),
+        };
+        Self { contents, root: root.clone(), options }
+    }
+
+    /// What the summary calls the snapshot.
+    #[must_use]
+    pub fn snapshot(mut self, name: impl Into<String>) -> Self {
+        self.options.snapshot = Some(name.into());
+        self
+    }
+
+    /// Bytes that data in flight, batches of entries and directory state may take, beside the index. Default 256 MiB,
+    /// of which little is used: more memory does not make a restore faster.
+    #[must_use]
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.options.memory = bytes;
+        self
+    }
+
+    /// Threads that decode and write. Default: as many as there are processors.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.options.threads = threads.max(1);
+        self
+    }
+
+    /// Reads in flight at most. Default 16.
+    #[must_use]
+    pub fn reads(mut self, reads: usize) -> Self {
+        self.options.reads = reads.max(1);
+        self
+    }
+
+    /// What happens to existing entries.
+    #[must_use]
+    pub fn overwrite(mut self, overwrite: Overwrite) -> Self {
+        self.options.overwrite = overwrite;
+        self
+    }
+
+    /// Which entries are restored.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.options.filter = filter;
+        self
+    }
+
+    /// A flag that ends the restore early when it is set, with [`Error::Cancelled`].
+    #[must_use]
+    pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
+        self.options.cancel = flag;
+        self
+    }
+
+    switches! {
+        /// Whether entries that the snapshot does not have go, once everything else is in place. Nothing is deleted
+        /// when anything of the snapshot could not be read. Default: no.
+        delete;
+        /// Whether existing files are compared content by content, and only what differs is fetched. Default: no.
+        delta;
+        /// Whether files with the right size and modification time, and links with the right target, are taken as
+        /// they are; their mode and owner are corrected. Default: no.
+        skip_existing;
+        /// Whether only to tell what would be done. Default: no.
+        dry_run;
+        /// Whether owners are restored. Default: yes; an ordinary user, who cannot, gets no error.
+        owner;
+        /// Whether modes are restored. Default: yes.
+        permissions;
+        /// Whether modification times are restored. Default: yes.
+        times;
+        /// Whether runs of zeros become holes. Default: yes.
+        sparse;
+        /// Whether each content is hashed and compared with its name. Default: no.
+        verify;
+        /// Whether to stop at the first entry that cannot be restored. Default: no.
+        fail_fast;
+        /// Whether each file is forced to disk before it appears. Default: no, and one `syncfs` at the end.
+        fsync;
+    }
+
+    /// Restores into `target`, which is created if it is missing.
+    ///
+    /// A directory's entries go into `target`; a file or symbolic link takes its place.
+    ///
+    /// # Errors
+    /// What keeps it from starting, before anything in the target is touched: an unreadable root directory, a target
+    /// that cannot be opened. Later failures are counted in [`Summary::errors`], except for [`Error::Cancelled`].
+    pub fn run(self, target: impl AsRef<Path>, progress: &dyn Progress) -> Result<Summary, Error> {
+        engine::run(&self, Some(target.as_ref()), progress)
+    }
+
+    /// Reads and decodes all that [`Restore::run`] would write, and writes nothing: a drill. The target of the summary is
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`Restore::run`], without those of a target.
+    pub fn run_to_null(self, progress: &dyn Progress) -> Result<Summary, Error> {
+        engine::run(&self, None, progress)
+    }
+}

@@ -1,0 +1,73 @@
+//! Removing what the snapshot does not have, once all that it has is in place.
+
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::hash::{BuildHasher, RandomState};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::Error;
+use super::ahead::Ahead;
+use super::report::add;
+use super::session::Session;
+use super::target::{Dir, list, remove_all};
+use crate::snapshot::Entries;
+
+/// Removes from directories that existed before what the snapshot does not have there. Nothing is removed when anything
+/// of the snapshot could not be restored.
+pub(super) fn prune(session: &Session<'_>, ahead: &Ahead<'_>, mut existed: Vec<Arc<Dir<'_>>>) {
+    if existed.is_empty() || session.is_over() {
+        return;
+    }
+    if session.report.error_count() > 0 {
+        session.report.warning("nothing is deleted, because not everything could be restored");
+        return;
+    }
+    // From the bottom up, so that a directory gets its times after the last change below it.
+    while let Some(dir) = existed.pop() {
+        if session.is_over() {
+            return;
+        }
+        if let Err(error) = prune_directory(session, ahead, &dir) {
+            session.report.error(dir.path(), &error);
+        }
+    }
+}
+
+fn prune_directory(session: &Session<'_>, ahead: &Ahead<'_>, dir: &Arc<Dir<'_>>) -> Result<(), Error> {
+    if dir.made().is_none_or(|made| made.fresh) {
+        return Ok(());
+    }
+    let Some(object) = dir.object() else { return Ok(()) };
+    // Hashes instead of names: two of 64 bits each, with keys that nobody else knows.
+    let keys = (RandomState::new(), RandomState::new());
+    let hash = |name: &[u8]| (keys.0.hash_one(name), keys.1.hash_one(name));
+    let mut known = HashSet::new();
+    for entry in Entries::open(ahead, object) {
+        known.insert(hash(entry?.raw_name.as_bytes()));
+    }
+    let open = dir.open()?;
+    let mut extra: Vec<CString> = Vec::new();
+    list(open.as_fd(), |found| {
+        if !known.contains(&hash(found.name.to_bytes())) {
+            extra.push(found.name);
+        }
+    })
+    .map_err(Error::system("list the directory"))?;
+    for name in extra {
+        let path = dir.path_of(&name.to_string_lossy());
+        if session.options.filter.excludes(&path) {
+            continue;
+        }
+        match remove_all(open.as_fd(), name) {
+            Ok(count) => add(&session.report.deleted, count),
+            Err(errno @ Errno::EBUSY) => {
+                session.report.warning(&format!("{path}: cannot be deleted: {errno}"));
+            }
+            Err(errno) => session.report.error(path, &Error::system("delete")(errno)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What a restore tells while it runs and at its end.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::Error;
+
+/// Errors kept for the summary; beyond that they are only counted and passed to [`Progress::error`].
+const MAX_ERRORS: usize = 100_000;
+
+/// An entry that could not be restored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryError {
+    /// Path relative to the target.
+    pub path: String,
+    /// Stable code, as in `docs/errors.md`.
+    pub code: &'static str,
+    /// One line for people.
+    pub message: String,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Status {
+    /// Files, links and skipped entries done.
+    pub files: u64,
+    /// Files of the tree, as far as the snapshot tells.
+    pub total_files: Option<u64>,
+    /// Bytes of files written, reused or skipped.
+    pub bytes: u64,
+    /// Bytes in files of the tree, as far as the snapshot tells.
+    pub total_bytes: Option<u64>,
+    /// Bytes read from the repository for files.
+    pub fetched_bytes: u64,
+    /// Entries that could not be restored.
+    pub errors: u64,
+    /// Since the beginning.
+    pub elapsed: Duration,
+}
+
+/// Is told how a restore goes. All methods have empty defaults.
+pub trait Progress: Sync {
+    /// Called several times a second from one thread.
+    fn status(&self, _status: &Status) {}
+    /// An entry could not be restored. Called from several threads.
+    fn error(&self, _error: &EntryError) {}
+    /// Something is worth a line in a log, but nothing is lost.
+    fn warning(&self, _message: &str) {}
+}
+
+impl Progress for () {}
+
+/// What a restore did. Serialises to the summary object of the command line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// What the caller called the snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// The target.
+    pub target: PathBuf,
+    /// Files in place, reused ones included, skipped ones not.
+    pub files: u64,
+    /// Directories in place, the root included.
+    pub dirs: u64,
+    /// Symbolic links in place.
+    pub symlinks: u64,
+    /// Bytes in those files.
+    pub bytes: u64,
+    /// Bytes read from packs for files, gaps between contents included.
+    pub fetched_bytes: u64,
+    /// Bytes of existing files that were right already.
+    pub reused_bytes: u64,
+    /// Entries left as they were because of `skip_existing` or `overwrite`.
+    pub skipped: u64,
+    /// Entries deleted because the snapshot does not have them.
+    pub deleted: u64,
+    /// What could not be restored.
+    pub errors: Vec<EntryError>,
+    /// Duration.
+    pub seconds: f64,
+    /// Number of errors, also where [`Summary::errors`] had to be cut short.
+    #[serde(skip)]
+    pub error_count: u64,
+    /// Entries whose owner could not be set for lack of privilege.
+    #[serde(skip)]
+    pub owners_refused: u64,
+    /// Whether the restore ended before all entries were tried: `fail_fast`, or the target took no more.
+    #[serde(skip)]
+    pub stopped: bool,
+}
+
+/// The counters behind [`Status`] and [`Summary`].
+pub(super) struct Report<'a> {
+    progress: &'a dyn Progress,
+    started: Instant,
+    fail_fast: bool,
+    stop: AtomicBool,
+    errors: Mutex<Vec<EntryError>>,
+    pub(super) files: AtomicU64,
+    pub(super) dirs: AtomicU64,
+    pub(super) symlinks: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    /// Bytes given to files, also to those that are not complete.
+    pub(super) written: AtomicU64,
+    pub(super) fetched: AtomicU64,
+    pub(super) reused: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) skipped_bytes: AtomicU64,
+    pub(super) deleted: AtomicU64,
+    pub(super) owners_refused: AtomicU64,
+    error_count: AtomicU64,
+}
+
+/// Adds to a counter.
+pub(super) fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(progress: &'a dyn Progress, fail_fast: bool) -> Self {
+        Self {
+            progress,
+            started: Instant::now(),
+            fail_fast,
+            stop: AtomicBool::default(),
+            errors: Mutex::default(),
+            files: AtomicU64::default(),
+            dirs: AtomicU64::default(),
+            symlinks: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            written: AtomicU64::default(),
+            fetched: AtomicU64::default(),
+            reused: AtomicU64::default(),
+            skipped: AtomicU64::default(),
+            skipped_bytes: AtomicU64::default(),
+            deleted: AtomicU64::default(),
+            owners_refused: AtomicU64::default(),
+            error_count: AtomicU64::default(),
+        }
+    }
+
+    /// Notes that an entry could not be restored.
+    pub(super) fn error(&self, path: String, error: &Error) {
+        let entry = EntryError { path, code: error.code(), message: error.to_string() };
+        self.progress.error(&entry);
+        add(&self.error_count, 1);
+        {
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            if errors.len() < MAX_ERRORS {
+                errors.push(entry);
+            }
+        }
+        if self.fail_fast || error.is_fatal() {
+            self.stop();
+        }
+    }
+
+    pub(super) fn warning(&self, message: &str) {
+        self.progress.warning(message);
+    }
+
+    /// Whether no more entries are to be begun.
+    pub(super) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Lets no more entries be begun.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn error_count(&self) -> u64 {
+        load(&self.error_count)
+    }
+
+    pub(super) fn tick(&self, totals: (Option<u64>, Option<u64>)) {
+        self.progress.status(&Status {
+            files: load(&self.files) + load(&self.symlinks) + load(&self.skipped),
+            total_files: totals.0,
+            bytes: load(&self.written) + load(&self.skipped_bytes),
+            total_bytes: totals.1,
+            fetched_bytes: load(&self.fetched),
+            errors: load(&self.error_count),
+            elapsed: self.started.elapsed(),
+        });
+    }
+
+    pub(super) fn summary(&self, snapshot: Option<String>, target: PathBuf) -> Summary {
+        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        errors.sort_by(|a, b| a.path.cmp(&b.path));
+        Summary {
+            snapshot,
+            target,
+            files: load(&self.files),
+            dirs: load(&self.dirs),
+            symlinks: load(&self.symlinks),
+            bytes: load(&self.bytes),
+            fetched_bytes: load(&self.fetched),
+            reused_bytes: load(&self.reused),
+            skipped: load(&self.skipped),
+            deleted: load(&self.deleted),
+            errors,
+            seconds: self.started.elapsed().as_secs_f64(),
+            error_count: load(&self.error_count),
+            owners_refused: load(&self.owners_refused),
+            stopped: self.stopped(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What all parts of one restore share.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, open};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+use nix::unistd::syncfs;
+
+use super::Error;
+use super::options::{Options, Restore};
+use super::report::{Progress, Report};
+use super::target::{Attributes, Dir, Keep, OPEN, OpenDir};
+use crate::content::Contents;
+use crate::snapshot::DirEntry;
+
+/// Directories kept open beside those that are in use.
+const RECENT: usize = 64;
+
+/// One restore while it runs.
+pub(super) struct Session<'a> {
+    pub(super) contents: &'a Contents,
+    pub(super) options: &'a Options,
+    pub(super) report: Report<'a>,
+    pub(super) keep: Keep,
+    /// Whether nothing is written: everything is read and decoded, and counted.
+    pub(super) null: bool,
+    /// Whether space for large files is reserved before they are written.
+    pub(super) preallocate: bool,
+    recent: Mutex<VecDeque<Arc<OpenDir>>>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(restore: &'a Restore<'_>, progress: &'a dyn Progress, null: bool) -> Self {
+        let options = &restore.options;
+        Self {
+            contents: restore.contents,
+            options,
+            report: Report::new(progress, options.fail_fast),
+            keep: Keep::of(options),
+            null: null || options.dry_run,
+            preallocate: false,
+            recent: Mutex::default(),
+        }
+    }
+
+    /// Whether no more work is to be begun.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_cancelled() || self.report.stopped()
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.options.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a directory open for a while.
+    pub(super) fn keep_open(&self, directory: &Arc<OpenDir>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(Arc::clone(directory));
+    }
+
+    /// Whether a directory that a killed run had begun is gone on with.
+    pub(super) fn adopts(&self) -> bool {
+        self.options.skip_existing || self.options.delta
+    }
+
+    pub(super) fn close_kept(&self) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The opened target: the directory that is restored into, or the one that holds what is restored.
+pub(super) struct Root {
+    pub(super) open: Arc<OpenDir>,
+    /// The name in it, when no directory is restored.
+    pub(super) name: Option<String>,
+    /// Whether the directory was made for this restore, so that nothing is in it.
+    pub(super) fresh: bool,
+    lock: Option<Flock<OwnedFd>>,
+}
+
+impl Root {
+    /// Opens the target for `entry`, and makes it if it is missing.
+    pub(super) fn open(target: &Path, entry: &DirEntry) -> Result<Self, Error> {
+        let (directory, name) = if entry.is_directory() {
+            (target.to_path_buf(), None)
+        } else {
+            let (parent, name) = (target.parent(), target.file_name());
+            let unusable = |what| Error::Target { path: target.to_path_buf(), what, source: Errno::EINVAL };
+            let name = name.ok_or_else(|| unusable("name a file there"))?;
+            let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there"))?;
+            (parent.to_path_buf(), Some(name.to_owned()))
+        };
+        let failed = |what| {
+            let path = directory.clone();
+            move |source| Error::Target { path, what, source }
+        };
+        let mut fresh = false;
+        let fd = match open(&directory, OPEN, Mode::empty()) {
+            Err(Errno::ENOENT) => {
+                fresh = true;
+                std::fs::create_dir_all(&directory)
+                    .map_err(|e| failed("create the directory")(errno_of(&e)))?;
+                open(&directory, OPEN, Mode::empty())
+            }
+            other => other,
+        }
+        .map_err(failed("open the directory"))?;
+        let again = fd.try_clone().map_err(|e| failed("open the directory")(errno_of(&e)))?;
+        let lock = match Flock::lock(again, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Some(lock),
+            Err((_, Errno::EWOULDBLOCK)) if name.is_none() => {
+                return Err(Error::Busy { path: target.to_path_buf() });
+            }
+            // Some network file systems know no locks, and files may be restored side by side.
+            Err(_) => None,
+        };
+        Ok(Self { open: Arc::new(OpenDir::new(fd)), name, fresh, lock })
+    }
+
+    /// Whether reserving space is worth it. In memory it would mean writing everything twice.
+    pub(super) fn preallocates(&self) -> bool {
+        fstatfs(self.open.as_fd()).is_ok_and(|stat| stat.filesystem_type() != TMPFS_MAGIC)
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Error> {
+        syncfs(self.open.as_fd()).map_err(Error::system("bring the data to disk"))
+    }
+
+    /// The directory as the top of the tree. Its attributes are restored if it is what is restored.
+    pub(super) fn directory<'s>(&self, session: &'s Session<'s>, entry: &DirEntry) -> Arc<Dir<'s>> {
+        let attributes = self.name.is_none().then(|| Attributes::of(entry));
+        Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh)
+    }
+
+    pub(super) fn unlock(self) {
+        drop(self.lock);
+    }
+}
+
+/// The error number of an I/O error.
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Where a target is, for messages.
+pub(super) fn absolute(target: &Path) -> PathBuf {
+    std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf())
+}

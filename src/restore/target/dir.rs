@@ -1,0 +1,416 @@
+//! Directories of the target.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::attributes::{Attributes, apply};
+use super::names::{is_staged, staged_name};
+use super::remove::{list, remove_all};
+use crate::object::ObjectId;
+use crate::restore::Error;
+use crate::restore::options::Overwrite;
+use crate::restore::report::add;
+use crate::restore::session::Session;
+use crate::snapshot::EntryName;
+
+/// How every directory is opened. Below the root `O_NOFOLLOW` is added.
+pub(in crate::restore) const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// A directory that is open.
+pub(in crate::restore) struct OpenDir {
+    fd: OwnedFd,
+    /// Owner and group that the system gives to what is created here.
+    born: OnceLock<(u32, u32)>,
+}
+
+impl OpenDir {
+    pub(in crate::restore) fn new(fd: OwnedFd) -> Self {
+        Self { fd, born: OnceLock::new() }
+    }
+
+    /// Owner and group of something just created here, asking the system only once.
+    pub(super) fn born(&self, child: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
+        if let Some(known) = self.born.get() {
+            return Ok(*known);
+        }
+        let stat = fstat(child)?;
+        Ok(*self.born.get_or_init(|| (stat.st_uid, stat.st_gid)))
+    }
+
+    /// What is there under a name, which is not followed if it is a symbolic link.
+    pub(in crate::restore) fn stat(&self, name: &str) -> Result<Option<FileStat>, Error> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(Error::system("look at what is there")(errno)),
+        }
+    }
+}
+
+impl AsFd for OpenDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What kind of file a mode belongs to.
+pub(in crate::restore) fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
+/// How a directory of the target came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::restore) struct Made {
+    /// Made by this restore, so that it holds nothing but what was restored.
+    pub(in crate::restore) fresh: bool,
+    /// Bears a staged name until its files are complete, so that they can be created under their own.
+    pub(in crate::restore) staged: bool,
+}
+
+struct State {
+    made: Option<Made>,
+    open: Weak<OpenDir>,
+    /// A non-directory under the final name, to be replaced.
+    displaces: bool,
+    /// The mode that an existing directory had before it was made writable.
+    lifted: Option<u32>,
+    /// Staged names found in an existing directory, from a run that was killed.
+    leftovers: Vec<CString>,
+    finished: bool,
+}
+
+/// A directory of the tree. It exists in the target from [`Dir::open`] on; when the last reference goes, everything
+/// below it is in place and it gets its attributes.
+pub(in crate::restore) struct Dir<'s> {
+    session: &'s Session<'s>,
+    parent: Option<Arc<Dir<'s>>>,
+    name: Box<str>,
+    object: Option<ObjectId>,
+    /// `None`: the attributes are not ours to set.
+    attributes: Option<Attributes>,
+    state: Mutex<State>,
+    /// Files that are not yet complete, and one for the walk.
+    pending: AtomicUsize,
+}
+
+impl<'s> Dir<'s> {
+    pub(in crate::restore) fn root(
+        session: &'s Session<'s>,
+        open: Arc<OpenDir>,
+        attributes: Option<Attributes>,
+        object: Option<ObjectId>,
+        fresh: bool,
+    ) -> Arc<Self> {
+        let root = Self::build(session, None, "", attributes, object);
+        {
+            let mut state = root.state();
+            state.made = Some(Made { fresh, staged: false });
+            state.open = Arc::downgrade(&open);
+            if !fresh && attributes.is_some() {
+                state.leftovers = leftovers(&open);
+            }
+        }
+        Arc::new(root)
+    }
+
+    /// The top of a tree that is written nowhere.
+    pub(in crate::restore) fn nowhere(session: &'s Session<'s>, object: Option<ObjectId>) -> Arc<Self> {
+        Arc::new(Self::build(session, None, "", None, object))
+    }
+
+    /// A directory that is not made before it is needed.
+    pub(in crate::restore) fn new(
+        parent: &Arc<Self>,
+        name: &EntryName,
+        attributes: Attributes,
+        object: Option<ObjectId>,
+    ) -> Arc<Self> {
+        let parent = Arc::clone(parent);
+        Arc::new(Self::build(parent.session, Some(parent), name.as_str(), Some(attributes), object))
+    }
+
+    fn build(
+        session: &'s Session<'s>,
+        parent: Option<Arc<Self>>,
+        name: &str,
+        attributes: Option<Attributes>,
+        object: Option<ObjectId>,
+    ) -> Self {
+        let state = State {
+            made: None,
+            open: Weak::new(),
+            displaces: false,
+            lifted: None,
+            leftovers: Vec::new(),
+            finished: false,
+        };
+        Self {
+            session,
+            parent,
+            name: name.into(),
+            object,
+            attributes,
+            state: Mutex::new(state),
+            pending: AtomicUsize::new(1),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::restore) fn session(&self) -> &'s Session<'s> {
+        self.session
+    }
+
+    pub(in crate::restore) fn object(&self) -> Option<&ObjectId> {
+        self.object.as_ref()
+    }
+
+    /// How many directories down from the root this one is, and whether one of those has the same object.
+    pub(in crate::restore) fn depth_and_loop(&self) -> (usize, bool) {
+        let ancestors = || std::iter::successors(self.parent.as_deref(), |dir| dir.parent.as_deref());
+        (ancestors().count(), ancestors().any(|dir| dir.object == self.object))
+    }
+
+    /// Path relative to the target; empty for the root.
+    pub(in crate::restore) fn path(&self) -> String {
+        let names = std::iter::successors(Some(self), |dir| dir.parent.as_deref()).map(|dir| &*dir.name);
+        let mut names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+        names.reverse();
+        names.join("/")
+    }
+
+    /// Path of something in it.
+    pub(in crate::restore) fn path_of(&self, name: &str) -> String {
+        let mut path = self.path();
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(name);
+        path
+    }
+
+    /// How it came to be, once it was opened.
+    pub(in crate::restore) fn made(&self) -> Option<Made> {
+        self.state().made
+    }
+
+    /// The open directory, made if it is not there yet, and its parents with it.
+    pub(in crate::restore) fn open(&self) -> Result<Arc<OpenDir>, Error> {
+        if let Some(open) = self.state().open.upgrade() {
+            return Ok(open);
+        }
+        // Not by recursion: trees may be thousands of levels deep.
+        let mut closed = vec![self];
+        let mut above = None;
+        let mut next = self.parent.as_deref();
+        while let Some(dir) = next {
+            above = dir.state().open.upgrade();
+            if above.is_some() {
+                break;
+            }
+            closed.push(dir);
+            next = dir.parent.as_deref();
+        }
+        let lost = || Error::system("open the directory")(Errno::EBADF);
+        for dir in closed.into_iter().rev() {
+            let parent = above.take().ok_or_else(lost)?;
+            above = Some(dir.open_in(&parent)?);
+        }
+        above.ok_or_else(lost)
+    }
+
+    fn open_in(&self, parent: &OpenDir) -> Result<Arc<OpenDir>, Error> {
+        let mut state = self.state();
+        if let Some(open) = state.open.upgrade() {
+            return Ok(open);
+        }
+        let fd = match state.made {
+            Some(made) => {
+                let staged = staged_name(&self.name);
+                let name = if made.staged { staged.as_str() } else { &*self.name };
+                openat(parent, name, OPEN | OFlag::O_NOFOLLOW, Mode::empty())
+                    .map_err(Error::system("open the directory"))?
+            }
+            None => self.make(&mut state, parent)?,
+        };
+        let open = Arc::new(OpenDir::new(fd));
+        state.open = Arc::downgrade(&open);
+        if state.made == Some(Made { fresh: false, staged: false }) && state.leftovers.is_empty() {
+            state.leftovers = leftovers(&open);
+        }
+        self.session.keep_open(&open);
+        Ok(open)
+    }
+
+    fn make(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
+        let fresh_parent = self.parent.as_ref().and_then(|dir| dir.made()).is_some_and(|made| made.fresh);
+        let existing = if fresh_parent { None } else { parent.stat(&self.name)? };
+        match existing.as_ref().map(kind) {
+            Some(SFlag::S_IFDIR) => {
+                let fd = match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
+                    Err(Errno::EACCES) => self.lift(state, parent)?,
+                    other => other.map_err(Error::system("open the directory"))?,
+                };
+                if let Some(stat) = existing
+                    && stat.st_mode & 0o700 != 0o700
+                    && state.lifted.is_none()
+                {
+                    // Refused where the directory is another user's; then what is written into it tells.
+                    if nix::sys::stat::fchmod(&fd, Mode::from_bits_truncate(stat.st_mode & 0o7777 | 0o700))
+                        .is_ok()
+                    {
+                        state.lifted = Some(stat.st_mode & 0o7777);
+                    }
+                }
+                state.made = Some(Made { fresh: false, staged: false });
+                return Ok(fd);
+            }
+            Some(_) if self.session.options.overwrite == Overwrite::Never => {
+                return Err(Error::Conflict {
+                    existing: "non-directory",
+                    wanted: "directory",
+                    help: "it was to be left alone",
+                });
+            }
+            Some(_) => state.displaces = true,
+            None => {}
+        }
+        let staged = staged_name(&self.name);
+        let mode =
+            if self.session.keep.permissions { Mode::S_IRWXU } else { Mode::from_bits_truncate(0o777) };
+        let mut fresh = true;
+        match mkdirat(parent, staged.as_str(), mode) {
+            Err(Errno::EEXIST) if self.session.adopts() && is_directory(parent, &staged)? => fresh = false,
+            Err(Errno::EEXIST) => {
+                clear(parent, &staged)?;
+                mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
+            }
+            other => other.map_err(Error::system("create a directory"))?,
+        }
+        state.made = Some(Made { fresh, staged: true });
+        openat(parent, staged.as_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty())
+            .map_err(Error::system("open the directory"))
+    }
+
+    /// Makes an existing directory accessible that its owner may not enter.
+    fn lift(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
+        let open = Error::system("open the directory");
+        let Some(stat) = parent.stat(&self.name)? else { return Err(open(Errno::ENOENT)) };
+        let mode = stat.st_mode & 0o7777;
+        let lifted = Mode::from_bits_truncate(mode | 0o700);
+        if fchmodat(parent, &*self.name, lifted, FchmodatFlags::NoFollowSymlink).is_err() {
+            return Err(open(Errno::EACCES));
+        }
+        state.lifted = Some(mode);
+        openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()).map_err(open)
+    }
+
+    /// Announces a file that will be created in it.
+    pub(in crate::restore) fn begin(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tells that a file is complete, or given up, or that the walk has passed. The last one brings the directory
+    /// under its own name.
+    pub(in crate::restore) fn release(&self) {
+        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+            && self.made().is_some_and(|made| made.staged)
+            && let Err(error) = self.publish()
+        {
+            self.session.report.error(self.path(), &error);
+        }
+    }
+
+    fn publish(&self) -> Result<(), Error> {
+        let Some(above) = &self.parent else { return Ok(()) };
+        let parent = above.open()?;
+        let mut state = self.state();
+        if state.displaces {
+            match unlinkat(&*parent, &*self.name, UnlinkatFlags::NoRemoveDir) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(Error::system("replace what is there")(errno)),
+            }
+        }
+        renameat(&*parent, staged_name(&self.name).as_str(), &*parent, &*self.name)
+            .map_err(Error::system("rename a directory"))?;
+        if let Some(made) = &mut state.made {
+            made.staged = false;
+        }
+        Ok(())
+    }
+
+    /// Gives the directory its attributes. Everything below it is in place.
+    fn finish(&mut self) {
+        let session = self.session;
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(made) = state.made.filter(|_| !state.finished) else { return };
+        state.finished = true;
+        let lifted = state.lifted;
+        let leftovers = std::mem::take(&mut state.leftovers);
+        let result = self.open().and_then(|open| {
+            for name in leftovers {
+                remove_all(open.as_fd(), name).map_err(Error::system("remove what a killed run left"))?;
+            }
+            add(&session.report.dirs, 1);
+            let fd = open.as_fd();
+            let keeps = !made.fresh && session.options.overwrite == Overwrite::Never;
+            if let (Some(attributes), false) = (&self.attributes, keeps) {
+                let stat = fstat(fd).map_err(Error::system("look at the directory"))?;
+                if apply(fd, attributes, session.keep, (stat.st_uid, stat.st_gid), true)? {
+                    add(&session.report.owners_refused, 1);
+                }
+            }
+            if let Some(mode) = lifted.filter(|_| keeps || !session.keep.permissions) {
+                nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))
+                    .map_err(Error::system("set the mode"))?;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            session.report.error(self.path(), &error);
+        }
+    }
+}
+
+impl Drop for Dir<'_> {
+    fn drop(&mut self) {
+        self.finish();
+        // The parents this was the last reference to, one after the other instead of by recursion.
+        let mut next = self.parent.take();
+        while let Some(mut parent) = next.and_then(Arc::into_inner) {
+            parent.finish();
+            next = parent.parent.take();
+        }
+    }
+}
+
+fn is_directory(parent: &OpenDir, name: &str) -> Result<bool, Error> {
+    Ok(parent.stat(name)?.is_some_and(|stat| kind(&stat) == SFlag::S_IFDIR))
+}
+
+/// Removes something of ours that is in the way.
+fn clear(parent: &OpenDir, name: &str) -> Result<(), Error> {
+    let name =
+        CString::new(name).map_err(|_| Error::system("remove what a killed run left")(Errno::EINVAL))?;
+    remove_all(parent.as_fd(), name).map(|_| ()).map_err(Error::system("remove what a killed run left"))
+}
+
+/// What a killed run left in an existing directory. A directory that cannot be listed has none that could be removed.
+fn leftovers(open: &OpenDir) -> Vec<CString> {
+    let mut found = Vec::new();
+    let listed = list(open.as_fd(), |entry| {
+        if is_staged(entry.name.to_bytes()) {
+            found.push(entry.name);
+        }
+    });
+    if listed.is_err() { Vec::new() } else { found }
+}

@@ -1,0 +1,261 @@
+//! Files and symbolic links of the target.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat, renameat};
+use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, fdatasync, ftruncate, symlinkat, unlinkat};
+
+use super::attributes::{Attributes, apply, is_refusal};
+use super::dir::OpenDir;
+use super::names::staged_name;
+use crate::restore::Error;
+use crate::restore::session::{Session, errno_of};
+
+/// The unit in which zeros are looked for: no common file system has smaller holes.
+const BLOCK: usize = 4096;
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// Shorter runs of zeros are written: a hole costs a system call and a fragment.
+const MIN_HOLE: usize = 4 * BLOCK;
+
+/// Space is reserved for files from this size on.
+const MIN_RESERVED: u64 = 16 << 20;
+
+/// A file that is being written. Unless it is finished, it is removed when dropped.
+pub(in crate::restore) struct OutFile {
+    file: File,
+    parent: Arc<OpenDir>,
+    /// The name it bears now.
+    name: Box<str>,
+    staged: bool,
+    size: u64,
+    /// Where the last byte written so far ends.
+    end: AtomicU64,
+    reserved: bool,
+    placed: AtomicBool,
+}
+
+impl OutFile {
+    /// Creates a file of `size` bytes that will be called `name`. In a directory that is staged itself it bears its own
+    /// name from the beginning.
+    pub(in crate::restore) fn create(
+        session: &Session<'_>,
+        parent: Arc<OpenDir>,
+        name: &str,
+        size: u64,
+        staged_parent: bool,
+    ) -> Result<Self, Error> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(if session.keep.permissions { 0o600 } else { 0o666 });
+        let failed = Error::system("create a file");
+        let mut bears: Box<str> = name.into();
+        let mut staged = !staged_parent;
+        let mut fd = None;
+        if staged_parent {
+            match openat(&*parent, name, flags, mode) {
+                Ok(created) => fd = Some(created),
+                // Names that differ for us may be one for a file system that ignores case.
+                Err(Errno::EEXIST) => staged = true,
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        let fd = match fd {
+            Some(fd) => fd,
+            None => {
+                bears = staged_name(name).into();
+                match openat(&*parent, &*bears, flags, mode) {
+                    Err(Errno::EEXIST) => {
+                        let name = std::ffi::CString::new(&*bears).map_err(|_| failed(Errno::EINVAL))?;
+                        super::remove_all(parent.as_fd(), name)
+                            .map_err(Error::system("remove what a killed run left"))?;
+                        openat(&*parent, &*bears, flags, mode)
+                    }
+                    other => other,
+                }
+                .map_err(Error::system("create a file"))?
+            }
+        };
+        let mut out = Self {
+            file: File::from(fd),
+            parent,
+            name: bears,
+            staged,
+            size,
+            end: AtomicU64::new(0),
+            reserved: false,
+            placed: AtomicBool::new(false),
+        };
+        if session.preallocate && size >= MIN_RESERVED {
+            out.reserve();
+        }
+        Ok(out)
+    }
+
+    /// Reserves space, so that the file system can lay the file out in one piece. A refusal is none of writing: a size
+    /// in the repository may be a lie.
+    fn reserve(&mut self) {
+        let Ok(size) = i64::try_from(self.size) else { return };
+        self.reserved = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size).is_ok();
+    }
+
+    /// Writes bytes at their place. With `sparse`, runs of zeros become holes.
+    pub(in crate::restore) fn write(&self, at: u64, data: &[u8], sparse: bool) -> Result<(), Error> {
+        if !sparse || data.len() < MIN_HOLE {
+            return self.put(at, data);
+        }
+        let mut written = 0;
+        let mut zeros = 0;
+        let mut position = 0;
+        for block in data.chunks(BLOCK) {
+            let zero = ZEROS.get(..block.len()) == Some(block);
+            if !zero {
+                if position - zeros >= MIN_HOLE {
+                    self.put(at + written as u64, data.get(written..zeros).unwrap_or_default())?;
+                    self.punch(at + zeros as u64, position - zeros)?;
+                    written = position;
+                }
+                zeros = position + block.len();
+            }
+            position += block.len();
+        }
+        if position - zeros < MIN_HOLE {
+            zeros = position;
+        }
+        self.put(at + written as u64, data.get(written..zeros).unwrap_or_default())?;
+        self.punch(at + zeros as u64, position - zeros)
+    }
+
+    fn put(&self, at: u64, data: &[u8]) -> Result<(), Error> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all_at(data, at).map_err(|e| Error::system("write a file")(errno_of(&e)))?;
+        self.end.fetch_max(at + data.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives reserved space back where zeros belong.
+    fn punch(&self, at: u64, length: usize) -> Result<(), Error> {
+        if !self.reserved || length == 0 {
+            return Ok(());
+        }
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (Ok(at), Ok(length)) = (i64::try_from(at), i64::try_from(length)) else { return Ok(()) };
+        match fallocate(&self.file, flags, at, length) {
+            // What is reserved reads as zeros anyway.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(()),
+            Err(errno) => Err(Error::system("make a hole")(errno)),
+        }
+    }
+
+    /// Gives the file its attributes and its name. Returns whether attributes were refused.
+    pub(in crate::restore) fn finish(
+        &self,
+        session: &Session<'_>,
+        name: &str,
+        attributes: &Attributes,
+    ) -> Result<bool, Error> {
+        if self.end.load(Ordering::Relaxed) < self.size {
+            let size = i64::try_from(self.size).map_err(|_| Error::system("set the length")(Errno::EFBIG))?;
+            ftruncate(&self.file, size).map_err(Error::system("set the length"))?;
+        }
+        let born = self.parent.born(self.file.as_fd()).map_err(Error::system("look at a new file"))?;
+        let refused = apply(self.file.as_fd(), attributes, session.keep, born, false)?;
+        if session.options.fsync {
+            fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
+        }
+        if self.staged {
+            place(&self.parent, &self.name, name, session.options.delete)?;
+        }
+        self.placed.store(true, Ordering::Relaxed);
+        Ok(refused)
+    }
+}
+
+impl Drop for OutFile {
+    fn drop(&mut self) {
+        if !self.placed.load(Ordering::Relaxed) {
+            // If this fails too, the next run removes it: the name is a staged one, or in a staged directory.
+            let _ = unlinkat(&*self.parent, &*self.name, UnlinkatFlags::NoRemoveDir);
+        }
+    }
+}
+
+/// Brings something from its staged name to its own, in place of what is there. A directory there goes only with
+/// `delete`.
+fn place(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(), Error> {
+    match renameat(parent, staged, parent, name) {
+        Ok(()) => Ok(()),
+        Err(Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY) if delete => {
+            let there = std::ffi::CString::new(name).map_err(|_| Error::system("replace")(Errno::EINVAL))?;
+            super::remove_all(parent.as_fd(), there).map_err(Error::system("remove a directory"))?;
+            renameat(parent, staged, parent, name).map_err(Error::system("rename a file"))
+        }
+        Err(Errno::EISDIR) => Err(Error::Conflict {
+            existing: "directory",
+            wanted: "file or link",
+            help: "move it away, or allow deleting",
+        }),
+        Err(errno) => Err(Error::system("rename a file")(errno)),
+    }
+}
+
+/// Makes a symbolic link and gives it its name. Returns whether attributes were refused.
+pub(in crate::restore) fn make_link(
+    session: &Session<'_>,
+    parent: &OpenDir,
+    name: &str,
+    target: &[u8],
+    attributes: &Attributes,
+) -> Result<bool, Error> {
+    let staged = staged_name(name);
+    let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
+    match create() {
+        Err(Errno::EEXIST) => {
+            let there = std::ffi::CString::new(staged.as_str())
+                .map_err(|_| Error::system("replace")(Errno::EINVAL))?;
+            super::remove_all(parent.as_fd(), there)
+                .map_err(Error::system("remove what a killed run left"))?;
+            create()
+        }
+        other => other,
+    }
+    .map_err(Error::system("create a symbolic link"))?;
+    let result = dress_link(session, parent, &staged, attributes)
+        .and_then(|refused| place(parent, &staged, name, session.options.delete).map(|()| refused));
+    if result.is_err() {
+        let _ = unlinkat(parent, staged.as_str(), UnlinkatFlags::NoRemoveDir);
+    }
+    result
+}
+
+fn dress_link(
+    session: &Session<'_>,
+    parent: &OpenDir,
+    name: &str,
+    attributes: &Attributes,
+) -> Result<bool, Error> {
+    let mut refused = false;
+    if session.keep.owner {
+        let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
+        match fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(()) => {}
+            Err(errno) if is_refusal(errno) => refused = true,
+            Err(errno) => return Err(Error::system("set the owner")(errno)),
+        }
+    }
+    if session.keep.times {
+        let time = attributes.time();
+        utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink)
+            .map_err(Error::system("set the times"))?;
+    }
+    Ok(refused)
+}

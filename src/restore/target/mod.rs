@@ -1,0 +1,13 @@
+//! The file system that is restored into: directories by descriptor, files that appear when they are whole.
+
+mod attributes;
+mod dir;
+mod file;
+mod names;
+mod remove;
+
+pub(super) use attributes::{Attributes, Keep, matches};
+pub(super) use dir::{Dir, OPEN, OpenDir, kind};
+pub(super) use file::{OutFile, make_link};
+pub(super) use names::is_staged;
+pub(super) use remove::{list, remove_all};

@@ -1,0 +1,259 @@
+//! Going through the directories of the snapshot and making jobs of what is in them.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::ahead::Ahead;
+use super::existing::{Verdict, judge};
+use super::job::Job;
+use super::plan::Planner;
+use super::report::add;
+use super::session::Session;
+use super::target::{Attributes, Dir, OpenDir, is_staged};
+use crate::snapshot::{DirEntry, EntryName, EntryType, Winners};
+use crate::{object, snapshot};
+
+/// Deeper trees are refused, as when they are listed.
+const MAX_DEPTH: usize = 4096;
+
+/// Directories whose entries are read together.
+const TOGETHER: usize = 64;
+
+/// With so many directories still to be visited, the rest of the one at hand waits until some of them are done.
+const MAX_WAITING: usize = 32 << 10;
+
+/// What is still to be done, the last first.
+enum Step<'s> {
+    /// A directory to go into.
+    Enter(Visit<'s>),
+    /// The rest of a directory.
+    Resume(Visit<'s>, Box<Winners<'s>>),
+}
+
+/// A directory that is visited. Until the visit ends, the directory counts as having files under way.
+struct Visit<'s> {
+    dir: Arc<Dir<'s>>,
+    /// Whether all in it is restored, as opposed to what the filter includes by itself.
+    included: bool,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.dir.release();
+    }
+}
+
+/// The walk through a tree.
+pub(super) struct Walker<'s> {
+    session: &'s Session<'s>,
+    ahead: &'s Ahead<'s>,
+    planner: Planner<'s>,
+    steps: Vec<Step<'s>>,
+    prune: Vec<Arc<Dir<'s>>>,
+}
+
+impl<'s> Walker<'s> {
+    pub(super) fn new(session: &'s Session<'s>, ahead: &'s Ahead<'s>, planner: Planner<'s>) -> Self {
+        Self { session, ahead, planner, steps: Vec::new(), prune: Vec::new() }
+    }
+
+    /// Goes through the tree below `root`, whose entries are given. Returns the directories that existed before.
+    pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<Winners<'s>>) -> Vec<Arc<Dir<'s>>> {
+        let included = self.session.options.filter.is_empty();
+        self.steps.push(Step::Resume(Visit { dir: root, included }, entries));
+        while !self.session.is_over()
+            && let Some(step) = self.steps.pop()
+        {
+            match step {
+                Step::Resume(visit, entries) => {
+                    let children = self.visit(visit, entries);
+                    self.steps.extend(children.into_iter().rev().map(Step::Enter));
+                }
+                Step::Enter(visit) => self.enter_together(visit),
+            }
+        }
+        self.steps.clear();
+        self.planner.finish();
+        self.prune
+    }
+
+    /// Restores a single file or link.
+    pub(super) fn run_single(
+        mut self,
+        dir: &Arc<Dir<'s>>,
+        name: &EntryName,
+        entry: &DirEntry,
+    ) -> Vec<Arc<Dir<'s>>> {
+        self.judge_and_add(dir, name, entry);
+        dir.release();
+        self.planner.finish();
+        Vec::new()
+    }
+
+    /// Goes into a directory and those that follow it, whose contents are read at the same time.
+    fn enter_together(&mut self, first: Visit<'s>) {
+        let mut visits = vec![first];
+        while visits.len() < TOGETHER
+            && let Some(step) = self.steps.pop()
+        {
+            match step {
+                Step::Enter(visit) => visits.push(visit),
+                resume @ Step::Resume(..) => {
+                    self.steps.push(resume);
+                    break;
+                }
+            }
+        }
+        self.ahead.fetch(visits.iter().filter_map(|visit| Some(*visit.dir.object()?.content())));
+        let mut children = Vec::new();
+        for visit in visits {
+            if self.session.is_over() {
+                return;
+            }
+            match self.open(&visit.dir) {
+                Ok(entries) => children.extend(self.visit(visit, entries)),
+                Err(error) => self.session.report.error(visit.dir.path(), &error),
+            }
+        }
+        self.steps.extend(children.into_iter().rev().map(Step::Enter));
+    }
+
+    fn open(&self, dir: &Dir<'s>) -> Result<Box<Winners<'s>>, Error> {
+        let (depth, again) = dir.depth_and_loop();
+        let object = dir.object().ok_or(Error::Entry("it names no object"))?;
+        if again {
+            return Err(snapshot::Error::Loop { path: dir.path(), directory: *object }.into());
+        }
+        if depth > MAX_DEPTH {
+            return Err(snapshot::Error::TooDeep { path: dir.path(), limit: MAX_DEPTH }.into());
+        }
+        Ok(Box::new(Winners::open(self.ahead, object)?))
+    }
+
+    /// Makes jobs of the entries of a directory, and returns the directories in it.
+    fn visit(&mut self, visit: Visit<'s>, mut entries: Box<Winners<'s>>) -> Vec<Visit<'s>> {
+        let dir = Arc::clone(&visit.dir);
+        let mut children = Vec::new();
+        if visit.included || self.session.options.filter.is_empty() {
+            if self.session.null {
+                add(&self.session.report.dirs, 1);
+            } else if let Err(error) = dir.open() {
+                self.session.report.error(dir.path(), &error);
+                return children;
+            }
+        }
+        self.planner.directory();
+        loop {
+            if self.session.is_over() {
+                break;
+            }
+            match entries.next() {
+                None => break,
+                Some(Ok(entry)) => {
+                    if let Err(error) = self.entry(&visit, &entry, &mut children) {
+                        self.session.report.error(dir.path_of(&entry.raw_name), &error);
+                    }
+                }
+                Some(Err(error)) => self.failed(&dir, error),
+            }
+            if self.steps.len() + children.len() >= MAX_WAITING && !children.is_empty() {
+                self.steps.push(Step::Resume(visit, entries));
+                return children;
+            }
+        }
+        if self.session.options.delete && !self.session.null && visit.included {
+            self.prune.push(dir);
+        }
+        children
+    }
+
+    fn failed(&self, dir: &Dir<'_>, error: snapshot::Error) {
+        match &error {
+            snapshot::Error::Shadowed { name, .. } => {
+                let path = dir.path_of(name);
+                self.session.report.warning(&format!("{path}: an earlier entry of this name is passed over"));
+            }
+            _ => {
+                let name = error.path().filter(|_| error.is_entry()).unwrap_or_default().to_owned();
+                let path = if name.is_empty() { dir.path() } else { dir.path_of(&name) };
+                self.session.report.error(path, &error.into());
+            }
+        }
+    }
+
+    fn entry(
+        &mut self,
+        visit: &Visit<'s>,
+        entry: &DirEntry,
+        children: &mut Vec<Visit<'s>>,
+    ) -> Result<(), Error> {
+        let dir = &visit.dir;
+        let name = Error::name(&entry.raw_name)?;
+        if is_staged(name.as_bytes()) {
+            let path = dir.path_of(&name);
+            self.session.report.warning(&format!("{path}: left out, a killed restore left it behind"));
+            return Ok(());
+        }
+        let mut included = visit.included;
+        let filter = &self.session.options.filter;
+        if !filter.is_empty() {
+            let path = dir.path_of(&name);
+            if filter.excludes(&path) {
+                return Ok(());
+            }
+            included = included || filter.includes(&path);
+        }
+        match entry.kind {
+            EntryType::Directory => {
+                let dir = Dir::new(dir, &name, Attributes::of(entry), entry.object);
+                children.push(Visit { dir, included });
+            }
+            EntryType::File | EntryType::Symlink if included => self.judge_and_add(dir, &name, entry),
+            EntryType::File | EntryType::Symlink => {}
+            EntryType::Unknown => return Err(Error::Entry("its type is unknown")),
+        }
+        Ok(())
+    }
+
+    fn judge_and_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) {
+        if let Err(error) = self.try_add(dir, name, entry) {
+            self.session.report.error(dir.path_of(name), &error);
+        }
+    }
+
+    fn try_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Result<(), Error> {
+        let session = self.session;
+        let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
+        if !session.null {
+            let open = dir.open()?;
+            if !dir.made().is_some_and(|made| made.fresh) {
+                match self.judge(&open, name, entry)? {
+                    Verdict::Skip => {
+                        add(&session.report.skipped, 1);
+                        add(&session.report.skipped_bytes, entry.size);
+                        return Ok(());
+                    }
+                    Verdict::Restore | Verdict::Compare => {}
+                }
+            }
+        }
+        self.planner.add(Job::new(dir, name, entry), object);
+        Ok(())
+    }
+
+    fn judge(&self, open: &OpenDir, name: &EntryName, entry: &DirEntry) -> Result<Verdict, Error> {
+        judge(self.session, self.ahead, open, name, entry)
+    }
+}
+
+/// Reads the entries of a root before anything is touched.
+pub(super) fn open_root<'s>(ahead: &'s Ahead<'s>, root: &DirEntry) -> Result<Box<Winners<'s>>, Error> {
+    let object = root.object.as_ref().ok_or(Error::Entry("it names no object"))?;
+    Ok(Box::new(Winners::open(ahead, object)?))
+}
+
+/// Whether the data of a root that is no directory can be found, before anything is touched.
+pub(super) fn check_single(ahead: &Ahead<'_>, root: &DirEntry) -> Result<u64, Error> {
+    let object = root.object.as_ref().ok_or(Error::Entry("it names no object"))?;
+    Ok(object::Reader::new(ahead, object).length()?)
+}
