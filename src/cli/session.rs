@@ -66,7 +66,7 @@ impl Session {
     /// looking for them needs a listing of all packs, and is done only where there would be no other answer.
     pub(super) fn nothing_is_certain(&mut self) -> Result<bool, Failure> {
         if self.doubts.is_empty()
-            && let Some(doubt) = self.catalog.unindexed_packs()?
+            && let Some(doubt) = self.catalog.lost_indexes()?
         {
             self.doubts.add(&doubt, doubt.blob());
         }

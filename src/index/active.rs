@@ -56,6 +56,8 @@ pub enum Doubt {
         /// One of them.
         blob: BlobId,
     },
+    /// There are no index blobs, though every repository has some.
+    NoIndexBlobs,
 }
 
 impl Doubt {
@@ -66,7 +68,7 @@ impl Doubt {
             | Self::RangeAhead { blob }
             | Self::Unreadable { blob, .. }
             | Self::UnindexedPacks { blob, .. } => Some(blob),
-            Self::EpochGap { .. } | Self::IncompleteCompaction { .. } => None,
+            Self::EpochGap { .. } | Self::IncompleteCompaction { .. } | Self::NoIndexBlobs => None,
         }
     }
 }
@@ -91,6 +93,7 @@ impl fmt::Display for Doubt {
                 write!(f, "the compacted index of epoch {epoch} is incomplete and its inputs are gone")
             }
             Self::Unreadable { blob, reason } => write!(f, "index blob {blob} was passed over: {reason}"),
+            Self::NoIndexBlobs => f.write_str("the repository has no index blobs: they are lost, or hidden"),
             Self::UnindexedPacks { count, blob } => {
                 write!(
                     f,

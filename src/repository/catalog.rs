@@ -225,13 +225,14 @@ impl Catalog {
         (snapshots, problems)
     }
 
-    /// Packs in the storage that no active index names, when there are any: after a lost index, all that is left.
+    /// A sign in the storage that index blobs are lost, if there is one: packs that no active index names, or no index
+    /// at all. Then an empty list means nothing.
     ///
     /// This lists all packs. A pack that a backup is writing at this moment is among them.
     ///
     /// # Errors
     /// A failure to list.
-    pub fn unindexed_packs(&self) -> Result<Option<Doubt>, Error> {
+    pub fn lost_indexes(&self) -> Result<Option<Doubt>, Error> {
         let named: BTreeSet<&BlobId> = self.index.packs().collect();
         let mut stray = Vec::new();
         for prefix in ["p", "q"] {
@@ -239,6 +240,8 @@ impl Catalog {
             stray.extend(packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack)));
         }
         let count = stray.len();
-        Ok(stray.into_iter().min().map(|blob| Doubt::UnindexedPacks { count, blob }))
+        let unindexed = stray.into_iter().min().map(|blob| Doubt::UnindexedPacks { count, blob });
+        // Creating a repository writes manifests, and with them an index blob.
+        Ok(unindexed.or((self.index.blob_count() == 0).then_some(Doubt::NoIndexBlobs)))
     }
 }

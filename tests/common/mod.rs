@@ -1,6 +1,9 @@
 //! Recorded repositories, and what tests over them share.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of what is a module of it")]
 
+pub mod damage;
+pub mod memory;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -124,6 +127,7 @@ pub fn say(text: &str) {
 }
 
 /// A number that threads add to.
+#[derive(Default)]
 pub struct Counter(AtomicUsize);
 
 impl Counter {
@@ -142,14 +146,19 @@ impl Counter {
 
 /// Does `work` with all items, as many at a time as there are cores. Panics with all complaints that come back.
 pub fn in_parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Vec<String> + Sync) {
+    with_threads(std::thread::available_parallelism().map_or(2, usize::from), items, work);
+}
+
+/// As [`in_parallel`], for work that waits more than it computes.
+pub fn with_threads<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) -> Vec<String> + Sync) {
     let next = AtomicUsize::new(0);
     let complaints = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    complaints.lock().unwrap().extend(work(item));
+                    let found = work(item);
+                    complaints.lock().unwrap().extend(found);
                 }
             });
         }
