@@ -233,7 +233,7 @@ fn suspects(parsed: &Parsed) -> Vec<Suspect> {
 pub(super) fn doubts(catalog: &Catalog) -> Vec<Reason> {
     let doubts = catalog.index().doubts().iter();
     let mut doubts: Vec<Reason> =
-        doubts.map(|doubt| Reason::new("index-doubtful", doubt.to_string())).collect();
+        doubts.map(|doubt| Reason::new("index-doubtful", doubt.to_string()).of_blob(doubt.blob())).collect();
     if catalog.index().blob_count() == 0 {
         // Creating a repository writes policies, hence an index: none at all is a listing that went wrong.
         doubts

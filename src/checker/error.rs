@@ -79,16 +79,28 @@ impl Error {
 pub struct Reason {
     code: &'static str,
     message: Arc<str>,
+    blob: Option<BlobId>,
 }
 
 impl Reason {
     pub(super) fn new(code: &'static str, message: impl Into<Arc<str>>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), blob: None }
     }
 
     /// The stable code, as listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// Names the blob concerned.
+    pub(super) fn of_blob(mut self, blob: Option<&BlobId>) -> Self {
+        self.blob = blob.cloned();
+        self
+    }
+
+    /// The blob concerned.
+    pub fn blob(&self) -> Option<&BlobId> {
+        self.blob.as_ref()
     }
 
     /// The sentence.
@@ -105,6 +117,6 @@ impl fmt::Display for Reason {
 
 impl From<&Error> for Reason {
     fn from(error: &Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        Self::new(error.code(), error.to_string()).of_blob(error.blob())
     }
 }

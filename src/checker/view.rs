@@ -49,6 +49,13 @@ impl Suspect {
         let reason = Reason::new(code, message.as_str());
         Self { scope: Problem::new(manifest, message), reason }
     }
+
+    /// The source that it may belong to, with `*` for what its labels do not tell.
+    pub fn source(&self) -> String {
+        let part = |label: &Option<String>| label.clone().unwrap_or_else(|| "*".to_owned());
+        let Problem { user, host, path, .. } = &self.scope;
+        Source::new(part(user), part(host), part(path)).to_string()
+    }
 }
 
 /// What a repository is.

@@ -93,10 +93,7 @@ impl Context {
 
     /// Opens the storage alone.
     pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
-        let location = self.location.as_ref().ok_or_else(|| {
-            Failure::new(Exit::Usage, "no-repository", "no repository was given: nothing to open")
-        })?;
-        location.open().map_err(|failure| failure.during("opening the repository"))
+        self.location()?.open().map_err(|failure| failure.during("opening the repository"))
     }
 
     /// Opens the repository, and says what it warns about.
@@ -110,6 +107,13 @@ impl Context {
             tracing::warn!("{warning}");
         }
         Ok(repository)
+    }
+
+    /// Where the repository is.
+    pub(super) fn location(&self) -> Result<Location, Failure> {
+        self.location.clone().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no-repository", "no repository was given: nothing to open")
+        })
     }
 
     /// Where the repository is, or else where a command looks for it by itself.
@@ -137,7 +141,8 @@ impl Context {
         })
     }
 
-    fn password(&self) -> Result<Password, Failure> {
+    /// The password, asked for where nothing else tells it.
+    pub(super) fn password(&self) -> Result<Password, Failure> {
         let from_file = |path: &Path| Password::from_file(path).map_err(|e| Failure::from(Error::from(e)));
         if let Some(path) = &self.password_file {
             return from_file(path);

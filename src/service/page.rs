@@ -86,19 +86,21 @@ fn summary(html: &mut String, view: &View, age: Duration) {
 }
 
 fn doubts(html: &mut String, view: &View) {
-    let global: Vec<&Reason> = view.doubts().collect();
-    let scoped: Vec<&Reason> = view.suspects().map(|suspect| &suspect.reason).collect();
+    let global: Vec<_> = view.doubts().map(|reason| (String::new(), reason)).collect();
+    let scoped: Vec<_> =
+        view.suspects().map(|suspect| (format!("{}: ", suspect.source()), &suspect.reason)).collect();
     list(html, "bad", "No source can be called absent", &global);
     list(html, "warn", "Sources that cannot be called absent", &scoped);
 }
 
-fn list(html: &mut String, class: &str, title: &str, reasons: &[&Reason]) {
+fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &Reason)]) {
     if reasons.is_empty() {
         return;
     }
     let _ = write!(html, "<div class=\"box {class}\"><strong>{title}</strong><ul>");
-    for reason in reasons.iter().take(MAX_DOUBTS) {
-        let _ = write!(html, "<li>{} <code>{}</code></li>", escape(reason.message()), reason.code());
+    for (source, reason) in reasons.iter().take(MAX_DOUBTS) {
+        let (source, message) = (escape(source), escape(reason.message()));
+        let _ = write!(html, "<li>{source}{message} <code>{}</code></li>", reason.code());
     }
     if let Some(more) = reasons.len().checked_sub(MAX_DOUBTS).filter(|more| *more > 0) {
         let _ = write!(html, "<li>and {more} more</li>");

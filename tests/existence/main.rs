@@ -8,5 +8,21 @@
     reason = "tests"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(feature = "testkit")]
+mod failure;
 mod fixtures;
+#[cfg(feature = "testkit")]
+mod lifecycle;
+#[cfg(feature = "testkit")]
+mod lookup;
+#[cfg(feature = "testkit")]
+mod motion;
+#[cfg(feature = "testkit")]
+mod pages;
+#[cfg(feature = "testkit")]
+mod process;
 mod support;
+#[cfg(feature = "testkit")]
+mod world;

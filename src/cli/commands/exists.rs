@@ -1,17 +1,24 @@
 //! `rokopia exists`: is there a backup of a source?
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::Serialize;
 
+use crate::checker::{self, Candidates, Checker, Clock, OpenStore, Settings, State};
 use crate::cli::context::{Context, wrong_value};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, escape};
-use crate::cli::session::Session;
 use crate::snapshot::{Source, UtcTimestamp};
+
+/// Nobody waits for this command but whoever can interrupt it.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Say whether a backup of a source exists: exit code 0 exists, 1 absent, 3 unknown
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Any doubt is `unknown`, never `absent`; --degraded changes nothing about that. Incomplete snapshots count.
+Any doubt is `unknown`, never `absent`; --degraded changes nothing about that. Incomplete snapshots count, and so do
+snapshots of a parent of the path. The service (`rokopia serve`) answers by the same rules.
 
 Examples:
   rokopia exists data-demo@apps:/data && echo restore
@@ -22,7 +29,7 @@ pub(in crate::cli) struct Args {
     source: String,
 }
 
-#[derive(Serialize, Default)]
+#[derive(Serialize)]
 struct Answer {
     state: &'static str,
     source: String,
@@ -45,59 +52,58 @@ impl Args {
             .ok()
             .filter(|source: &Source| !source.path.is_empty())
             .ok_or_else(|| wrong_value("SOURCE", &self.source, "user@host:/path"))?;
-        match answer(&context.strict(), &source) {
-            Ok(answer) => {
-                print(context, &answer)?;
-                Ok(if answer.state == "exists" { Exit::Done } else { Exit::Negative })
-            }
-            Err(failure) => {
-                let reason = failure.message.clone();
-                print(
-                    context,
-                    &Answer { state: "unknown", source: self.source, reason, ..Answer::default() },
-                )?;
-                Err(failure.exit(Exit::Unknown))
+        let answer = ask(context, source)?;
+        print(context, &answer)?;
+        match (answer.state, &answer.reason) {
+            (State::Exists, _) => Ok(Exit::Done),
+            (State::Absent, _) => Ok(Exit::Negative),
+            (State::Unknown, reason) => {
+                let code = reason.as_ref().map_or("index-doubtful", |reason| reason.code());
+                let message = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+                let blob = reason.as_ref().and_then(|reason| reason.blob());
+                Err(Failure::new(Exit::Unknown, code, message).blob(blob))
             }
         }
     }
 }
 
-fn answer(context: &Context, source: &Source) -> Result<Answer, Failure> {
-    let mut session = Session::open(context)?;
-    let selection = session.snapshots.of(source);
-    let Some(latest) = selection.latest() else {
-        if !session.nothing_is_certain()? {
-            return Err(session.doubts.refuse("no snapshot found, but that is not certain"));
-        }
-        let reason = "the repository was read completely and has no snapshot of this source".into();
-        let (snapshots, incomplete) = (Some(0), Some(0));
-        return Ok(Answer {
-            state: "absent",
-            source: source.to_string(),
-            snapshots,
-            incomplete,
-            reason,
-            ..Answer::default()
-        });
-    };
-    let incomplete = selection.iter().filter(|snapshot| !snapshot.is_complete()).count();
-    Ok(Answer {
-        state: "exists",
-        source: source.to_string(),
-        snapshots: Some(selection.len()),
-        incomplete: Some(incomplete),
-        latest: Some(latest.start_time),
-        age_seconds: Some(UtcTimestamp::now().seconds_since(latest.start_time)),
-        reason: format!("snapshot {} was read", latest.id),
-    })
+fn ask(context: &Context, source: Source) -> Result<checker::Answer, Failure> {
+    let location = context.location()?;
+    let password = context.password()?;
+    let open_store: OpenStore = Arc::new(move || location.connect());
+    let settings = Settings { refresh_interval: None, storage_timeout: PATIENCE, ..Settings::default() };
+    let options = context.strict().options();
+    let password = Arc::new(move || Ok(password.clone()));
+    let checker = Checker::start(settings, Clock::system(), options, open_store, password).map_err(|e| {
+        Failure::new(Exit::Unknown, "out-of-threads", format!("no thread can be started: {e}"))
+    })?;
+    Ok(checker.ask(&Candidates::of(source), PATIENCE))
 }
 
-fn print(context: &Context, answer: &Answer) -> Result<(), Failure> {
+fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
+    let known = answer.state != State::Unknown;
+    let reason = match (&answer.reason, answer.state) {
+        (Some(reason), _) => reason.to_string(),
+        (None, State::Exists) => match &answer.found {
+            Some(found) => format!("snapshots of {found}"),
+            None => "snapshots of this very source".to_owned(),
+        },
+        (None, _) => "the repository was read completely and has no snapshot of this source".to_owned(),
+    };
+    let shown = Answer {
+        state: answer.state.as_str(),
+        source: answer.source.to_string(),
+        snapshots: known.then_some(answer.snapshots),
+        incomplete: known.then_some(answer.incomplete),
+        latest: answer.latest,
+        age_seconds: answer.latest.map(|latest| UtcTimestamp::now().seconds_since(latest)),
+        reason,
+    };
     let mut out = Output::new();
     if context.json {
-        out.json(answer)?;
+        out.json(&shown)?;
     } else if !context.quiet {
-        out.line(format!("{}: {} ({})", answer.state, escape(&answer.source), escape(&answer.reason)))?;
+        out.line(format!("{}: {} ({})", shown.state, escape(&shown.source), escape(&shown.reason)))?;
     }
     out.finish()
 }

@@ -1,0 +1,243 @@
+//! A day in less than a minute: the repository changes all the time, and a *no* is never false.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rokopia::blob::{self, BlobId, BlobMetadata, BlobStore, FileSystem};
+use rokopia::checker::{Answer, Candidates, Checker, Clock, Settings, State};
+use rokopia::crypto::Password;
+use rokopia::testkit::Rng;
+
+use crate::common;
+use crate::world::{PASSWORD, World};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The day takes so many seconds.
+const SECONDS: u32 = 20;
+
+const PERMANENT: usize = 8;
+
+/// An hour of the fast clock.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// The repository, its writer and its maintenance.
+struct Life {
+    world: World,
+    rng: Rng,
+    epochs_done: u32,
+    visitors: BTreeMap<usize, String>,
+    away: Option<PathBuf>,
+}
+
+impl Life {
+    fn new() -> Self {
+        let mut world = World::empty();
+        for number in 0..PERMANENT {
+            world.add(&permanent(number));
+        }
+        Self { world, rng: Rng::new(7), epochs_done: 0, visitors: BTreeMap::new(), away: None }
+    }
+
+    /// One thing that happens to a repository.
+    fn event(&mut self) {
+        if self.away.is_some() {
+            return self.mount();
+        }
+        let number = self.rng.below(40) as usize;
+        match self.rng.below(24) {
+            0..8 => self.visit(number),
+            8..14 => {
+                self.world.add(&permanent(number % PERMANENT));
+            }
+            14..19 => self.maintain(),
+            19 => self.half_written(),
+            20 => self.unmount(|_| {}),
+            21 => self.unmount(|repo| std::fs::create_dir(repo).unwrap()),
+            22 => self.unmount(|repo| {
+                crate::support::copy(&World::seeded(99).repo(), repo);
+            }),
+            _ => self.unmount(|repo| {
+                std::fs::create_dir(repo).unwrap();
+                std::fs::write(repo.join("kopia.repository.f"), b"{\"half\":").unwrap();
+            }),
+        }
+    }
+
+    /// A source that comes and goes.
+    fn visit(&mut self, number: usize) {
+        match self.visitors.remove(&number) {
+            Some(id) => self.world.delete(&id),
+            None => {
+                let id = self.world.add(&format!("visitor-{number}-backup@media:/data"));
+                self.visitors.insert(number, id);
+            }
+        }
+    }
+
+    /// Indexes are merged, and the merged ones removed.
+    fn maintain(&mut self) {
+        let writer = &mut self.world.writer;
+        // As Kopia does, only an epoch with something in it is followed by another.
+        if !writer.blobs().names(&format!("xn{}_", writer.epoch())).unwrap().is_empty() {
+            writer.advance_epoch().unwrap();
+        }
+        while self.epochs_done + 2 <= writer.epoch() {
+            writer.compact_epoch(self.epochs_done).unwrap();
+            writer.remove_superseded(self.epochs_done, self.epochs_done).unwrap();
+            self.epochs_done += 1;
+        }
+    }
+
+    /// An index blob that is there before all of it is.
+    fn half_written(&mut self) {
+        let before = self.world.index_blobs();
+        let number = self.rng.below(PERMANENT as u64) as usize;
+        self.world.add(&permanent(number));
+        let Some(blob) = self.world.index_blobs().into_iter().find(|blob| !before.contains(blob)) else {
+            return;
+        };
+        let whole = std::fs::read(&blob).unwrap();
+        std::fs::write(&blob, &whole[..whole.len() / 3]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::write(&blob, &whole).unwrap();
+    }
+
+    fn unmount(&mut self, instead: impl FnOnce(&Path)) {
+        let (repo, away) = (self.world.repo(), self.world.beside("away"));
+        std::fs::rename(&repo, &away).unwrap();
+        instead(&repo);
+        self.away = Some(away);
+    }
+
+    fn mount(&mut self) {
+        if let Some(away) = self.away.take() {
+            let _ = std::fs::remove_dir_all(self.world.repo());
+            std::fs::rename(away, self.world.repo()).unwrap();
+        }
+    }
+}
+
+fn permanent(number: usize) -> String {
+    format!("permanent-{number}-backup@media:/data")
+}
+
+/// A storage in which maintenance runs between listing and reading.
+struct Between {
+    inner: FileSystem,
+    life: Arc<Mutex<Life>>,
+    lists: Arc<AtomicUsize>,
+}
+
+impl BlobStore for Between {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
+        let listed = self.inner.list(prefix);
+        if self.lists.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
+            && let Ok(mut life) = self.life.try_lock()
+            && life.away.is_none()
+        {
+            life.maintain();
+        }
+        listed
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, blob::Error> {
+        self.inner.size(id)
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, blob::Error> {
+        self.inner.read(id, limit)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), blob::Error> {
+        self.inner.read_at(id, offset, buf)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+fn checker(life: &Arc<Mutex<Life>>) -> Checker {
+    let repo = life.lock().unwrap().world.repo();
+    let life = Arc::clone(life);
+    let lists = Arc::new(AtomicUsize::new(1));
+    Checker::start(
+        Settings { storage_timeout: DAY, ..Settings::default() },
+        Clock::faster(24 * 3600 / SECONDS),
+        rokopia::Options::default(),
+        Arc::new(move || {
+            let (inner, life, lists) = (FileSystem::open(&repo)?, Arc::clone(&life), Arc::clone(&lists));
+            Ok(Arc::new(Between { inner, life, lists }) as Arc<dyn BlobStore>)
+        }),
+        Arc::new(|| Ok(Password::new(PASSWORD))),
+    )
+    .unwrap()
+}
+
+fn ask(checker: &Checker, source: &str) -> Answer {
+    checker.ask(&Candidates::of(source.parse().unwrap()), PATIENCE)
+}
+
+#[test]
+fn a_day_in_which_no_is_never_false() {
+    let life = Arc::new(Mutex::new(Life::new()));
+    let checker = checker(&life);
+    let over = AtomicBool::new(false);
+    let states = [const { AtomicUsize::new(0) }; 3];
+    let begun = Instant::now();
+    let day = Duration::from_secs(SECONDS.into());
+    std::thread::scope(|scope| {
+        for asker in 0..3 {
+            let (checker, over, states) = (&checker, &over, &states);
+            scope.spawn(move || {
+                for question in 0_usize.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let answer = ask(checker, &permanent((question + asker) % PERMANENT));
+                    states[answer.state as usize].fetch_add(1, Ordering::Relaxed);
+                    assert_ne!(answer.state, State::Absent, "a false no: {answer:?}");
+                    let answer = ask(checker, "nobody-backup@media:/data");
+                    states[answer.state as usize].fetch_add(1, Ordering::Relaxed);
+                    assert_ne!(answer.state, State::Exists, "a false yes: {answer:?}");
+                }
+            });
+        }
+        while begun.elapsed() < day && checker.view().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        while begun.elapsed() < day {
+            life.lock().unwrap().event();
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        life.lock().unwrap().mount();
+        over.store(true, Ordering::Relaxed);
+    });
+    let [exists, absent, unknown] = states.map(AtomicUsize::into_inner);
+    let status = checker.status();
+    common::say(&format!(
+        "{exists} yes, {absent} no, {unknown} unknown; {} refreshes, {} failed",
+        status.refreshes, status.failures
+    ));
+    assert!(exists > 20 && absent > 20 && unknown > 20, "too little happened");
+    assert!(status.hung_threads == 0 && status.failures > 0);
+    // Nothing is stuck: with the repository at rest, everything is answered.
+    for (source, state) in
+        [(permanent(0).as_str(), State::Exists), ("nobody-backup@media:/data", State::Absent)]
+    {
+        let mut last = None;
+        for _ in 0..20 {
+            let answer = ask(&checker, source);
+            if answer.state == state {
+                last = None;
+                break;
+            }
+            last = Some(answer);
+        }
+        assert!(last.is_none(), "stuck: {last:?}");
+    }
+}
