@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::active::ActiveSet;
+use super::active::{ActiveSet, Doubt};
 use super::{Error, sealed};
 use crate::blob::{BlobMetadata, BlobStore};
 use crate::format::RepositoryFormat;
@@ -33,23 +33,33 @@ go_object!(Named { "id" => id });
 
 /// Lists and chooses: all `n` blobs but the inputs of compactions whose outputs are all there.
 ///
+/// With `degraded` a log that cannot be read is a [`Doubt`]. The inputs it names are then read as well: they say what
+/// was true before the compaction, and newer entries win.
+///
 /// # Errors
 /// [`Error::Upgraded`] when an upgrade has left its mark, and every failure to list or to read a log.
-pub(super) fn select(store: &dyn BlobStore, format: &RepositoryFormat) -> Result<ActiveSet, Error> {
+pub(super) fn select(
+    store: &dyn BlobStore,
+    format: &RepositoryFormat,
+    degraded: bool,
+) -> Result<ActiveSet, Error> {
     let logs = store.list("m")?;
     let indexes = store.list("n")?;
     if indexes.iter().any(|blob| blob.id.as_str() == POISON) {
         return Err(Error::Upgraded);
     }
-    let mut parsed = Vec::new();
+    let (mut parsed, mut doubts) = (Vec::new(), Vec::new());
     for blob in &logs {
         match read_log(store, format, blob) {
             Ok(log) => parsed.push(log),
             Err(Error::Blob(e)) if e.is_not_found() => {}
+            Err(e) if degraded && e.is_damage() => {
+                doubts.push(Doubt::Unreadable { blob: blob.id.clone(), reason: e.to_string() });
+            }
             Err(e) => return Err(e),
         }
     }
-    Ok(ActiveSet { blobs: without_superseded(indexes, &parsed), ..ActiveSet::default() })
+    Ok(ActiveSet { blobs: without_superseded(indexes, &parsed), doubts, ..ActiveSet::default() })
 }
 
 fn read_log(store: &dyn BlobStore, format: &RepositoryFormat, blob: &BlobMetadata) -> Result<Log, Error> {

@@ -60,12 +60,12 @@ impl<'a> IndexReader<'a> {
     /// Lists the index blobs and chooses those that count.
     ///
     /// # Errors
-    /// Storage failures, and damaged compaction logs of repositories without epochs.
+    /// Storage failures, and damaged compaction logs of repositories without epochs, unless reading degraded.
     pub fn active(&self) -> Result<ActiveSet, Error> {
         if self.format.epochs().enabled {
             Ok(epochs::select(&self.store.list("x")?))
         } else {
-            legacy::select(self.store, self.format)
+            legacy::select(self.store, self.format, self.options.degraded)
         }
     }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use rokopia::blob::{BlobId, BlobMetadata, BlobStore, Error};
 
+pub type Blobs = BTreeMap<BlobId, Arc<[u8]>>;
+
 /// Blobs in memory.
 #[derive(Clone, Default)]
-pub struct Memory(pub BTreeMap<BlobId, Arc<[u8]>>);
+pub struct Memory(pub Blobs);
 
 impl Memory {
     /// All blobs of a store that can be read.

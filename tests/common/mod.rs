@@ -4,6 +4,7 @@
 pub mod damage;
 pub mod memory;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -93,18 +94,22 @@ pub fn error_object(output: &Output) -> Value {
     value["error"].clone()
 }
 
-/// All recorded repositories: those of `testdata`, and the large collection where there is one.
+/// The recorded repositories that come with the sources.
+pub fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// All recorded repositories: those of `testdata`, and others of the large collection where there is one.
 pub fn cases() -> Vec<Case> {
-    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    let places = [Some(testdata), fixtures()];
-    let mut cases: Vec<Case> = places
-        .iter()
-        .flatten()
-        .flat_map(|place| std::fs::read_dir(place).unwrap())
-        .filter_map(|entry| Case::load(&entry.unwrap().path()))
-        .collect();
-    cases.sort_by(|a, b| a.dir.cmp(&b.dir));
-    cases
+    let mut cases: BTreeMap<String, Case> = BTreeMap::new();
+    for place in [Some(testdata()), fixtures()].iter().flatten() {
+        for entry in std::fs::read_dir(place).unwrap() {
+            if let Some(case) = Case::load(&entry.unwrap().path()) {
+                cases.entry(case.name.clone()).or_insert(case);
+            }
+        }
+    }
+    cases.into_values().collect()
 }
 
 /// The large collection of recorded repositories: `$ROKOPIA_FIXTURES`, or where it lies beside a checkout. With
