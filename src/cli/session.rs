@@ -7,7 +7,7 @@ use super::doubts::Doubts;
 use super::failure::{Exit, Failure};
 use super::reference::{self, Resolved, Root};
 use crate::content::Contents;
-use crate::snapshot::{Snapshots, UtcTimestamp};
+use crate::snapshot::{Snapshot, Snapshots, UtcTimestamp};
 use crate::{Catalog, Repository};
 
 /// The repository, its snapshots, and the doubts about them.
@@ -29,8 +29,13 @@ pub(super) struct Found {
 impl Found {
     /// When the snapshot began.
     pub(super) fn time(&self) -> Option<UtcTimestamp> {
+        self.snapshot().map(|snapshot| snapshot.start_time)
+    }
+
+    /// The snapshot, where it is not an object that was named.
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
         match &self.root {
-            Root::Snapshot(snapshot) => Some(snapshot.start_time),
+            Root::Snapshot(snapshot) => Some(snapshot),
             Root::Object(_) => None,
         }
     }

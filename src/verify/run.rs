@@ -1,6 +1,6 @@
 //! One verification from beginning to end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ use super::{Error, auxiliary, repaired, seen};
 use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
-use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader};
+use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader, Position};
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct Settings {
     pub max_age: Option<Duration>,
     /// In which order packs are read.
     pub order: Order,
+    /// Only what these snapshots need, by the IDs of their manifests.
+    pub snapshots: Option<Vec<String>>,
     /// Whether it is known why snapshots that the ledger saw are gone.
     pub accept_missing_snapshots: bool,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             budget: None,
             max_age: None,
             order: Order::default(),
+            snapshots: None,
             accept_missing_snapshots: false,
         }
     }
@@ -220,7 +223,9 @@ impl Run<'_> {
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
 
-        let mut plan = Plan::build(format, &index, &listing, settings.shard, |_| true);
+        let needs = settings.snapshots.as_ref().map(|ids| self.needs(&contents, ids));
+        let wanted = |position| needs.as_ref().is_none_or(|needs| needs.contains(&position));
+        let mut plan = Plan::build(format, &index, &listing, settings.shard, wanted);
         let mut outcome = Outcome { failures: std::mem::take(&mut plan.failures), ..Outcome::default() };
         if settings.level >= Level::Decrypt {
             self.auxiliary(&listing, &mut forensics, &mut outcome);
@@ -242,15 +247,17 @@ impl Run<'_> {
         };
         let contents = look.look(contents, suspects, &index, &mut outcome)?;
 
-        let known = Known::load(&contents);
+        let mut known = Known::load(&contents);
         self.remember(&known, &mut forensics)?;
+        if let Some(ids) = &settings.snapshots {
+            known.snapshots.retain(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
+        }
         // Parts of one repository leave walking the trees to whoever joins their ledgers.
         let thorough = settings.level == Level::Files && settings.shard.count() == 1;
         let impact = (thorough || !outcome.failures.is_empty()).then(|| {
             let walk = Walk::new(&contents, &outcome.failures, thorough);
             let roots: Vec<_> = known.snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
-            let threads = settings.threads.max(settings.reads).max(4);
-            let trees = walk.run(&roots, threads, &|| self.asked.interrupted.load(Ordering::Relaxed));
+            let trees = walk.run(&roots, self.walkers(), &|| self.asked.interrupted.load(Ordering::Relaxed));
             let impact = Impact::of(&trees, &known.snapshots, &contents);
             (trees, impact)
         });
@@ -272,6 +279,24 @@ impl Run<'_> {
             elapsed: self.begun.elapsed(),
         };
         Ok(assemble::report(evidence))
+    }
+
+    /// The contents that snapshots are made of.
+    fn needs(&self, contents: &Contents, ids: &[String]) -> HashSet<Position> {
+        let known = Known::load(contents);
+        let chosen =
+            known.snapshots.iter().filter(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
+        let roots: Vec<_> = chosen.map(|snapshot| snapshot.root.as_ref()).collect();
+        let none = Failures::default();
+        let mut walk = Walk::new(contents, &none, false);
+        let used = walk.collect();
+        walk.run(&roots, self.walkers(), &|| self.asked.interrupted.load(Ordering::Relaxed));
+        std::mem::take(&mut used.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads of trees are small and wait for each other: more threads than processors.
+    fn walkers(&self) -> usize {
+        self.asked.settings.threads.max(self.asked.settings.reads).max(4)
     }
 
     fn stop(&self, why: Stopped) -> bool {
@@ -387,7 +412,9 @@ impl Run<'_> {
     fn write_down(&self, pack: &PackPlan, result: &PackResult) {
         let Some(ledger) = self.asked.ledger else { return };
         let checked = &result.checked;
-        if !checked.vanished.is_empty() || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
+        // What a few snapshots need of a pack is not the pack.
+        let part = self.asked.settings.snapshots.is_some();
+        if part || !checked.vanished.is_empty() || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
             return;
         }
         let bad = |(content, cause): &(ContentId, Cause)| Bad {

@@ -1,7 +1,7 @@
 //! From damaged contents to objects, paths and snapshots: one walk over all trees, in which each directory object is
 //! read once however many snapshots share it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::findings::{Cause, Failures};
 use crate::blob::BlobId;
 use crate::content::{self, ContentSource, Contents};
-use crate::index::{ContentId, ContentIndex};
+use crate::index::{ContentId, ContentIndex, Position};
 use crate::object::{self, Chunks, ObjectId};
 use crate::snapshot::{self, DirEntry, Entries, Winners};
 
@@ -84,7 +84,12 @@ pub(super) struct Walk<'a> {
     /// What is known of objects of several contents.
     seen: Mutex<HashMap<ObjectId, Arc<[u32]>>>,
     warnings: Mutex<Vec<String>>,
+    /// Where the contents are that the trees are made of, when that is asked for.
+    used: Option<Used>,
 }
+
+/// Contents by their places in the index.
+pub(super) type Used = Arc<Mutex<HashSet<Position>>>;
 
 #[derive(Default)]
 struct Faults {
@@ -110,7 +115,13 @@ impl<'a> Walk<'a> {
             faults: Mutex::default(),
             seen: Mutex::default(),
             warnings: Mutex::default(),
+            used: None,
         }
+    }
+
+    /// Notes in the set given back what the walk comes by.
+    pub(super) fn collect(&mut self) -> Used {
+        Arc::clone(self.used.get_or_insert_default())
     }
 
     /// Walks from the roots given, on `threads` threads.
@@ -302,10 +313,13 @@ impl<'a> Walk<'a> {
 
     /// What is known against a content, and its length where it is there.
     fn check_content(&self, content: &ContentId) -> (Vec<u32>, Option<u64>) {
-        let Some(entry) = self.index.get(content) else {
+        let Some((position, entry)) = self.index.find(content) else {
             let cause = Cause::of(&content::Error::Missing { content: *content });
             return (vec![self.content_fault(content, &cause)], None);
         };
+        if let Some(used) = &self.used {
+            used.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
+        }
         match self.failures.get(content) {
             Some(cause) => (vec![self.content_fault(content, cause)], None),
             None => (Vec::new(), Some(entry.original_length.into())),

@@ -145,6 +145,45 @@ fn parts_are_joined_to_a_whole() {
     assert_eq!(no_index.status.code(), Some(2), "{}", stderr(&no_index));
 }
 
+#[test]
+fn one_snapshot_and_drills() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let mut new = writer(&repo, 300_000);
+    let (first, last) = (add_snapshot(&mut new, 1 << 20, 1), add_snapshot(&mut new, 2 << 20, 2));
+    new.finish().unwrap();
+    let all = report(&run(&repo, &["--json"]));
+    let of = |reference: &str| report(&run(&repo, &["--json", "--snapshot", reference]));
+    let (one, other) = (of(&first), of("data@apps:/data"));
+    assert_eq!(other["snapshots"][0]["id"], *last);
+    let contents = |report: &Value| report["coverage"]["contents"].as_u64().unwrap();
+    let (some, others, everything) = (contents(&one), contents(&other), contents(&all));
+    assert!(
+        some > 0 && some < everything && others > 0 && others < everything,
+        "{some} {others} {everything}"
+    );
+    assert_eq!((one["result"].as_str(), one["snapshots"].as_array().unwrap().len()), (Some("clean"), 1));
+
+    let drill = |to: &[&str]| {
+        let output = run(&repo, &[&["--json", "--drill", "data@apps:/data"], to].concat());
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default())
+    };
+    let there = dir.path().join("there");
+    std::fs::create_dir(&there).unwrap();
+    let there = there.display().to_string();
+    for to in [&["--to", "null"][..], &["--to", &there]] {
+        let (code, told) = drill(to);
+        assert_eq!((code, told["result"].as_str()), (Some(0), Some("restored")), "{told}");
+        assert_eq!(told["snapshot"], *last);
+        assert!(told["age_seconds"].as_i64().unwrap() > 0 && told["bytes"].as_u64().unwrap() > 100_000);
+    }
+    assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0, "nothing is left behind");
+    packs(&repo).iter().filter(|pack| pack.starts_with('p')).for_each(|pack| damage(&repo, pack));
+    let (code, told) = drill(&["--to", "null"]);
+    assert_eq!((code, told["result"].as_str()), (Some(1), Some("damaged")), "{told}");
+    assert!(!told["errors"].as_array().unwrap().is_empty());
+}
+
 /// A report with everything in it, in a browser.
 #[test]
 fn the_page_is_what_a_browser_shows() {

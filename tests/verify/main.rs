@@ -12,6 +12,8 @@
 mod cli;
 mod damage;
 #[cfg(feature = "testkit")]
+mod disk;
+#[cfg(feature = "testkit")]
 mod flips;
 mod healthy;
 #[cfg(feature = "testkit")]

@@ -1,5 +1,6 @@
 //! `rokopia verify`: whether every byte is still good, and what is lost where not.
 
+mod drill;
 mod html;
 mod idle;
 mod prometheus;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::cli::context::{Context, wrong_value};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
+use crate::cli::session::Session;
 use crate::cli::signals::CleanUp;
 use crate::cli::units;
 use crate::verify::{
@@ -92,6 +94,18 @@ pub(in crate::cli) struct Args {
     #[arg(long, conflicts_with_all = ["merge", "ledger"])]
     recover_index: bool,
 
+    /// Restore the newest snapshot of a source for practice, hash everything again, and say how long it took
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
+    drill: Option<String>,
+
+    /// Where the drill restores to: null for nowhere, else into a new directory below this one, which is removed again
+    #[arg(long, value_name = "DIR", requires = "drill")]
+    to: Option<String>,
+
+    /// Limit the verification to what a snapshot or the newest one of a source needs; may be given several times
+    #[arg(long, value_name = "REF", conflicts_with_all = ["merge", "shard", "ledger", "recover_index", "drill"])]
+    snapshot: Vec<String>,
+
     /// Write corrected copies of blobs that error correction can mend into this directory
     #[arg(long, value_name = "DIR")]
     write_repaired: Option<PathBuf>,
@@ -115,11 +129,17 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let settings = self.settings(context)?;
+        let mut settings = self.settings(context)?;
         if self.idle {
             idle::give_way();
         }
-        let repository = context.repository()?;
+        if let Some(source) = &self.drill {
+            return drill::run(source, self.to.as_deref(), context);
+        }
+        let repository = match self.snapshot.is_empty() {
+            true => context.repository()?,
+            false => self.choose(context, &mut settings)?,
+        };
         if self.recover_index {
             return recovery::run(&repository, context);
         }
@@ -148,6 +168,21 @@ impl Args {
             1 => Exit::Negative,
             _ => Exit::Unknown,
         })
+    }
+
+    /// Finds the snapshots that are asked for.
+    fn choose(&self, context: &Context, settings: &mut Settings) -> Result<Repository, Failure> {
+        let mut session = Session::open(context)?;
+        let mut chosen = Vec::new();
+        for reference in &self.snapshot {
+            let found = session.find(reference)?;
+            let snapshot = found.snapshot().ok_or_else(|| {
+                Failure::wrong_usage(format!("--snapshot {reference:?} is an object, no snapshot"))
+            })?;
+            chosen.push(snapshot.id.to_string());
+        }
+        settings.snapshots = Some(chosen);
+        Ok(session.repository)
     }
 
     fn shard(&self) -> Result<Shard, Failure> {
@@ -212,6 +247,7 @@ impl Args {
             },
             max_age: span("--max-age", self.max_age.as_deref())?,
             order: self.order,
+            snapshots: None,
             accept_missing_snapshots: self.accept_missing_snapshots,
         })
     }
