@@ -14,6 +14,8 @@ use super::error::{Error, Reason};
 use super::state::{Failure, Shared, State};
 use super::unindexed::Scan;
 use super::view::{Inventory, View};
+use crate::Repository;
+use crate::format::RepositoryFormat;
 
 /// After a failure nothing is tried again for this long.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -173,13 +175,13 @@ fn publish(shared: &Shared, state: &mut State, began: Tick, inventory: Arc<Inven
     {
         state.scan_after = Some(began);
     }
-    let scan_counts =
-        state.scanned.is_some_and(|scanned| state.scan_after.is_none_or(|after| scanned.not_before(after)));
     let unindexed = match same.and_then(|view| view.unindexed.clone()) {
         Some(known) => Some(known),
-        None => {
-            state.scan.as_ref().filter(|_| scan_counts).map(|scan| Arc::new(scan.compare(&inventory.indexed)))
-        }
+        None => state
+            .scan
+            .as_ref()
+            .filter(|_| state.scan_counts())
+            .map(|scan| Arc::new(scan.compare(&inventory.indexed))),
     };
     let finished = shared.clock.now();
     shared.view.store(Some(Arc::new(View { started: began, finished, inventory, unindexed })));
@@ -194,7 +196,9 @@ fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
         let reads = repository.options().index.reads;
         let named = &view.inventory.indexed.named;
         let scan = catch_unwind(AssertUnwindSafe(|| {
-            Scan::run(repository.store(), repository.format(), reads, named, &known)
+            still_there(&repository)?;
+            let scan = Scan::run(repository.store(), repository.format(), reads, named, &known)?;
+            still_there(&repository).map(|()| scan)
         }));
         drop(view);
         finish_scan(&thread, scan.ok(), generation);
@@ -204,6 +208,15 @@ fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
     }
 }
 
+/// A directory in which another repository, or nothing, is mounted has none of our packs either.
+fn still_there(repository: &Repository) -> Result<(), Error> {
+    let found = RepositoryFormat::unique_id_in(&RepositoryFormat::read_blob(repository.store())?)?;
+    if found == repository.format().unique_id() {
+        return Ok(());
+    }
+    Err(Error::Changed { location: repository.store().describe() })
+}
+
 fn finish_scan(shared: &Shared, scan: Option<Result<Scan, Error>>, generation: u64) {
     let mut state = shared.lock();
     let Some(began) = state.scan_work.end(generation) else { return };
@@ -211,7 +224,10 @@ fn finish_scan(shared: &Shared, scan: Option<Result<Scan, Error>>, generation: u
         Some(Ok(scan)) => {
             state.scanned = Some(began);
             state.scan_failure = None;
-            if let Some(view) = shared.view.load_full() {
+            // Packs that have lost their entries meanwhile were passed over as named.
+            if state.scan_counts()
+                && let Some(view) = shared.view.load_full()
+            {
                 let unindexed = Some(Arc::new(scan.compare(&view.inventory.indexed)));
                 shared.view.store(Some(Arc::new(View { unindexed, ..(*view).clone() })));
             }

@@ -81,6 +81,13 @@ pub struct Failure {
     pub retryable: bool,
 }
 
+impl State {
+    /// Whether the last scan knows of all packs that no index names now.
+    pub(super) fn scan_counts(&self) -> bool {
+        self.scanned.is_some_and(|scanned| self.scan_after.is_none_or(|after| scanned.not_before(after)))
+    }
+}
+
 impl Work {
     pub(super) fn begin(&mut self, now: Tick) -> u64 {
         self.generation += 1;

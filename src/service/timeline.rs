@@ -24,7 +24,7 @@ pub(super) fn svg(state: &SourceState, now: UtcTimestamp) -> String {
         })
     };
     format!(
-        "<svg viewBox=\"0 0 {} 18\" role=\"img\" aria-label=\"snapshots of the last {DAYS} days\"><path class=\"axis\" \
+        "<svg viewBox=\"0 0 {} 18\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"snapshots of the last {DAYS} days\"><path class=\"axis\" \
          d=\"M0 17H{WIDTH}\"/><path d=\"{}\"/><path class=\"part\" d=\"{}\"/></svg>",
         WIDTH + 1,
         path(true),

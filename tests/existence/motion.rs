@@ -178,6 +178,78 @@ fn checker(life: &Arc<Mutex<Life>>) -> Checker {
     .unwrap()
 }
 
+/// A storage in which an index blob is lost at the very moment at which packs are looked for that no index names.
+struct Losing {
+    inner: FileSystem,
+    lost: PathBuf,
+    /// Whether the blob is gone, and whether the search may go on.
+    gone: Arc<AtomicBool>,
+    go_on: Arc<AtomicBool>,
+}
+
+impl BlobStore for Losing {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
+        let listed = self.inner.list(prefix);
+        if prefix == "q" && !self.gone.load(Ordering::SeqCst) {
+            std::fs::remove_file(&self.lost).unwrap();
+            self.gone.store(true, Ordering::SeqCst);
+            crate::process::until("told to go on", || self.go_on.load(Ordering::SeqCst));
+        }
+        listed
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, blob::Error> {
+        self.inner.size(id)
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, blob::Error> {
+        self.inner.read(id, limit)
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), blob::Error> {
+        self.inner.read_at(id, offset, buf)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[test]
+fn an_index_lost_during_the_search_for_lost_ones_is_missed_by_nobody() {
+    let mut world = World::empty();
+    world.add(&permanent(1));
+    let before = world.index_blobs();
+    world.add(&permanent(0));
+    let lost = world.index_blobs().into_iter().find(|blob| !before.contains(blob)).unwrap();
+    let (repo, gone, go_on) = (world.repo(), Arc::default(), Arc::<AtomicBool>::default());
+    let (in_store, released) = (Arc::clone(&gone), Arc::clone(&go_on));
+    let checker = Checker::start(
+        Settings::default(),
+        Clock::system(),
+        rokopia::Options::default(),
+        Arc::new(move || {
+            let (inner, lost) = (FileSystem::open(&repo)?, lost.clone());
+            let (gone, go_on) = (Arc::clone(&in_store), Arc::clone(&released));
+            Ok(Arc::new(Losing { inner, lost, gone, go_on }) as Arc<dyn BlobStore>)
+        }),
+        Arc::new(|| Ok(Password::new(PASSWORD))),
+    )
+    .unwrap();
+    crate::process::until("the blob is lost", || gone.load(Ordering::SeqCst));
+    let source = permanent(0).parse().unwrap();
+    crate::process::until("the loss is seen", || {
+        checker.ask(&Candidates::of("nobody@media:/data".parse().unwrap()), Duration::from_millis(100));
+        checker.view().is_some_and(|view| view.source(&source).is_none())
+    });
+    go_on.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        let answer = ask(&checker, &permanent(0));
+        assert_eq!(answer.state, State::Unknown, "{answer:?}");
+        assert_eq!(answer.reason.unwrap().code(), "snapshot-unindexed");
+    }
+}
+
 fn ask(checker: &Checker, source: &str) -> Answer {
     checker.ask(&Candidates::of(source.parse().unwrap()), PATIENCE)
 }
