@@ -12,7 +12,6 @@ pub mod format;
 pub(crate) mod gojson;
 pub mod index;
 pub mod manifest;
-#[allow(dead_code, reason = "the engine that it restores with lands after it")]
 mod mover;
 pub mod object;
 pub mod pack;

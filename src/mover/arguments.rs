@@ -21,9 +21,6 @@ pub(super) struct Arguments {
     pub(super) times: bool,
     pub(super) sparse: bool,
     pub(super) overwrite_files: bool,
-    pub(super) overwrite_symlinks: bool,
-    pub(super) overwrite_directories: bool,
-    pub(super) skip_existing: bool,
     pub(super) delete_extra: bool,
     pub(super) ignore_errors: bool,
     pub(super) flush_files: bool,
@@ -42,9 +39,6 @@ impl Default for Arguments {
             times: true,
             sparse: true,
             overwrite_files: true,
-            overwrite_symlinks: true,
-            overwrite_directories: true,
-            skip_existing: false,
             delete_extra: false,
             ignore_errors: false,
             flush_files: false,
@@ -54,10 +48,14 @@ impl Default for Arguments {
     }
 }
 
-/// Flags without value that change nothing here: always so, or of no meaning to a restore. Each also as `--no-...`.
-const WITHOUT_EFFECT: [&str; 8] = [
-    "consistent-attributes",
-    "write-files-atomically",
+/// Flags of a restore that change nothing here. Each also as `--no-...`.
+const ANYWAY: [&str; 3] = ["consistent-attributes", "write-files-atomically", "skip-existing"];
+
+/// Flags that cannot be taken back: the engine does so in any case.
+const ALWAYS_ON: [&str; 3] = ["ignore-permission-errors", "overwrite-symlinks", "overwrite-directories"];
+
+/// Flags without value with which kopia connects, and which mean nothing to us. Each also as `--no-...`.
+const WITHOUT_EFFECT: [&str; 6] = [
     "readonly",
     "enable-actions",
     "check-for-updates",
@@ -159,9 +157,8 @@ impl Arguments {
             *field = on != inverted;
             return Ok(true);
         }
-        // The engine cannot be told to fail where it may not set owners.
-        let refused = name == "ignore-permission-errors" && !on;
-        Ok(!refused && (name == "ignore-permission-errors" || WITHOUT_EFFECT.contains(&name)))
+        let ignored = WITHOUT_EFFECT.contains(&name) || ANYWAY.contains(&name);
+        Ok(ignored || (on && ALWAYS_ON.contains(&name)))
     }
 
     fn field(&mut self, name: &str) -> Option<&mut bool> {
@@ -171,9 +168,6 @@ impl Arguments {
             "skip-times" => &mut self.times,
             "write-sparse-files" => &mut self.sparse,
             "overwrite-files" => &mut self.overwrite_files,
-            "overwrite-symlinks" => &mut self.overwrite_symlinks,
-            "overwrite-directories" => &mut self.overwrite_directories,
-            "skip-existing" => &mut self.skip_existing,
             "delete-extra" => &mut self.delete_extra,
             "ignore-errors" => &mut self.ignore_errors,
             "flush-files" => &mut self.flush_files,
@@ -244,6 +238,7 @@ mod tests {
             ("--exclude=*.tmp", "--exclude"),
             ("--shallow=1", "--shallow"),
             ("--no-ignore-permission-errors", "--no-ignore-permission-errors"),
+            ("--no-overwrite-symlinks", "--no-overwrite-symlinks"),
             ("--mode=LOCAL_PATH", "LOCAL_PATH"),
             ("--mode=tar", "tar"),
             ("--snapshot-time=2024", "2024"),

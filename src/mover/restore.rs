@@ -1,6 +1,7 @@
 //! Filling the volume: decide, then touch.
 
 mod fill;
+mod progress;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -51,6 +51,13 @@ pub(super) fn judge(
             help: "move it away, or allow deleting",
         });
     }
+    if entry.kind == EntryType::Symlink && existing != SFlag::S_IFLNK && options.keeps_kinds() {
+        return Err(Error::Conflict {
+            existing: "file",
+            wanted: "symbolic link",
+            help: "move it away, or allow deleting",
+        });
+    }
     match entry.kind {
         EntryType::File if existing == SFlag::S_IFREG => {
             let size = u64::try_from(stat.st_size) == Ok(entry.size);

@@ -41,6 +41,7 @@ pub(super) struct Options {
     pub(super) filter: Filter,
     pub(super) delete: bool,
     pub(super) delta: bool,
+    pub(super) keep_kinds: bool,
     pub(super) skip_existing: bool,
     pub(super) dry_run: bool,
     pub(super) owner: bool,
@@ -51,6 +52,13 @@ pub(super) struct Options {
     pub(super) fail_fast: bool,
     pub(super) fsync: bool,
     pub(super) cancel: Arc<AtomicBool>,
+}
+
+impl Options {
+    /// Whether what is there stays where the snapshot has something of another kind.
+    pub(super) fn keeps_kinds(&self) -> bool {
+        self.keep_kinds && !self.delete
+    }
 }
 
 macro_rules! switches {
@@ -78,6 +86,7 @@ impl<'a> Restore<'a> {
             filter: Filter::default(),
             delete: false,
             delta: false,
+            keep_kinds: false,
             skip_existing: false,
             dry_run: false,
             owner: true,
@@ -148,6 +157,9 @@ impl<'a> Restore<'a> {
         delete;
         /// Whether existing files are compared content by content, and only what differs is fetched. Default: no.
         delta;
+        /// Whether a file or link in the way of a directory, and a file in the way of a link, is an error instead of being
+        /// replaced, as in Kopia. With [`delete`](Self::delete) it goes all the same. Default: no.
+        keep_kinds;
         /// Whether files with the right size and modification time, and links with the right target, are taken as
         /// they are; their mode and owner are corrected. Default: no.
         skip_existing;

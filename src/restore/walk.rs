@@ -59,7 +59,7 @@ impl<'s> Walker<'s> {
 
     /// Goes through the tree below `root`, whose entries are given. Returns the directories that existed before.
     pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<Winners<'s>>) -> Vec<Arc<Dir<'s>>> {
-        let included = self.session.options.filter.is_empty();
+        let included = self.session.options.filter.includes("");
         self.steps.push(Step::Resume(Visit { dir: root, included }, entries));
         while !self.session.is_over()
             && let Some(step) = self.steps.pop()

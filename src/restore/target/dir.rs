@@ -274,11 +274,14 @@ impl<'s> Dir<'s> {
                 state.made = Some(Made { fresh: false, staged: false });
                 return Ok(fd);
             }
-            Some(_) if self.session.options.overwrite == Overwrite::Never => {
+            Some(_)
+                if self.session.options.overwrite == Overwrite::Never
+                    || self.session.options.keeps_kinds() =>
+            {
                 return Err(Error::Conflict {
                     existing: "non-directory",
                     wanted: "directory",
-                    help: "it was to be left alone",
+                    help: "move it away, or allow overwriting and deleting",
                 });
             }
             Some(_) => state.displaces = true,

@@ -1,0 +1,254 @@
+//! Cases 1 to 14: how a run begins.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::sandbox::{self, strs};
+use crate::world::{PASSWORD, World, tree};
+
+fn restores(world: &World) {
+    let run = world.run();
+    run.ended(0);
+    assert!(run.status().contains("Snapshot restore completed"), "{}", run.log);
+    world.holds(&tree(3));
+}
+
+#[test]
+fn case_01_restores_the_newest() {
+    restores(&World::new());
+}
+
+#[test]
+fn case_02_by_direction() {
+    restores(&World::new().started_with(&[]).set("DIRECTION", "destination"));
+}
+
+#[test]
+fn case_03_direction_decides_over_the_argument() {
+    restores(&World::new().started_with(&["backup"]).set("DIRECTION", "destination"));
+}
+
+#[test]
+fn case_04_unknown_operation() {
+    let world = World::new().started_with(&["foo"]);
+    world.run().ended(2).has("ERROR: unknown operation: foo");
+    world.is_empty();
+}
+
+#[test]
+fn case_05_no_operation() {
+    World::new().started_with(&[]).run().failed().has("usage");
+}
+
+#[test]
+fn case_06_no_password() {
+    World::new().set("KOPIA_PASSWORD", "").run().ended(1).has("ERROR: KOPIA_PASSWORD must be defined");
+}
+
+#[test]
+fn case_07_no_data_directory_named() {
+    World::new().unset("DATA_DIR").run().ended(1).has("ERROR: DATA_DIR must be defined");
+}
+
+#[test]
+fn case_08_data_directory_missing() {
+    let world = World::new();
+    let missing = world.dir.path().join("no/data");
+    let world = world.set("DATA_DIR", missing.to_str().unwrap());
+    world.run().ended(1).has(&format!("ERROR: Data directory {} does not exist", missing.display()));
+    assert!(!missing.exists());
+}
+
+#[test]
+fn case_09_no_cache_is_needed() {
+    restores(&World::new().set("KOPIA_CACHE_DIR", "/no/such/cache"));
+    restores(&World::new().unset("KOPIA_CACHE_DIR"));
+    let Some(wrapper) = sandbox::mounts(r#"mount -t tmpfs -o ro none "$CACHE"; exec "$@""#) else { return };
+    let world = World::new();
+    let cache = world.dir.path().join("cache");
+    let world = world.set("CACHE", cache.to_str().unwrap());
+    world.run_in(&strs(&wrapper)).ended(0);
+    world.holds(&tree(3));
+}
+
+/// A container's root as Kubernetes makes it: read-only, no `/proc`, an unknown user without capabilities.
+const CONTAINER: &str = r#"
+R="$W/root"; mkdir -p "$R"; mount -t tmpfs none "$R"
+for d in usr lib lib32 lib64 bin; do
+  if [ -L "/$d" ]; then cp -P "/$d" "$R/$d"; elif [ -d "/$d" ]; then mkdir "$R/$d"; mount --rbind "/$d" "$R/$d"; fi
+done
+mkdir -p "$R/mover-kopia" "$R/mnt/repo" "$R/restore" "$R/cache" "$R/tmp"
+cp -L "$W/entry.sh" "$R/mover-kopia/entry.sh"
+mount --bind "$W/repo" "$R/mnt/repo"
+for d in tmp cache restore; do mount -t tmpfs none "$R/$d"; done
+[ -z "$CLOSED" ] || chmod 0555 "$R/restore"
+mkdir "$R/restore/data"; mount --bind "$W/data" "$R/restore/data"; chmod 0777 "$R/restore/data" "$R/tmp" "$R/cache"
+mount -o remount,ro,bind "$R/mnt/repo"; mount -o remount,ro "$R"
+unset W CLOSED
+exec /usr/sbin/chroot --userspec=1234:5678 --groups= "$R" /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
+  /mover-kopia/entry.sh restore
+"#;
+
+fn contained(closed: &str) {
+    let Some(wrapper) = sandbox::mounts(CONTAINER) else { return };
+    if sandbox::user().is_none() {
+        return;
+    }
+    let world = World::new();
+    let root = world.dir.path().to_str().unwrap().to_owned();
+    let world = world
+        .set("W", root)
+        .set("CLOSED", closed)
+        .set("DATA_DIR", "/restore/data")
+        .set("KOPIA_CACHE_DIR", "/cache")
+        .set("KOPIA_REPOSITORY", "filesystem:///mnt/repo")
+        .unset("KOPIA_SOURCE_PATH_OVERRIDE");
+    chown(world.data(), Some(1234), Some(5678)).unwrap();
+    world
+        .run_in(&strs(&wrapper))
+        .ended(0)
+        .has("path /data (original path) even though restoring to /restore/data");
+    world.holds(&tree(3));
+}
+
+#[test]
+fn case_10_read_only_root_unknown_user() {
+    contained("");
+}
+
+#[test]
+fn case_11_only_the_volume_is_writable() {
+    contained("yes");
+}
+
+#[test]
+fn case_12_debug_mode_waits() {
+    let script = r#"mount -t tmpfs none /tmp; exec "$@""#;
+    let Some(wrapper) = sandbox::mounts(script) else { return };
+    let world = World::inside(Path::new(env!("CARGO_TARGET_TMPDIR"))).set("DEBUG_MOVER", "1");
+    if world.dir.path().starts_with("/tmp") {
+        println!("skipped: the build lies in /tmp");
+        return;
+    }
+    let mut child = world.command(&strs(&wrapper)).spawn().unwrap();
+    let flag = format!("/proc/{}/root/tmp/exit-debug-if-removed", child.id());
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !Path::new(&flag).exists() {
+        assert!(Instant::now() < deadline, "debug mode does not begin");
+        assert!(child.try_wait().unwrap().is_none(), "debug mode does not wait");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::remove_file(flag).unwrap();
+    assert!(child.wait().unwrap().success());
+    world.is_empty();
+}
+
+#[test]
+fn case_13_no_secrets_in_the_log() {
+    let secrets = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "KOPIA_AZURE_STORAGE_KEY",
+        "B2_APPLICATION_KEY",
+        "SFTP_PASSWORD",
+        "WEBDAV_PASSWORD",
+    ];
+    let with_secrets = |mut world: World| {
+        for name in secrets {
+            world = world.set(name, format!("secret-of-{name}"));
+        }
+        world
+    };
+    with_secrets(World::new()).run().ended(0);
+    with_secrets(World::new().set("KOPIA_S3_BUCKET", "b")).run().failed();
+    with_secrets(World::new().set("KOPIA_PREVIOUS", "9")).run().failed();
+    with_secrets(World::new().set("KOPIA_PASSWORD", "wrong horse staple")).run().failed();
+    let flag = "--sftp-password=secret-of-SFTP_PASSWORD";
+    with_secrets(World::new().set("KOPIA_ADDITIONAL_ARGS", flag)).run().failed();
+}
+
+#[test]
+fn case_14_other_directions_need_kopia() {
+    for (direction, arguments) in [("", &["backup"][..]), ("maintenance", &[]), ("source", &[])] {
+        let run = World::new().started_with(arguments).set("DIRECTION", direction).run();
+        assert_eq!(run.failed().log.matches("ERROR:").count(), 1, "{}", run.log);
+        run.has("kopia binary");
+    }
+}
+
+/// A kopia that records how it was called, and is connected once it was told to connect.
+const STUB: &str = r#"#!/bin/sh
+echo "$*" | sed 's/--config-file=[^ ]* --log-dir=[^ ]* --log-level=[^ ]* --file-log-level=[^ ]* --log-dir-max-files=[^ ]* --log-dir-max-age=[^ ]* //' >> "$RECORD"
+case "$*" in
+  *"repository status"*) [ -e "$RECORD.connected" ] ;;
+  *"repository connect"*) touch "$RECORD.connected" ;;
+  *"maintenance info"*) echo "Owner: someone@else" ;;
+esac
+"#;
+
+#[test]
+fn case_14_other_directions_are_handed_to_a_kopia_that_is_there() {
+    let run = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut world = World::new().started_with(arguments);
+        let bin = world.dir.path().join("bin");
+        let record = world.dir.path().join("record");
+        fs::create_dir(&bin).unwrap();
+        fs::write(bin.join("kopia"), STUB).unwrap();
+        fs::set_permissions(bin.join("kopia"), PermissionsExt::from_mode(0o755)).unwrap();
+        fs::write(world.data().join("file"), "data").unwrap();
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        world = world.set("PATH", path).set("RECORD", record.to_str().unwrap());
+        for (name, value) in variables {
+            world = world.set(name, *value);
+        }
+        world.run().ended(0);
+        let recorded = fs::read_to_string(record).unwrap();
+        let root = world.dir.path().to_str().unwrap().to_owned();
+        recorded.replace(&root, "").lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let connected = [
+        "--version",
+        "repository status",
+        "repository connect filesystem --path=/repo --cache-directory=/cache",
+        "repository set-client --username=app --hostname=ns",
+        "repository status",
+        "cache set --cache-directory=/cache --metadata-cache-size-limit-mb=100",
+    ];
+    let limit = ("KOPIA_METADATA_CACHE_SIZE_LIMIT_MB", "100");
+    let backup = run(&[limit, ("KOPIA_PARALLELISM", "2"), ("KOPIA_RETAIN_DAILY", "7")], &["backup"]);
+    assert_eq!(backup[..6], connected);
+    assert_eq!(
+        backup[6..],
+        ["snapshot create /data --parallel=2 --override-source=/data", "policy set /data --keep-daily=7"]
+    );
+    let maintenance = run(&[limit, ("DIRECTION", "maintenance")], &[]);
+    assert_eq!(maintenance[..6], connected);
+    assert_eq!(
+        maintenance[6..],
+        [
+            "repository set-client --username=maintenance --hostname=volsync",
+            "maintenance info",
+            "maintenance set --owner=maintenance@volsync",
+            "maintenance set --enable-quick=true",
+            "maintenance run",
+            "maintenance run --full"
+        ]
+    );
+}
+
+#[test]
+fn the_same_program_as_a_command() {
+    let world = World::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_rokopia"))
+        .args(["mover", "restore"])
+        .env_clear()
+        .envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .env("KOPIA_PASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    world.holds(&tree(3));
+}
