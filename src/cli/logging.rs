@@ -17,9 +17,8 @@ use super::output::escape;
 pub(super) fn start(global: &Global) {
     let level = match global.verbose {
         _ if global.quiet => LevelFilter::ERROR,
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
+        0 => LevelFilter::INFO,
+        1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
     let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(stderr);

@@ -14,6 +14,7 @@ mod logging;
 mod output;
 mod pax;
 mod program;
+mod progress;
 mod reference;
 mod session;
 mod tree;

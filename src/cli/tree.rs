@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::reference::Root;
 use super::session::{Found, Session};
@@ -27,6 +28,27 @@ pub(super) fn locate<'a>(
     };
     let entry = tree.entry(&found.path).map_err(from)?;
     Ok((tree, entry))
+}
+
+/// The entry that a reference names, and what is needed to read it.
+pub(super) struct Place<'a> {
+    pub(super) contents: &'a Contents,
+    pub(super) tree: Tree<'a>,
+    pub(super) entry: DirEntry,
+    pub(super) found: Found,
+}
+
+/// Opens the repository and calls `work` with the place that a reference names.
+pub(super) fn at(
+    context: &Context,
+    reference: &str,
+    work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let mut session = Session::open(context)?;
+    let found = session.find(reference)?;
+    let contents = session.contents()?;
+    let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
+    work(&Place { contents: &contents, tree, entry, found })
 }
 
 /// A failure in a tree: a path that is not there is a definite no.

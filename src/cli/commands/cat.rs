@@ -4,8 +4,7 @@ use crate::Error;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
-use crate::cli::session::Session;
-use crate::cli::tree::{from, locate};
+use crate::cli::tree::{Place, at, from};
 use crate::object::Reader;
 use crate::snapshot::EntryType;
 
@@ -24,18 +23,17 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
-        let found = session.find(&self.reference)?;
-        let contents = session.contents()?;
-        let (tree, entry) = locate(&mut session, &contents, &self.reference, &found)?;
-        let reader = match entry.kind {
-            EntryType::Directory => tree.open(&found.path),
-            _ => tree.reader(&entry, &found.path),
-        };
-        let reader = reader.map_err(|error| {
-            let failure = from(error).exit(Exit::Negative);
-            failure.with_help("`rokopia ls` lists a directory, `rokopia show` prints its object")
-        })?;
+        at(context, &self.reference, |place| self.write(place))
+    }
+
+    fn write(&self, Place { tree, entry, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+        if entry.is_directory() {
+            let what = format!("{:?} is a directory", self.reference);
+            return Err(Failure::new(Exit::Negative, "is-a-directory", what)
+                .path(&found.path)
+                .with_help("`rokopia ls` lists a directory, `rokopia show` prints its object"));
+        }
+        let reader = tree.reader(entry, &found.path).map_err(from)?;
         let written = copy(reader).map_err(|failure| failure.path(&found.path).during(&self.reference))?;
         if entry.kind == EntryType::File && written != entry.size {
             let what = format!("{}: {written} bytes of data, the entry says {}", self.reference, entry.size);

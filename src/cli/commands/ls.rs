@@ -4,8 +4,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::listing::Line;
 use crate::cli::output::Output;
-use crate::cli::session::Session;
-use crate::cli::tree::{Troubles, each, locate};
+use crate::cli::tree::{Place, Troubles, at, each};
 
 /// List the entries of a snapshot or of a directory in it
 #[derive(Debug, clap::Args)]
@@ -30,15 +29,15 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
-        let found = session.find(&self.reference)?;
-        let contents = session.contents()?;
-        let (tree, _) = locate(&mut session, &contents, &self.reference, &found)?;
+        at(context, &self.reference, |place| self.list(context, place))
+    }
+
+    fn list(&self, context: &Context, Place { tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
         let mut out = Output::new();
         let mut troubles = Troubles::default();
         let with_target = context.json || self.long;
-        each(&tree, &found.path, self.recursive, &mut troubles, |path, entry, troubles| {
-            let line = Line::new(&tree, path, entry, with_target, troubles);
+        each(tree, &found.path, self.recursive, &mut troubles, |path, entry, troubles| {
+            let line = Line::new(tree, path, entry, with_target, troubles);
             if context.json {
                 out.json(&line)
             } else if self.long {

@@ -12,6 +12,7 @@ mod ls;
 mod man;
 mod manifests;
 mod mover;
+mod restore;
 mod serve;
 mod show;
 mod snapshots;
@@ -55,6 +56,7 @@ commands! {
     cat => Cat,
     find => Find,
     diff => Diff,
+    restore => Restore,
     tar => Tar,
     exists => Exists,
     serve => Serve,

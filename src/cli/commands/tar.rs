@@ -5,8 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::Output;
 use crate::cli::pax::Archive;
-use crate::cli::session::Session;
-use crate::cli::tree::{Troubles, from, locate};
+use crate::cli::tree::{Place, Troubles, at, from};
 use crate::content::Contents;
 use crate::object::{self, Reader, read_all};
 use crate::snapshot::{DirEntry, EntryType, Tree, WalkEntry};
@@ -35,20 +34,16 @@ pub(in crate::cli) struct Args {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
-        let found = session.find(&self.reference)?;
-        let contents = session.contents()?;
-        let (tree, _) = locate(&mut session, &contents, &self.reference, &found)?;
-        let mut writer = Writer {
-            contents: &contents,
-            tree: &tree,
-            archive: Archive::new(Output::new()),
-            troubles: Troubles::default(),
-        };
-        writer.everything(&found.path)?;
-        writer.archive.finish().map_err(Failure::output)?.finish()?;
-        Ok(writer.troubles.exit(Exit::Done))
+        at(context, &self.reference, write)
     }
+}
+
+fn write(Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+    let mut writer =
+        Writer { contents, tree, archive: Archive::new(Output::new()), troubles: Troubles::default() };
+    writer.everything(&found.path)?;
+    writer.archive.finish().map_err(Failure::output)?.finish()?;
+    Ok(writer.troubles.exit(Exit::Done))
 }
 
 /// A file that is ready to be written.

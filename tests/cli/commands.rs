@@ -1,0 +1,142 @@
+//! What the commands print for the sample repository.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::common::{error_object, json_lines};
+use crate::support::{LATEST, OLDEST, assert_exit, assert_failure, rokopia, stderr, stdout};
+
+/// The standard output of a command that succeeds.
+#[track_caller]
+fn printed(arguments: &[&str]) -> String {
+    let output = rokopia(arguments);
+    assert_exit(&output, 0);
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn references() {
+    let todo = printed(&["cat", &format!("{LATEST}/notes/todo.txt")]);
+    for reference in [
+        "c0bc0a/notes/todo.txt",
+        "latest/notes/todo.txt",
+        "data-demo@apps:/data/notes/todo.txt",
+        "data-demo@apps:/data@2026-02-01/notes/todo.txt",
+        "k70b27420418ba888cda9284ad6d34f5f/notes/todo.txt",
+        "7b87c0f632a54cec794a442efb2a48c3",
+    ] {
+        assert_eq!(printed(&["cat", reference]), todo, "{reference}");
+    }
+    let old = printed(&["cat", &format!("{OLDEST}/notes/todo.txt")]);
+    assert_ne!(old, todo);
+    for reference in ["latest~2", "data-demo@apps:/data~2", "data-demo@apps:/data@2026-01-01T12:00:00Z"] {
+        assert_eq!(printed(&["cat", &format!("{reference}/notes/todo.txt")]), old, "{reference}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_a_definite_no() {
+    let output = rokopia(&["ls", "data-demo@apps:/date", "--json"]);
+    assert_failure(&output, 1, "reference-not-found");
+    assert!(stderr(&output).contains("nearest: data-demo@apps:/data"), "{output:?}");
+    let output = rokopia(&["cat", "latest/notes/none", "--json"]);
+    assert_failure(&output, 1, "path-not-found");
+    let error = error_object(&output);
+    assert_eq!((&error["path"], &error["snapshot"]), (&json!("notes/none"), &json!(LATEST)));
+    assert_failure(&rokopia(&["cat", "latest/notes", "--json"]), 1, "is-a-directory");
+    assert_failure(
+        &rokopia(&["show", "k00112233445566778899aabbccddeeff", "--json"]),
+        1,
+        "reference-not-found",
+    );
+    assert_exit(&rokopia(&["exists", "data-demo@apps:/date"]), 1);
+}
+
+#[test]
+fn entries_as_lines_and_as_json() {
+    assert_eq!(printed(&["ls", "latest"]), "notes/\noutbox/\nphotos/\ncurrent\nempty.log\n");
+    assert_eq!(printed(&["ls", "-R", "latest/notes"]), "new.txt\ntodo.txt\n");
+    assert!(printed(&["ls", "-l", "latest"]).contains(" current -> notes/new.txt\n"));
+    let lines = json_lines(printed(&["ls", "latest", "--json"]).as_bytes());
+    let expected = json!({
+        "path": "current", "type": "s", "mode": "0777", "size": 13, "mtime": "2025-10-09T08:53:20.123456789Z",
+        "uid": 0, "gid": 0, "object": lines[3]["object"], "target": "notes/new.txt"
+    });
+    assert_eq!(lines[3], expected);
+    let found = json_lines(printed(&["find", "todo.*", "--json"]).as_bytes());
+    assert_eq!(found.len(), 3);
+    assert_eq!((&found[2]["snapshot"], &found[2]["path"]), (&json!(LATEST), &json!("notes/todo.txt")));
+    assert_eq!(printed(&["find", LATEST, "nothing*"]), "");
+}
+
+#[test]
+fn differences() {
+    assert_eq!(printed(&["diff", "latest", LATEST]), "");
+    let output = rokopia(&["diff", "latest~1", "latest"]);
+    assert_exit(&output, 1);
+    let expected = "M current (content)\nM notes/ (mode)\n- notes/poem.txt\n+ photos/dog.raw\n";
+    assert_eq!(stdout(&output), expected);
+    let lines = json_lines(&rokopia(&["diff", "latest~1", "latest", "--json"]).stdout);
+    assert_eq!(lines[0]["new"]["target"], "notes/new.txt");
+    assert_eq!(lines[1]["aspects"], json!(["mode"]));
+    assert_eq!((&lines[2]["change"], &lines[3]["change"]), (&json!("removed"), &json!("added")));
+}
+
+#[test]
+fn an_archive_holds_the_tree() {
+    let output = rokopia(&["tar", "latest/notes"]);
+    assert_exit(&output, 0);
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(&output.stdout[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        files.insert(entry.path().unwrap().to_str().unwrap().to_owned(), text);
+    }
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["./", "./new.txt", "./todo.txt"]);
+    assert_eq!(files["./todo.txt"], printed(&["cat", "latest/notes/todo.txt"]));
+}
+
+#[test]
+fn lists_of_snapshots_can_be_narrowed() {
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let all: Value = serde_json::from_str(&printed(arguments)).unwrap();
+        all.as_array().unwrap().iter().map(|s| s["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&["snapshots", "--json"]).len(), 3);
+    assert_eq!(ids(&["snapshots", "--json", "--latest"]), [LATEST]);
+    assert_eq!(ids(&["snapshots", "--json", "--until", "2026-01-01 12:00"]), [OLDEST]);
+    assert_eq!(ids(&["snapshots", "--json", "--since", "2026-01-03"]), [LATEST]);
+    assert_eq!(ids(&["snapshots", "--json", "@apps"]).len(), 3);
+    assert!(ids(&["snapshots", "--json", "@other"]).is_empty());
+    assert!(ids(&["snapshots", "--json", "--tag", "a:b"]).is_empty());
+}
+
+#[test]
+fn objects_and_manifests_as_they_are() {
+    let directory: Value =
+        serde_json::from_str(&printed(&["show", "k70b27420418ba888cda9284ad6d34f5f"])).unwrap();
+    assert_eq!(directory["stream"], "kopia:directory");
+    let manifest: Value = serde_json::from_str(&printed(&["show", LATEST])).unwrap();
+    assert_eq!(manifest["source"]["host"], "apps");
+    let policies = json_lines(printed(&["manifests", "--json", "--filter", "type:policy"]).as_bytes());
+    assert!(policies.iter().all(|line| line["labels"]["type"] == "policy") && !policies.is_empty());
+}
+
+#[test]
+fn colours_only_where_wanted() {
+    let output = rokopia(&["--color", "always", "ls", "none"]);
+    assert!(stderr(&output).contains("\x1b[1;31merror[reference-not-found]:\x1b[0m"), "{output:?}");
+    assert!(!stderr(&rokopia(&["ls", "none"])).contains('\x1b'));
+}
+
+#[test]
+fn completions_and_manual_pages() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(printed(&["completions", shell]).contains("snapshots"), "{shell}");
+    }
+    assert!(printed(&["man"]).contains(".TH rokopia"));
+    assert!(printed(&["man", "ls"]).contains("recursive"));
+    assert_exit(&rokopia(&["man", "nonsense"]), 2);
+}

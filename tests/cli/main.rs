@@ -1,0 +1,14 @@
+//! The command line as its users see it: options, exit codes, messages, and what README and `docs/` say about them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests and their helpers")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod commands;
+mod documents;
+mod doubts;
+mod opening;
+mod passwords;
+mod restoring;
+mod signals;
+mod support;

@@ -1,0 +1,112 @@
+//! `rokopia restore`: options, summary and exit codes. What it restores is the business of the tests of the engine.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::common::run;
+use crate::support::{
+    LATEST, PASSWORD, assert_exit, assert_failure, copy_without, files, rokopia, stderr, stdout,
+};
+
+fn restore(reference: &str, target: &Path, options: &[&str]) -> Output {
+    rokopia(&[&["restore", reference, target.to_str().unwrap()], options].concat())
+}
+
+fn summary(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_snapshot_into_a_new_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let target = place.path().join("new");
+    let output = restore("latest", &target, &["--json"]);
+    assert_exit(&output, 0);
+    let summary = summary(&output);
+    assert_eq!(
+        (&summary["snapshot"], &summary["target"]),
+        (&json!(LATEST), &json!(target.to_str().unwrap()))
+    );
+    assert_eq!(
+        (&summary["files"], &summary["dirs"], &summary["symlinks"]),
+        (&json!(5), &json!(4), &json!(1))
+    );
+    assert_eq!((&summary["bytes"], &summary["errors"]), (&json!(3_215_778), &json!([])));
+    let todo = target.join("notes/todo.txt");
+    assert_eq!(fs::read(&todo).unwrap(), rokopia(&["cat", "latest/notes/todo.txt"]).stdout);
+    assert_eq!(fs::metadata(&todo).unwrap().mtime_nsec(), 123_456_824);
+    assert_eq!(fs::read_link(target.join("current")).unwrap(), Path::new("notes/new.txt"));
+}
+
+#[test]
+fn a_file_or_a_part() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("todo");
+    assert_exit(&restore("latest/notes/todo.txt", &file, &[]), 0);
+    assert_eq!(fs::read(&file).unwrap(), rokopia(&["cat", "latest/notes/todo.txt"]).stdout);
+    let part = place.path().join("part");
+    assert_exit(&restore("latest", &part, &["--include", "*.txt", "--exclude", "new*"]), 0);
+    assert!(part.join("notes/todo.txt").exists());
+    assert!(!part.join("notes/new.txt").exists() && !part.join("empty.log").exists());
+}
+
+#[test]
+fn what_exists_is_treated_as_asked() {
+    let target = tempfile::tempdir().unwrap();
+    let log = target.path().join("empty.log");
+    let stray = target.path().join("stray");
+    fs::write(&log, "mine").unwrap();
+    fs::write(&stray, "mine").unwrap();
+    assert_exit(&restore("latest", target.path(), &["--dry-run", "--delete"]), 0);
+    assert_eq!(fs::read_dir(target.path()).unwrap().count(), 2);
+    assert_exit(&restore("latest", target.path(), &["--overwrite", "never"]), 0);
+    assert_eq!(fs::read(&log).unwrap(), b"mine");
+    let output = restore("latest", target.path(), &["--delete", "--json"]);
+    assert_eq!(summary(&output)["deleted"], 1);
+    assert!(fs::read(&log).unwrap().is_empty() && !stray.exists());
+    let output = restore("latest", target.path(), &["--skip-existing", "--json"]);
+    assert_eq!(summary(&output)["fetched_bytes"], 0);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_restored() {
+    let copy = copy_without(&[]);
+    fs::remove_file(&files(copy.path(), "p05cd07ceea227b66")[0]).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let path = target.path().to_str().unwrap();
+    let run =
+        |options: &[&str]| run(copy.path(), PASSWORD, &[&["restore", "latest", path], options].concat());
+    let output = run(&["--json"]);
+    assert_exit(&output, 4);
+    let errors = summary(&output)["errors"].clone();
+    assert!(!errors.as_array().unwrap().is_empty(), "{output:?}");
+    for error in errors.as_array().unwrap() {
+        assert_eq!(error["code"], "pack-missing");
+        assert!(!target.path().join(error["path"].as_str().unwrap()).exists());
+        assert!(stderr(&output).contains(error["path"].as_str().unwrap()), "{output:?}");
+    }
+    assert!(target.path().join("notes").is_dir());
+    assert_exit(&run(&["--ignore-errors"]), 0);
+    assert!(stdout(&run(&["--fail-fast"])).contains("not restored"));
+}
+
+#[test]
+fn nothing_is_touched_before_the_snapshot_was_read() {
+    let place = tempfile::tempdir().unwrap();
+    let target = place.path().join("target");
+    assert_failure(&restore("latest/none", &target, &["--json"]), 1, "path-not-found");
+    assert_failure(&restore("data-demo@apps:/none", &target, &["--json"]), 1, "reference-not-found");
+    assert_failure(&restore("latest", &target, &["--json", "--memory", "16MiB"]), 3, "memory-budget");
+    assert_failure(&restore("latest", &target, &["--json", "--include", "["]), 2, "usage");
+    let damaged = copy_without(&["q"]);
+    let output = run(damaged.path(), PASSWORD, &["restore", "latest", target.to_str().unwrap(), "--json"]);
+    assert_exit(&output, 3);
+    assert!(!target.exists());
+    fs::write(&target, "a file").unwrap();
+    assert_failure(&restore("latest", &target, &["--json"]), 3, "target-unusable");
+    assert_eq!(fs::read(&target).unwrap(), b"a file");
+}
