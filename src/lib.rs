@@ -11,6 +11,7 @@ mod error;
 pub mod format;
 pub(crate) mod gojson;
 pub mod index;
+pub mod kopia;
 pub mod manifest;
 mod mover;
 pub mod object;

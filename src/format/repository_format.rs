@@ -270,7 +270,15 @@ impl RepositoryFormat {
 
     /// Whether these bytes of `kopia.blobcfg` decrypt. No reader needs what is in them.
     pub fn opens_blob_config(&self, stored: &[u8]) -> bool {
-        FormatCipher::new(&self.format_key, &self.unique_id).is_ok_and(|cipher| cipher.open(stored).is_ok())
+        self.open_blob_config(stored).is_ok()
+    }
+
+    /// Decrypts `kopia.blobcfg`: JSON that says how long the storage keeps blobs from being deleted.
+    ///
+    /// # Errors
+    /// [`crate::crypto::Error`] if it is not what this repository's keys encrypted.
+    pub fn open_blob_config(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, crate::crypto::Error> {
+        FormatCipher::new(&self.format_key, &self.unique_id)?.open(stored)
     }
 
     /// The secret from which purposes other than contents derive their keys (`kopia.maintenance`).

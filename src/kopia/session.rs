@@ -1,0 +1,134 @@
+//! An open repository: the one that the connection file names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::config::Config;
+use super::failure::Failure;
+use super::grammar::Typed;
+use super::{password, paths};
+use crate::blob::{self, BlobStore, FileSystem, Retry, RetryPolicy};
+use crate::checker::doubt_about_absence;
+use crate::content::Contents;
+use crate::crypto::Password;
+use crate::snapshot::{Problem, Snapshots, Source};
+use crate::{Catalog, Error, Repository, format};
+
+/// What a missing connection is called; callers look for it.
+const NOT_CONNECTED: &str =
+    "open repository: repository is not connected. See https://kopia.io/docs/repositories/";
+
+/// A connection with its repository.
+pub(super) struct Session {
+    pub(super) config: Config,
+    pub(super) repository: Repository,
+    pub(super) user: String,
+    pub(super) host: String,
+}
+
+/// The connection file, which must be there.
+pub(super) fn connection(typed: &Typed) -> Result<Config, Failure> {
+    Config::load(&paths::config_file(typed))
+        .map_err(|failure| failure.during("open repository: unable to open repository"))?
+        .ok_or_else(|| Failure::new(NOT_CONNECTED))
+}
+
+impl Session {
+    /// Opens the repository that is connected.
+    pub(super) fn open(typed: &Typed) -> Result<Self, Failure> {
+        let config = connection(typed)?;
+        let directory = config.storage()?.directory()?;
+        let (user, host) = (config.text("username")?, config.text("hostname")?);
+        let password =
+            password::get(typed, Some(&config.path)).map_err(|failure| failure.during("open repository"))?;
+        let opened = open_store(&directory)
+            .map_err(|failure| failure.during("cannot open storage"))
+            .and_then(|store| open_repository(store, &password));
+        let repository =
+            opened.map_err(|failure| failure.during("open repository: unable to open repository"))?;
+        Ok(Self { config, repository, user, host })
+    }
+
+    /// Reads the manifests.
+    pub(super) fn catalog(&self) -> Result<Catalog, Failure> {
+        let catalog =
+            self.repository.catalog().map_err(|error| unreadable("unable to load manifests", &error))?;
+        for doubt in catalog.index().doubts() {
+            super::say(&doubt.to_string());
+        }
+        Ok(catalog)
+    }
+
+    /// Loads the full index.
+    pub(super) fn contents(&self) -> Result<Contents, Failure> {
+        self.repository.contents().map_err(|error| unreadable("unable to load indexes", &error))
+    }
+
+    /// A source as it was typed; what is left out is that of this connection.
+    pub(super) fn source(&self, text: &str) -> Result<Source, Failure> {
+        let directory = std::env::current_dir().unwrap_or_default();
+        Source::parse_local(text, &self.user, &self.host, &directory)
+            .map_err(|_| Failure::new(format!("invalid source: '{text}': invalid hostname in {text:?}")))
+    }
+}
+
+fn unreadable(what: &str, error: &Error) -> Failure {
+    Failure::new(format!("{what}: {error}"))
+}
+
+/// Opens the directory of a repository.
+pub(super) fn open_store(directory: &Path) -> Result<Arc<dyn BlobStore>, Failure> {
+    let shown = directory.display();
+    let said = |reason: &dyn std::fmt::Display| Failure::new(format!("cannot access storage path: {reason}"));
+    match FileSystem::open(directory) {
+        Ok(store) => Ok(Arc::new(Retry::new(store, RetryPolicy::default()))),
+        Err(blob::Error::NoSuchLocation { .. }) => {
+            Err(said(&format!("stat {shown}: no such file or directory")))
+        }
+        Err(error) => Err(said(&error)),
+    }
+}
+
+/// Opens a repository in the words of Kopia where callers look for them.
+pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Result<Repository, Failure> {
+    Repository::open(store, &Password::new(password.as_bytes())).map_err(|error| match error {
+        Error::Format(format::Error::WrongPassword) => {
+            Failure::new("unable to create format manager: invalid repository password")
+        }
+        Error::Format(format::Error::NotARepository { .. }) => {
+            Failure::new("repository not initialized in the provided storage")
+        }
+        error => Failure::new(error.to_string()),
+    })
+}
+
+/// Before a list is called empty: whether anything speaks against it. A list that damage has emptied looks like that of a
+/// source which was never saved, and callers then make a new backup over the data that should have been restored.
+pub(super) fn check_nothing(
+    repository: &Repository,
+    catalog: &Catalog,
+    snapshots: &Snapshots,
+    source: Option<&Source>,
+) -> Result<(), Failure> {
+    let refuse =
+        |reason: String| Failure::new(format!("no snapshots found, but that is not certain: {reason}"));
+    if let Some(doubt) = catalog.index().doubts().first() {
+        return Err(refuse(doubt.to_string()));
+    }
+    let may_be = |problem: &&Problem| source.is_none_or(|source| problem.concerns(source));
+    if let Some(problem) = snapshots.problems().iter().find(may_be) {
+        return Err(refuse(problem.reason.clone()));
+    }
+    let text = |doubt: &dyn std::fmt::Display| doubt.to_string();
+    let doubt = match source {
+        Some(source) => match doubt_about_absence(repository, catalog, source) {
+            Ok(doubt) => doubt.map(|doubt| text(&doubt)),
+            Err(error) => Some(text(&error)),
+        },
+        None => match catalog.lost_indexes() {
+            Ok(doubt) => doubt.map(|doubt| text(&doubt)),
+            Err(error) => Some(text(&error)),
+        },
+    };
+    doubt.map_or(Ok(()), |doubt| Err(refuse(doubt)))
+}
