@@ -3,8 +3,21 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use memmap2::MmapMut;
+
 /// Capacities are multiples of this, so that buffers fit again.
 const STEP: usize = 256 << 10;
+
+/// Memory of a buffer: straight from the system where possible. An allocator would keep what is given back, and after
+/// buffers of many sizes hold several times the budget.
+type Bytes = Box<dyn DerefMut<Target = [u8]> + Send>;
+
+fn allocate(length: usize) -> Bytes {
+    match MmapMut::map_anon(length) {
+        Ok(map) => Box::new(map),
+        Err(_) => Box::new(vec![0; length]),
+    }
+}
 
 /// Buffers that are used again and again: fresh memory costs more than what is done with it.
 pub(super) struct Pool {
@@ -15,7 +28,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct State {
-    idle: Vec<Vec<u8>>,
+    idle: Vec<Bytes>,
     /// Bytes of all buffers, idle and in use.
     total: usize,
     in_use: usize,
@@ -40,7 +53,7 @@ impl Pool {
             if let Some((at, _)) = fitting.min_by_key(|(_, bytes)| bytes.len()) {
                 let bytes = state.idle.swap_remove(at);
                 state.in_use += 1;
-                return Buffer { pool: self, bytes, length };
+                return Buffer { pool: self, bytes: Some(bytes), length };
             }
             while state.total + capacity > self.limit
                 && let Some(bytes) = state.idle.pop()
@@ -51,7 +64,7 @@ impl Pool {
                 state.total += capacity;
                 state.in_use += 1;
                 drop(state);
-                return Buffer { pool: self, bytes: vec![0; capacity], length };
+                return Buffer { pool: self, bytes: Some(allocate(capacity)), length };
             }
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -61,7 +74,8 @@ impl Pool {
 /// A buffer out of a [`Pool`].
 pub(super) struct Buffer<'p> {
     pool: &'p Pool,
-    bytes: Vec<u8>,
+    /// Taken out only when it is dropped.
+    bytes: Option<Bytes>,
     length: usize,
 }
 
@@ -69,19 +83,19 @@ impl Deref for Buffer<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.bytes.as_ref().and_then(|bytes| bytes.get(..self.length)).unwrap_or_default()
     }
 }
 
 impl DerefMut for Buffer<'_> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.length).unwrap_or_default()
+        self.bytes.as_mut().and_then(|bytes| bytes.get_mut(..self.length)).unwrap_or_default()
     }
 }
 
 impl Drop for Buffer<'_> {
     fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
+        let Some(bytes) = self.bytes.take() else { return };
         let mut state = self.pool.lock();
         state.in_use -= 1;
         if state.total > self.pool.limit {

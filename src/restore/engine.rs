@@ -23,7 +23,7 @@ const BATCHES: usize = 3;
 const QUEUE: usize = 64;
 
 /// Bytes of ranges in flight: more does not help, and memory that is not in the cache is slow.
-const MAX_IN_FLIGHT: u64 = 48 << 20;
+const MAX_IN_FLIGHT: u64 = 32 << 20;
 
 /// Time between two calls of [`Progress::status`].
 const TICK: Duration = Duration::from_millis(200);

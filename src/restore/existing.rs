@@ -11,12 +11,7 @@ use super::Error;
 use super::options::Overwrite;
 use super::session::Session;
 use super::target::{Attributes, Keep, OpenDir, kind, matches};
-use crate::content::ContentSource;
-use crate::object::read_all;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
-
-/// The longest target of a symbolic link that is compared.
-const MAX_LINK: u64 = 64 << 10;
 
 /// What becomes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +27,16 @@ pub(super) enum Verdict {
 /// Compares an entry, not a directory, with what is there.
 pub(super) fn judge(
     session: &Session<'_>,
-    source: &dyn ContentSource,
     directory: &OpenDir,
     name: &EntryName,
     entry: &DirEntry,
 ) -> Result<Verdict, Error> {
     let options = session.options;
-    let Some(stat) = directory.stat(name)? else { return Ok(Verdict::Restore) };
+    let Some(stat) = directory.stat(name)? else {
+        // A killed run may have put the file aside.
+        let compare = options.delta && entry.kind == EntryType::File;
+        return Ok(if compare { Verdict::Compare } else { Verdict::Restore });
+    };
     if options.overwrite == Overwrite::Never {
         return Ok(Verdict::Skip);
     }
@@ -75,11 +73,15 @@ pub(super) fn judge(
             Ok(if options.delta && single { Verdict::Compare } else { Verdict::Restore })
         }
         EntryType::Symlink if existing == SFlag::S_IFLNK => {
-            let compared = options.skip_existing || options.overwrite == Overwrite::IfChanged;
+            let compared =
+                options.skip_existing || options.delta || options.overwrite == Overwrite::IfChanged;
+            // The name of its content tells the target without reading it.
+            let hasher = session.contents.format().hasher();
             if compared
-                && let Some(object) = &entry.object
-                && let Ok(target) = read_all(source, object, MAX_LINK)
-                && readlinkat(directory, name.as_str()).is_ok_and(|there| there.as_bytes() == target)
+                && let Some(object) = entry.object.as_ref().filter(|object| !object.is_compressed())
+                && object.index().is_none()
+                && let Ok(there) = readlinkat(directory, name.as_str())
+                && hasher.hash(there.as_bytes()).as_bytes() == object.content().hash()
                 && (options.skip_existing
                     || matches(&stat, &want, Keep { permissions: false, ..session.keep }))
             {

@@ -13,20 +13,24 @@ use super::plan::{Batch, Item, Use};
 use super::report::add;
 use super::session::Session;
 use crate::content::{self, ContentSource, Decoder, Scratch, pack_of, read_error};
-use crate::object::{self, ObjectId};
+use crate::index::Entry;
+use crate::object::{self, Chunk, ObjectId};
 
 /// After so many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;
+
+/// Contents that are hashed together.
+const LANES: usize = 8;
 
 /// What the threads that read and decode share.
 ///
 /// Each thread reads a range and then decodes and writes it itself, while its bytes are still in the processor's cache.
 /// Permits keep reads in flight and threads at work apart.
 pub(super) struct Fetcher<'s> {
-    session: &'s Session<'s>,
-    pool: Pool,
-    reading: Permits,
-    working: Permits,
+    pub(super) session: &'s Session<'s>,
+    pub(super) pool: Pool,
+    pub(super) reading: Permits,
+    pub(super) working: Permits,
     misses: AtomicU32,
 }
 
@@ -53,6 +57,7 @@ impl<'s> Fetcher<'s> {
                 Item::Range { batch, uses, offset, length } => {
                     self.fetch(&batch, uses, offset, length, &mut scratch);
                 }
+                Item::Compare { job, chunks } => self.compare(&job, &chunks),
                 Item::Empty(job) => {
                     let _working = self.working.take();
                     job.done();
@@ -98,26 +103,81 @@ impl<'s> Fetcher<'s> {
     }
 
     fn decode(&self, batch: &Batch<'s>, uses: &[Use], start: u64, buffer: &mut [u8], scratch: &mut Scratch) {
-        let decoder = Decoder::new(self.session.contents.format()).verify(self.session.options.verify);
-        for group in uses.chunk_by(|a, b| a.entry.id == b.entry.id) {
-            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
-            if group.iter().all(|piece| batch.job(piece).is_none_or(|job| job.is_over())) {
-                finish(batch, group);
-                continue;
+        let groups = uses.chunk_by(|a, b| a.entry.id == b.entry.id);
+        if self.session.options.verify {
+            let groups: Vec<&[Use]> = groups.collect();
+            let mut rest = buffer;
+            let mut position = start;
+            for lanes in groups.chunks(LANES) {
+                (rest, position) = self.decode_verified(batch, lanes, position, rest);
             }
-            let at = (u64::from(entry.offset) - start) as usize;
-            let decoded = pack_of(&batch.index, &entry).and_then(|pack| {
+            return;
+        }
+        for group in groups {
+            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
+            if group.iter().any(|piece| batch.job(piece).is_some_and(|job| !job.is_over())) {
+                let at = (u64::from(entry.offset) - start) as usize;
                 let stored = buffer.get_mut(at..at + entry.packed_length as usize).unwrap_or_default();
-                let decoded = decoder.decode(&entry, pack, stored, scratch)?;
-                self.session.contents.repairs().note(pack, decoded.repaired.len());
-                Ok(decoded.plaintext)
-            });
-            match decoded {
-                Ok(plaintext) => deliver(batch, group, plaintext),
-                Err(error) => fail(batch, group, error),
+                match self.open(batch, &entry, stored, scratch) {
+                    Ok(plaintext) => deliver(batch, group, plaintext),
+                    Err(error) => fail(batch, group, error),
+                }
             }
             finish(batch, group);
         }
+    }
+
+    fn open<'b>(
+        &self,
+        batch: &Batch<'s>,
+        entry: &Entry,
+        stored: &'b mut [u8],
+        scratch: &'b mut Scratch,
+    ) -> Result<&'b [u8], content::Error> {
+        let pack = pack_of(&batch.index, entry)?;
+        let decoder = Decoder::new(self.session.contents.format());
+        let decoded = decoder.decode(entry, pack, stored, scratch)?;
+        self.session.contents.repairs().note(pack, decoded.repaired.len());
+        Ok(decoded.plaintext)
+    }
+
+    /// Decodes some contents and hashes them together, which is faster than one after the other. Returns what follows
+    /// them in the range, and where that begins.
+    fn decode_verified<'b>(
+        &self,
+        batch: &Batch<'s>,
+        groups: &[&[Use]],
+        start: u64,
+        buffer: &'b mut [u8],
+    ) -> (&'b mut [u8], u64) {
+        let mut scratches: Vec<Scratch> = groups.iter().map(|_| Scratch::default()).collect();
+        let (mut rest, mut position) = (buffer, start);
+        let mut opened = Vec::new();
+        for (group, scratch) in groups.iter().zip(&mut scratches) {
+            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
+            let gap = u64::from(entry.offset).saturating_sub(position) as usize;
+            let end = gap + entry.packed_length as usize;
+            let Some((piece, after)) = std::mem::take(&mut rest).split_at_mut_checked(end) else { break };
+            (rest, position) = (after, entry.end());
+            match self.open(batch, &entry, piece.get_mut(gap..).unwrap_or_default(), scratch) {
+                Ok(plaintext) => opened.push((*group, entry, plaintext)),
+                Err(error) => {
+                    fail(batch, group, error);
+                    finish(batch, group);
+                }
+            }
+        }
+        let plaintexts: Vec<&[u8]> = opened.iter().map(|(_, _, plaintext)| *plaintext).collect();
+        let hashes = self.session.contents.format().hasher().hash_many(&plaintexts);
+        for ((group, entry, plaintext), hash) in opened.into_iter().zip(hashes) {
+            if hash.as_bytes() == entry.id.hash() {
+                deliver(batch, group, plaintext);
+            } else {
+                fail(batch, group, wrong_hash(batch, &entry));
+            }
+            finish(batch, group);
+        }
+        (rest, position)
     }
 
     /// Reads each content by itself, with indexes that are read again if its pack is gone.
@@ -131,12 +191,7 @@ impl<'s> Fetcher<'s> {
                     Ok(plaintext)
                         if self.session.options.verify && !decoder.is_named(&entry.id, &plaintext) =>
                     {
-                        let wrong = pack_of(&batch.index, entry).map(|pack| content::Error::WrongHash {
-                            content: entry.id,
-                            blob: pack.clone(),
-                            offset: entry.offset,
-                        });
-                        fail(batch, group, wrong.unwrap_or_else(|error| error));
+                        fail(batch, group, wrong_hash(batch, entry));
                     }
                     Ok(plaintext) => {
                         self.misses.store(0, Ordering::Relaxed);
@@ -159,29 +214,40 @@ impl<'s> Fetcher<'s> {
     }
 }
 
+fn wrong_hash(batch: &Batch<'_>, entry: &Entry) -> content::Error {
+    match pack_of(&batch.index, entry) {
+        Ok(pack) => content::Error::WrongHash { content: entry.id, blob: pack.clone(), offset: entry.offset },
+        Err(error) => error,
+    }
+}
+
 fn jobs<'b, 's>(batch: &'b Batch<'s>, group: &'b [Use]) -> impl Iterator<Item = (&'b Use, &'b Arc<Job<'s>>)> {
     group.iter().filter_map(|piece| Some((piece, batch.job(piece)?)))
 }
 
 fn deliver(batch: &Batch<'_>, group: &[Use], plaintext: &[u8]) {
     for (piece, job) in jobs(batch, group) {
-        let chunk = &piece.chunk;
-        let object = || ObjectId::direct(chunk.content);
-        if chunk.compressed {
-            match chunk.decode(plaintext.to_vec(), &object()) {
-                Ok(data) => job.write(chunk.offset, &data),
-                Err(error) => job.fail(&error.into()),
-            }
-        } else if chunk.length.is_none_or(|length| length == plaintext.len() as u64) {
-            job.write(chunk.offset, plaintext);
-        } else {
-            job.fail(&Error::from(object::Error::ChunkLength {
-                object: object(),
-                content: chunk.content,
-                expected: chunk.length.unwrap_or_default(),
-                found: plaintext.len() as u64,
-            }));
+        deliver_chunk(job, &piece.chunk, plaintext);
+    }
+}
+
+/// Writes a chunk, given the plaintext of its content.
+pub(super) fn deliver_chunk(job: &Job<'_>, chunk: &Chunk, plaintext: &[u8]) {
+    let object = || ObjectId::direct(chunk.content);
+    if chunk.compressed {
+        match chunk.decode(plaintext.to_vec(), &object()) {
+            Ok(data) => job.write(chunk.offset, &data),
+            Err(error) => job.fail(&error.into()),
         }
+    } else if chunk.length.is_none_or(|length| length == plaintext.len() as u64) {
+        job.write(chunk.offset, plaintext);
+    } else {
+        job.fail(&Error::from(object::Error::ChunkLength {
+            object: object(),
+            content: chunk.content,
+            expected: chunk.length.unwrap_or_default(),
+            found: plaintext.len() as u64,
+        }));
     }
 }
 

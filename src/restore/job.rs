@@ -1,14 +1,16 @@
 //! One file or symbolic link on its way into the target.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
 use super::Error;
+use super::delta::Base;
 use super::report::add;
 use super::session::Session;
-use super::target::{Attributes, Dir, OutFile, make_link};
+use super::target::{Attributes, Dir, OutFile, apply, make_link};
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What is to become of a job.
@@ -27,6 +29,8 @@ pub(super) struct Job<'s> {
     attributes: Attributes,
     size: AtomicU64,
     link: bool,
+    /// What is there already and may be patched.
+    base: Option<Base>,
     /// Pieces that are missing, and one while more may be announced.
     missing: AtomicU64,
     state: Mutex<State>,
@@ -34,7 +38,12 @@ pub(super) struct Job<'s> {
 }
 
 impl<'s> Job<'s> {
-    pub(super) fn new(dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Arc<Self> {
+    pub(super) fn new(
+        dir: &Arc<Dir<'s>>,
+        name: &EntryName,
+        entry: &DirEntry,
+        base: Option<Base>,
+    ) -> Arc<Self> {
         dir.begin();
         Arc::new(Self {
             dir: Arc::clone(dir),
@@ -42,6 +51,7 @@ impl<'s> Job<'s> {
             attributes: Attributes::of(entry),
             size: AtomicU64::new(entry.size),
             link: entry.kind == EntryType::Symlink,
+            base,
             missing: AtomicU64::new(1),
             state: Mutex::new(State::Waiting),
             over: AtomicBool::new(false),
@@ -79,6 +89,18 @@ impl<'s> Job<'s> {
         self.over.load(Ordering::Relaxed)
     }
 
+    /// The file that may be patched.
+    pub(super) fn base(&self) -> Option<&Base> {
+        self.base.as_ref()
+    }
+
+    /// Notes that so many bytes are there already.
+    pub(super) fn reuse(&self, bytes: u64) {
+        let report = &self.session().report;
+        add(&report.reused, bytes);
+        add(&report.written, bytes);
+    }
+
     /// Announces a piece.
     pub(super) fn expect(&self) {
         self.missing.fetch_add(1, Ordering::Relaxed);
@@ -100,7 +122,7 @@ impl<'s> Job<'s> {
 
     fn write_file(&self, at: u64, data: &[u8]) -> Result<(), Error> {
         match self.file()? {
-            Some(file) => file.write(at, data, self.session().options.sparse),
+            Some(file) => file.write(at, data, self.session().options.sparse && self.base.is_none()),
             None => Ok(()),
         }
     }
@@ -113,6 +135,11 @@ impl<'s> Job<'s> {
             State::Over => Ok(None),
             State::Waiting => {
                 let parent = self.dir.open()?;
+                if let Some(base) = &self.base {
+                    let file = Arc::new(OutFile::patch(parent, &self.name, base, self.size())?);
+                    *state = State::Open(Arc::clone(&file));
+                    return Ok(Some(file));
+                }
                 let staged = self.dir.made().is_some_and(|made| made.fresh && made.staged);
                 let file = OutFile::create(self.session(), parent, &self.name, self.size(), staged)?;
                 let file = Arc::new(file);
@@ -160,6 +187,16 @@ impl<'s> Job<'s> {
     fn complete(&self) -> Result<(), Error> {
         let session = self.session();
         if session.null || self.link {
+            return Ok(());
+        }
+        if let Some(base) = &self.base
+            && base.size == self.size()
+            && !base.aside
+            && matches!(*self.state(), State::Waiting)
+        {
+            if apply(base.file.as_fd(), &self.attributes, session.keep, base.owner, false)? {
+                add(&session.report.owners_refused, 1);
+            }
             return Ok(());
         }
         if let Some(file) = self.file()?

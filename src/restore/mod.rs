@@ -20,6 +20,7 @@
 
 mod ahead;
 mod buffers;
+mod delta;
 mod engine;
 mod error;
 mod existing;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::Error;
 use super::ahead::Ahead;
 use super::buffers::{Permit, Permits};
 use super::job::Job;
 use super::session::Session;
+use super::{Error, delta};
 use crate::content::{self, Decoder, pack_of};
 use crate::index::{ContentId, ContentIndex, Entry, PackNumber};
 use crate::object::{self, Chunk, Chunks, ObjectId};
@@ -60,6 +60,8 @@ impl<'s> Batch<'s> {
 pub(super) enum Item<'s> {
     /// One read, and the pieces that come out of it, in the order of their offsets.
     Range { batch: Arc<Batch<'s>>, uses: Range<usize>, offset: u64, length: usize },
+    /// Pieces of a file that may be there already.
+    Compare { job: Arc<Job<'s>>, chunks: Vec<Chunk> },
     /// A file without data.
     Empty(Arc<Job<'s>>),
 }
@@ -72,6 +74,7 @@ pub(super) struct Planner<'s> {
     items: Sender<Item<'s>>,
     batch: Option<Batch<'s>>,
     tables: Vec<(Arc<Job<'s>>, ObjectId)>,
+    compare: Vec<Chunk>,
     split: usize,
     dirs: usize,
     scale: usize,
@@ -84,8 +87,8 @@ impl<'s> Planner<'s> {
         permits: &'s Permits,
         items: Sender<Item<'s>>,
     ) -> Self {
-        let (batch, tables) = (None, Vec::new());
-        Self { session, ahead, permits, items, batch, tables, split: 0, dirs: 0, scale: FIRST }
+        let (batch, tables, compare) = (None, Vec::new(), Vec::new());
+        Self { session, ahead, permits, items, batch, tables, compare, split: 0, dirs: 0, scale: FIRST }
     }
 
     /// Notes that the following jobs are in another directory.
@@ -114,6 +117,7 @@ impl<'s> Planner<'s> {
         } else if let Err(error) = self.add_direct(&job, object) {
             job.fail(&error);
         } else {
+            self.flush_compare(&job);
             job.done();
         }
         self.flush_if_full();
@@ -160,12 +164,29 @@ impl<'s> Planner<'s> {
 
     fn push(&mut self, job: &Arc<Job<'s>>, entry: Entry, chunk: Chunk) {
         job.expect();
+        if job.base().is_some() {
+            self.compare.push(chunk);
+            let bytes: u64 = self.compare.iter().filter_map(|chunk| chunk.length).sum();
+            if self.compare.len() >= delta::PIECES || bytes >= delta::BYTES {
+                self.flush_compare(job);
+            }
+            return;
+        }
         let batch = self.batch();
         if !batch.jobs.last().is_some_and(|last| Arc::ptr_eq(last, job)) {
             batch.jobs.push(Arc::clone(job));
         }
         let number = batch.jobs.len() - 1;
         batch.uses.push(Use { entry, chunk, job: number as u32 });
+    }
+
+    /// Hands on the pieces of a job that are to be compared.
+    fn flush_compare(&mut self, job: &Arc<Job<'s>>) {
+        if !self.compare.is_empty() {
+            let chunks = std::mem::take(&mut self.compare);
+            // The receivers outlive the planner.
+            let _ = self.items.send(Item::Compare { job: Arc::clone(job), chunks });
+        }
     }
 
     fn resolve_tables(&mut self) {
@@ -175,7 +196,9 @@ impl<'s> Planner<'s> {
             if self.session.is_over() {
                 return;
             }
-            match self.add_chunks(&job, &object) {
+            let added = self.add_chunks(&job, &object);
+            self.flush_compare(&job);
+            match added {
                 Ok(()) => job.done(),
                 Err(error) => job.fail(&error),
             }

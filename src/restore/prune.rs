@@ -12,7 +12,7 @@ use super::Error;
 use super::ahead::Ahead;
 use super::report::add;
 use super::session::Session;
-use super::target::{Dir, list, remove_all};
+use super::target::{Dir, is_staged, list, remove_all};
 use crate::snapshot::Entries;
 
 /// Removes from directories that existed before what the snapshot does not have there. Nothing is removed when anything
@@ -36,7 +36,12 @@ pub(super) fn prune(session: &Session<'_>, ahead: &Ahead<'_>, mut existed: Vec<A
     }
 }
 
-fn prune_directory(session: &Session<'_>, ahead: &Ahead<'_>, dir: &Arc<Dir<'_>>) -> Result<(), Error> {
+/// Removes from one directory what the snapshot does not have there, except what was put aside to be patched.
+pub(super) fn prune_directory(
+    session: &Session<'_>,
+    ahead: &Ahead<'_>,
+    dir: &Arc<Dir<'_>>,
+) -> Result<(), Error> {
     if dir.made().is_none_or(|made| made.fresh) {
         return Ok(());
     }
@@ -51,7 +56,8 @@ fn prune_directory(session: &Session<'_>, ahead: &Ahead<'_>, dir: &Arc<Dir<'_>>)
     let open = dir.open()?;
     let mut extra: Vec<CString> = Vec::new();
     list(open.as_fd(), |found| {
-        if !known.contains(&hash(found.name.to_bytes())) {
+        let name = found.name.to_bytes();
+        if !is_staged(name) && !known.contains(&hash(name)) {
             extra.push(found.name);
         }
     })

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::Error;
 use super::ahead::Ahead;
+use super::delta::Base;
 use super::existing::{Verdict, judge};
 use super::job::Job;
 use super::plan::Planner;
 use super::report::add;
 use super::session::Session;
 use super::target::{Attributes, Dir, OpenDir, is_staged};
+use super::{Error, prune};
 use crate::snapshot::{DirEntry, EntryName, EntryType, Winners};
 use crate::{object, snapshot};
 
@@ -142,6 +143,12 @@ impl<'s> Walker<'s> {
                 return children;
             }
         }
+        if dir.made().is_some_and(|made| made.adopted)
+            && let Err(error) = prune::prune_directory(self.session, self.ahead, &dir)
+        {
+            self.session.report.error(dir.path(), &error);
+            return children;
+        }
         self.planner.directory();
         loop {
             if self.session.is_over() {
@@ -224,6 +231,7 @@ impl<'s> Walker<'s> {
     fn try_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Result<(), Error> {
         let session = self.session;
         let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
+        let mut base = None;
         if !session.null {
             let open = dir.open()?;
             if !dir.made().is_some_and(|made| made.fresh) {
@@ -233,16 +241,17 @@ impl<'s> Walker<'s> {
                         add(&session.report.skipped_bytes, entry.size);
                         return Ok(());
                     }
-                    Verdict::Restore | Verdict::Compare => {}
+                    Verdict::Compare => base = Base::open(&open, name),
+                    Verdict::Restore => {}
                 }
             }
         }
-        self.planner.add(Job::new(dir, name, entry), object);
+        self.planner.add(Job::new(dir, name, entry, base), object);
         Ok(())
     }
 
     fn judge(&self, open: &OpenDir, name: &EntryName, entry: &DirEntry) -> Result<Verdict, Error> {
-        judge(self.session, self.ahead, open, name, entry)
+        judge(self.session, open, name, entry)
     }
 }
 

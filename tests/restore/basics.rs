@@ -12,7 +12,7 @@ fn mixed() -> Tree {
     let mut tree = Shape::mixed(6 << 20).tree(1).unwrap();
     tree.add_file("empty", Data { kind: DataKind::Text, seed: 1, size: 0 }).unwrap();
     tree.add_file("zeros", Data { kind: DataKind::Zeros, seed: 1, size: 3_000_001 }).unwrap();
-    tree.add_file("a/b/c/d/deep", Data { kind: DataKind::Noise, seed: 5, size: 1_000_000 }).unwrap();
+    tree.add_file("a/b/c/d/bottom", Data { kind: DataKind::Noise, seed: 5, size: 1_000_000 }).unwrap();
     tree.add_directory("nothing/in/here").unwrap();
     tree.add_link("dangling", "/does/not/exist").unwrap();
     tree
@@ -71,7 +71,7 @@ fn special_modes_and_strange_names() {
     for (i, name) in names.iter().enumerate() {
         let file = tree.add_file(name, Data { kind: DataKind::Text, seed: i as u64, size: 10 }).unwrap();
         file.attributes.mode = [0o4755, 0o2755, 0o1644, 0, 0o7777, 0o400][i % 6];
-        file.attributes.mtime_ns = [-1, 0, 1, i64::MIN / 4, 4_000_000_000_000_000_000][i % 5];
+        file.attributes.mtime_ns = [-1, 0, 1, -1_000_000_000_000_000_000, 4_000_000_000_000_000_000][i % 5];
     }
     let number = tree.add_directory("sticky").unwrap();
     tree.set_directory_attributes(number, Attributes { mode: 0o3500, mtime_ns: 7, uid: 0, gid: 0 }).unwrap();
@@ -89,11 +89,11 @@ fn special_modes_and_strange_names() {
 #[test]
 fn filters_choose_what_is_restored() {
     let sample = Sample::new(&mixed());
-    let filter = Filter::new(&["deep", "/nothing"], &["nothing/in/here"]).unwrap();
+    let filter = Filter::new(&["bottom", "/nothing"], &["nothing/in/here"]).unwrap();
     sample.restore(|restore| restore.filter(filter));
     assert_eq!(
         paths(&sample.target()),
-        ["a", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/deep", "nothing", "nothing/in"]
+        ["a", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/bottom", "nothing", "nothing/in"]
     );
 }
 
@@ -102,7 +102,7 @@ fn existing_entries_are_treated_as_told() {
     let tree = mixed();
     let sample = Sample::new(&tree);
     sample.restore(|restore| restore);
-    let file = sample.target().join("a/b/c/d/deep");
+    let file = sample.target().join("a/b/c/d/bottom");
     let again = |describe: &dyn Fn(rokopia::restore::Restore<'_>) -> rokopia::restore::Restore<'_>| {
         sample.restore(describe)
     };
@@ -177,11 +177,65 @@ fn a_single_file_or_link_takes_the_place_of_the_target() {
     let sample = Sample::new(&mixed());
     let opened = sample.open();
     let tree = rokopia::snapshot::Tree::of_snapshot(&opened.contents, &opened.snapshot).unwrap();
-    for path in ["a/b/c/d/deep", "dangling"] {
+    for path in ["a/b/c/d/bottom", "dangling"] {
         let entry = tree.entry(path).unwrap();
         let target = sample.target().join("new").join(path.replace('/', "-"));
         let summary = rokopia::restore::Restore::new(&opened.contents, &entry).run(&target, &()).unwrap();
         assert_eq!(summary.files + summary.symlinks, 1);
         assert!(fs::symlink_metadata(&target).is_ok());
     }
+}
+
+#[test]
+fn delta_fetches_and_writes_only_what_differs() {
+    let mut tree = mixed();
+    tree.add_file("big", Data { kind: DataKind::Noise, seed: 77, size: 4_000_000 }).unwrap();
+    let sample = Sample::new(&tree);
+    let whole = sample.restore(|restore| restore);
+    let unchanged = sample.restore(|restore| restore.delta(true));
+    assert_eq!(unchanged.fetched_bytes, 0);
+    assert_eq!(unchanged.reused_bytes, whole.bytes);
+    assert_same(&tree, &sample.target());
+    let big = sample.target().join("big");
+    let inode = fs::metadata(&big).unwrap().ino();
+    let mut bytes = fs::read(&big).unwrap();
+    bytes[1_000_000] ^= 1;
+    bytes.truncate(3_999_000);
+    fs::write(&big, &bytes).unwrap();
+    fs::write(sample.target().join("zeros"), vec![1; 4_000_000]).unwrap();
+    fs::remove_file(sample.target().join("a/b/c/d/bottom")).unwrap();
+    let summary = sample.restore(|restore| restore.delta(true));
+    assert_eq!(summary.errors, []);
+    assert_same(&tree, &sample.target());
+    assert!(summary.reused_bytes > whole.bytes - 4_500_000, "{}", summary.reused_bytes);
+    assert!(summary.fetched_bytes > 0 && summary.fetched_bytes < 4_500_000, "{}", summary.fetched_bytes);
+    assert_eq!(fs::metadata(&big).unwrap().ino(), inode);
+}
+
+#[test]
+fn a_file_with_another_name_elsewhere_is_not_patched() {
+    let tree = mixed();
+    let sample = Sample::new(&tree);
+    sample.restore(|restore| restore);
+    let elsewhere = sample.dir.path().join("elsewhere");
+    let file = sample.target().join("a/b/c/d/bottom");
+    fs::write(&file, vec![7; 500_000]).unwrap();
+    fs::hard_link(&file, &elsewhere).unwrap();
+    assert_eq!(sample.restore(|restore| restore.delta(true)).errors, []);
+    assert_eq!(fs::read(&elsewhere).unwrap(), vec![7; 500_000]);
+    assert_same(&tree, &sample.target());
+}
+
+#[test]
+fn a_file_that_a_killed_delta_put_aside_is_used() {
+    let tree = mixed();
+    let sample = Sample::new(&tree);
+    let whole = sample.restore(|restore| restore);
+    let file = sample.target().join("zeros");
+    let name = format!(".rokopia-{}", &blake3::hash(b"zeros").to_hex()[..32]);
+    fs::rename(&file, sample.target().join(&name)).unwrap();
+    let summary = sample.restore(|restore| restore.delta(true));
+    assert_eq!((summary.fetched_bytes, summary.reused_bytes), (0, whole.bytes));
+    assert!(!sample.target().join(name).exists());
+    assert_same(&tree, &sample.target());
 }

@@ -51,7 +51,11 @@ impl Sample {
     }
 
     pub(crate) fn open(&self) -> Opened {
-        Opened::new(FileSystem::open(self.repo()).unwrap())
+        Self::opened_in(&self.repo())
+    }
+
+    pub(crate) fn opened_in(repo: &Path) -> Opened {
+        Opened::new(FileSystem::open(repo).unwrap())
     }
 
     /// Restores into the target as `describe` says.

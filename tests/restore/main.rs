@@ -1,8 +1,15 @@
 //! The restore engine against repositories that the testkit writes.
 #![cfg(feature = "testkit")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests and their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests and their helpers"
+)]
 
 mod basics;
 mod common;
 mod failures;
 mod hostile;
+mod processes;

@@ -72,6 +72,8 @@ pub(in crate::restore) struct Made {
     pub(in crate::restore) fresh: bool,
     /// Bears a staged name until its files are complete, so that they can be created under their own.
     pub(in crate::restore) staged: bool,
+    /// Begun by a run that was killed: what is in it may be of use, or of another snapshot.
+    pub(in crate::restore) adopted: bool,
 }
 
 struct State {
@@ -111,7 +113,7 @@ impl<'s> Dir<'s> {
         let root = Self::build(session, None, "", attributes, object);
         {
             let mut state = root.state();
-            state.made = Some(Made { fresh, staged: false });
+            state.made = Some(Made { fresh, staged: false, adopted: false });
             state.open = Arc::downgrade(&open);
             if !fresh && attributes.is_some() {
                 state.leftovers = leftovers(&open);
@@ -244,7 +246,7 @@ impl<'s> Dir<'s> {
         };
         let open = Arc::new(OpenDir::new(fd));
         state.open = Arc::downgrade(&open);
-        if state.made == Some(Made { fresh: false, staged: false }) && state.leftovers.is_empty() {
+        if state.made.is_some_and(|made| !made.fresh) && state.leftovers.is_empty() {
             state.leftovers = leftovers(&open);
         }
         self.session.keep_open(&open);
@@ -271,7 +273,7 @@ impl<'s> Dir<'s> {
                         state.lifted = Some(stat.st_mode & 0o7777);
                     }
                 }
-                state.made = Some(Made { fresh: false, staged: false });
+                state.made = Some(Made { fresh: false, staged: false, adopted: false });
                 return Ok(fd);
             }
             Some(_)
@@ -287,9 +289,13 @@ impl<'s> Dir<'s> {
             Some(_) => state.displaces = true,
             None => {}
         }
-        let staged = staged_name(&self.name);
         let mode =
             if self.session.keep.permissions { Mode::S_IRWXU } else { Mode::from_bits_truncate(0o777) };
+        if self.pending.load(Ordering::Acquire) == 0 {
+            // None of its own files will come, it is needed only for what is below: nobody would publish it later.
+            return self.make_in_place(state, parent, mode);
+        }
+        let staged = staged_name(&self.name);
         let mut fresh = true;
         match mkdirat(parent, staged.as_str(), mode) {
             Err(Errno::EEXIST) if self.session.adopts() && is_directory(parent, &staged)? => fresh = false,
@@ -299,8 +305,19 @@ impl<'s> Dir<'s> {
             }
             other => other.map_err(Error::system("create a directory"))?,
         }
-        state.made = Some(Made { fresh, staged: true });
+        state.made = Some(Made { fresh, staged: true, adopted: !fresh });
         openat(parent, staged.as_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty())
+            .map_err(Error::system("open the directory"))
+    }
+
+    fn make_in_place(&self, state: &mut State, parent: &OpenDir, mode: Mode) -> Result<OwnedFd, Error> {
+        if std::mem::take(&mut state.displaces) {
+            unlinkat(parent, &*self.name, UnlinkatFlags::NoRemoveDir)
+                .map_err(Error::system("replace what is there"))?;
+        }
+        mkdirat(parent, &*self.name, mode).map_err(Error::system("create a directory"))?;
+        state.made = Some(Made { fresh: true, staged: false, adopted: false });
+        openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty())
             .map_err(Error::system("open the directory"))
     }
 

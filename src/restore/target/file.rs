@@ -17,6 +17,7 @@ use super::attributes::{Attributes, apply, is_refusal};
 use super::dir::OpenDir;
 use super::names::staged_name;
 use crate::restore::Error;
+use crate::restore::delta::Base;
 use crate::restore::session::{Session, errno_of};
 
 /// The unit in which zeros are looked for: no common file system has smaller holes.
@@ -40,6 +41,8 @@ pub(in crate::restore) struct OutFile {
     /// Where the last byte written so far ends.
     end: AtomicU64,
     reserved: bool,
+    /// Owner and group, where the file was there before.
+    owner: Option<(u32, u32)>,
     placed: AtomicBool,
 }
 
@@ -91,12 +94,38 @@ impl OutFile {
             size,
             end: AtomicU64::new(0),
             reserved: false,
+            owner: None,
             placed: AtomicBool::new(false),
         };
         if session.preallocate && size >= MIN_RESERVED {
             out.reserve();
         }
         Ok(out)
+    }
+
+    /// Puts a file aside in order to change it: under its own name it is never seen half old and half new.
+    pub(in crate::restore) fn patch(
+        parent: Arc<OpenDir>,
+        name: &str,
+        base: &Base,
+        size: u64,
+    ) -> Result<Self, Error> {
+        let staged = staged_name(name);
+        if !base.aside {
+            renameat(&*parent, name, &*parent, staged.as_str()).map_err(Error::system("put a file aside"))?;
+        }
+        let file = base.file.try_clone().map_err(|e| Error::system("open a file")(errno_of(&e)))?;
+        Ok(Self {
+            file,
+            parent,
+            name: staged.into(),
+            staged: true,
+            size,
+            end: AtomicU64::new(base.size),
+            reserved: false,
+            owner: Some(base.owner),
+            placed: AtomicBool::new(false),
+        })
     }
 
     /// Reserves space, so that the file system can lay the file out in one piece. A refusal is none of writing: a size
@@ -163,11 +192,14 @@ impl OutFile {
         name: &str,
         attributes: &Attributes,
     ) -> Result<bool, Error> {
-        if self.end.load(Ordering::Relaxed) < self.size {
+        if self.end.load(Ordering::Relaxed) != self.size {
             let size = i64::try_from(self.size).map_err(|_| Error::system("set the length")(Errno::EFBIG))?;
             ftruncate(&self.file, size).map_err(Error::system("set the length"))?;
         }
-        let born = self.parent.born(self.file.as_fd()).map_err(Error::system("look at a new file"))?;
+        let born = match self.owner {
+            Some(owner) => owner,
+            None => self.parent.born(self.file.as_fd()).map_err(Error::system("look at a new file"))?,
+        };
         let refused = apply(self.file.as_fd(), attributes, session.keep, born, false)?;
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;

@@ -6,8 +6,8 @@ mod file;
 mod names;
 mod remove;
 
-pub(super) use attributes::{Attributes, Keep, matches};
+pub(super) use attributes::{Attributes, Keep, apply, matches};
 pub(super) use dir::{Dir, OPEN, OpenDir, kind};
 pub(super) use file::{OutFile, make_link};
-pub(super) use names::is_staged;
+pub(super) use names::{is_staged, staged_name};
 pub(super) use remove::{list, remove_all};
