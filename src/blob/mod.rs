@@ -14,7 +14,7 @@ mod throttle;
 
 pub use count::{Count, Counts};
 pub use error::Error;
-pub use fetch::{FetchLimits, fetch_all};
+pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
 pub use id::{BlobId, InvalidBlobId};
 pub use retry::{Retry, RetryPolicy};

@@ -131,7 +131,7 @@ impl Engine {
         if let Some(rejected) = self.rejected.as_ref().filter(same) {
             return Err(Refused { reason: rejected.reason.clone(), forget: false, retryable: false });
         }
-        Repository::open_with(store, &password, self.options).map_err(|error| {
+        Repository::open_with(store, &password, self.options.clone()).map_err(|error| {
             let error = Error::from(error);
             if !error.is_retryable() && error.blob().is_none() {
                 let reason = Reason::from(&error);

@@ -108,7 +108,7 @@ fn next_event(shared: &Shared, state: &State, now: Tick) -> Duration {
 
 fn begin_refresh(shared: &Arc<Shared>, state: &mut State, now: Tick) {
     let engine = state.engine.take().unwrap_or_else(|| {
-        Engine::new(Arc::clone(&shared.open_store), Arc::clone(&shared.password), shared.options)
+        Engine::new(Arc::clone(&shared.open_store), Arc::clone(&shared.password), shared.options.clone())
     });
     let expected = shared.settings.expected_id.clone().or_else(|| state.pinned.clone());
     let generation = state.refresh.begin(now);

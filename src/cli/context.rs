@@ -70,7 +70,12 @@ impl Context {
             password_fd: global.password_fd,
             options: Options {
                 open: OpenOptions { ignore_upgrade: global.degraded },
-                index: IndexOptions { reads, degraded: global.degraded },
+                index: IndexOptions {
+                    reads,
+                    degraded: global.degraded,
+                    memory: memory / 2,
+                    spill_directory: Some(global.cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
+                },
             },
             memory,
             threads: limited("--threads", global.threads.unwrap_or_else(available).min(MAX_THREADS))?,
@@ -86,7 +91,7 @@ impl Context {
     pub(super) fn strict(&self) -> Self {
         let options = Options {
             open: OpenOptions::default(),
-            index: IndexOptions { degraded: false, ..self.options.index },
+            index: IndexOptions { degraded: false, ..self.options.index.clone() },
         };
         Self { options, degraded: false, ..self.clone() }
     }
@@ -101,7 +106,7 @@ impl Context {
         let store = self.store()?;
         let password = self.password()?;
         let opening = format!("opening the repository {}", store.describe());
-        let repository = Repository::open_with(store, &password, self.options)
+        let repository = Repository::open_with(store, &password, self.options.clone())
             .map_err(|e| Failure::from(e).during(&opening))?;
         for warning in repository.format().warnings() {
             tracing::warn!("{warning}");
@@ -123,7 +128,7 @@ impl Context {
 
     /// How the repository is opened and read.
     pub(super) fn options(&self) -> Options {
-        self.options
+        self.options.clone()
     }
 
     /// Finds the password again and again, for commands that outlive its rotation. Never asks a person.

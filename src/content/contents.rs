@@ -36,7 +36,7 @@ impl Contents {
         format: Arc<RepositoryFormat>,
         options: IndexOptions,
     ) -> Result<Self, Error> {
-        let index = IndexReader::new(&store, &format, options).load()?;
+        let index = IndexReader::new(&store, &format, options.clone()).load()?;
         Ok(Self::with_index(store, format, options, index))
     }
 
@@ -102,7 +102,7 @@ impl Contents {
         if self.fixed || !self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.clone()) {
             return Ok(None);
         }
-        let fresh = Arc::new(IndexReader::new(&self.store, &self.format, self.options).load()?);
+        let fresh = Arc::new(IndexReader::new(&self.store, &self.format, self.options.clone()).load()?);
         self.index.store(Arc::clone(&fresh));
         Ok(Some(fresh))
     }
@@ -128,6 +128,18 @@ pub fn pack_of<'a>(index: &'a ContentIndex, entry: &Entry) -> Result<&'a BlobId,
     index.pack(entry.pack).ok_or(Error::Missing { content: entry.id })
 }
 
+/// The entry of a content, or `None` when it certainly has none.
+///
+/// # Errors
+/// When the index itself cannot be read.
+pub fn look_up(index: &ContentIndex, id: &ContentId) -> Result<Option<Entry>, Error> {
+    let entry = index.get(id);
+    if entry.is_none() {
+        index.check()?;
+    }
+    Ok(entry)
+}
+
 /// What a failure to read from a pack means for a content in it.
 pub fn read_error(content: ContentId, source: crate::blob::Error) -> Error {
     match source {
@@ -140,7 +152,7 @@ impl ContentSource for Contents {
     fn get(&self, id: &ContentId) -> Result<Vec<u8>, Error> {
         let mut index = self.index();
         loop {
-            let entry = index.get(id).ok_or(Error::Missing { content: *id })?;
+            let entry = look_up(&index, id)?.ok_or(Error::Missing { content: *id })?;
             match self.read(&index, &entry) {
                 Err(Error::PackMissing { content, blob }) => match self.reload_after(&index, &blob)? {
                     Some(fresh) => index = fresh,
@@ -152,6 +164,6 @@ impl ContentSource for Contents {
     }
 
     fn original_length(&self, id: &ContentId) -> Result<Option<u64>, Error> {
-        Ok(self.index().get(id).map(|entry| u64::from(entry.original_length)))
+        Ok(look_up(&self.index(), id)?.map(|entry| u64::from(entry.original_length)))
     }
 }

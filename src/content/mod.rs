@@ -6,7 +6,7 @@ mod error;
 mod repairs;
 mod source;
 
-pub use contents::{Contents, pack_of, read_error};
+pub use contents::{Contents, look_up, pack_of, read_error};
 pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
 pub use error::Error;
 pub use repairs::Repairs;

@@ -2,12 +2,17 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::path::Path;
 
+use super::Error;
 use super::active::Doubt;
 use super::entry::{Entry, PackNumber};
 use super::id::ContentId;
+use super::merge::Merge;
 use super::merged::MergedIndex;
 use super::packed::PackedIndex;
+use super::spill::SpillFile;
+use super::spilled::{self, Spilled, SpilledIndex};
 use crate::blob::BlobId;
 
 /// Every look-up searches each run, so that there should be few; merging needs memory, so that the large ones are
@@ -17,7 +22,8 @@ const MAX_RUNS: usize = 8;
 /// All entries of a repository, searchable by content ID.
 ///
 /// Built by [`super::IndexReader::load`]. Large index blobs stay as they were stored; small ones are merged into one
-/// table.
+/// table. What does not fit in the memory allowed is one table in a file without a name, where looking up costs a read
+/// of some KiB, mostly from the system's cache.
 pub struct ContentIndex {
     runs: Vec<Run>,
     packs: Vec<BlobId>,
@@ -37,6 +43,7 @@ enum Run {
     /// An index as stored, and for each of its packs the number in the whole index.
     Packed(PackedIndex, Vec<PackNumber>),
     Merged(MergedIndex),
+    Spilled(SpilledIndex),
 }
 
 impl Run {
@@ -44,6 +51,7 @@ impl Run {
         match self {
             Self::Packed(index, _) => index.key_size(),
             Self::Merged(index) => index.key_size(),
+            Self::Spilled(index) => index.key_size(),
         }
     }
 
@@ -51,13 +59,7 @@ impl Run {
         match self {
             Self::Packed(index, _) => index.len(),
             Self::Merged(index) => index.len(),
-        }
-    }
-
-    fn key(&self, position: u32) -> &[u8] {
-        match self {
-            Self::Packed(index, _) => index.key(position),
-            Self::Merged(index) => index.key(position),
+            Self::Spilled(index) => index.len(),
         }
     }
 
@@ -65,13 +67,24 @@ impl Run {
         match self {
             Self::Packed(index, packs) => index.entry(position).and_then(|e| renumbered(e, packs)),
             Self::Merged(index) => index.entry(position),
+            Self::Spilled(index) => index.entry(position),
         }
     }
 
-    fn find(&self, id: &ContentId) -> Option<u32> {
+    fn find(&self, id: &ContentId) -> Option<(u32, Entry)> {
+        let at = match self {
+            Self::Packed(index, _) => index.find(id.key()).ok()?,
+            Self::Merged(index) => index.find(id.key())?,
+            Self::Spilled(index) => return index.find(id.key()),
+        };
+        Some((at, self.entry(at)?))
+    }
+
+    /// All entries with their positions.
+    fn iter(&self) -> Box<dyn Iterator<Item = (u32, Entry)> + '_> {
         match self {
-            Self::Packed(index, _) => index.find(id.key()).ok(),
-            Self::Merged(index) => index.find(id.key()),
+            Self::Spilled(index) => Box::new((0..).zip(index.iter())),
+            _ => Box::new((0..self.len()).filter_map(|at| Some((at, self.entry(at)?)))),
         }
     }
 }
@@ -84,41 +97,72 @@ impl ContentIndex {
     /// An index of any indexes, each with the name of the blob that it comes from: index blobs, or packs, whose local
     /// indexes can stand in for lost index blobs.
     pub fn build(indexes: Vec<(BlobId, PackedIndex)>, watermark: Option<i64>, doubts: Vec<Doubt>) -> Self {
-        let mut numbers: HashMap<BlobId, PackNumber> = HashMap::new();
-        let mut built = Self { runs: Vec::new(), packs: Vec::new(), watermark, doubts, blobs: Vec::new() };
+        let mut packs = PackNumbers::default();
+        let mut blobs = Vec::new();
         let mut runs = Vec::new();
         for (blob, index) in indexes {
-            built.blobs.push(blob);
-            let packs: Vec<PackNumber> = index
-                .packs()
-                .iter()
-                .map(|pack| {
-                    *numbers.entry(pack.clone()).or_insert_with(|| {
-                        built.packs.push(pack.clone());
-                        PackNumber(built.packs.len() as u32 - 1)
-                    })
-                })
-                .collect();
+            blobs.push(blob);
+            let numbers = packs.of(index.packs());
             if !index.is_empty() {
-                runs.push(Run::Packed(index, packs));
+                runs.push(Run::Packed(index, numbers));
             }
         }
+        let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
         runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
         let small = if runs.len() > MAX_RUNS { runs.split_off(MAX_RUNS - 1) } else { Vec::new() };
         built.runs = runs;
-        let mut by_key_size: HashMap<usize, Vec<Entry>> = HashMap::new();
+        let mut by_key_size: HashMap<usize, Vec<Run>> = HashMap::new();
         for run in small {
-            let entries = by_key_size.entry(run.key_size()).or_default();
-            entries.extend((0..run.len()).filter_map(|position| run.entry(position)));
+            by_key_size.entry(run.key_size()).or_default().push(run);
         }
-        for (key_size, entries) in by_key_size {
-            let merged = MergedIndex::build(key_size, entries, |a, b| built.precedence(a, b).is_gt());
+        for (key_size, runs) in by_key_size {
+            let sources = runs.iter().map(|run| (0..run.len()).filter_map(|at| run.entry(at))).collect();
+            let winners = Merge::new(sources, |a, b| built.precedence(a, b).is_gt());
+            let most = runs.iter().map(|run| run.len() as usize).sum();
+            let merged = MergedIndex::collect(key_size, most, winners);
             built.runs.push(Run::Merged(merged));
         }
         built
     }
 
-    /// The entry of a content, or `None` when the repository does not have it.
+    /// As [`ContentIndex::build`], of indexes whose records are in a file, into another file in `directory`.
+    pub(super) fn build_spilled(
+        indexes: Vec<(BlobId, Spilled)>,
+        file: &SpillFile,
+        directory: &Path,
+        memory: u64,
+        watermark: Option<i64>,
+        doubts: Vec<Doubt>,
+    ) -> Result<Self, Error> {
+        let mut packs = PackNumbers::default();
+        let mut blobs = Vec::new();
+        let mut stored = Vec::new();
+        for (blob, index) in indexes {
+            blobs.push(blob);
+            let numbers = packs.of(&index.layout.packs);
+            if index.count > 0 {
+                stored.push(index.numbered(numbers));
+            }
+        }
+        let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
+        let merged = spilled::merge(file, stored, directory, memory, &|a, b| built.precedence(a, b).is_gt());
+        built.runs = merged.map_err(Error::Spill)?.into_iter().map(Run::Spilled).collect();
+        Ok(built)
+    }
+
+    /// Whether all look-ups so far could be made. Where parts of the index are in a file, and the file cannot be read,
+    /// contents are not found although they exist: ask this before you say that something is missing.
+    ///
+    /// # Errors
+    /// [`Error::Spill`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.runs.iter().try_for_each(|run| match run {
+            Run::Spilled(index) => index.check().map_err(Error::Spill),
+            _ => Ok(()),
+        })
+    }
+
+    /// The entry of a content, or `None` when the repository does not have it, or when [`check`](Self::check) fails.
     ///
     /// A content that was marked deleted is still found until the deletion watermark passes it: snapshots may use it.
     pub fn get(&self, id: &ContentId) -> Option<Entry> {
@@ -140,8 +184,8 @@ impl ContentIndex {
         let id = *id;
         self.runs.iter().enumerate().filter(move |(_, run)| run.key_size() == id.key().len()).filter_map(
             move |(number, run)| {
-                let at = run.find(&id)?;
-                Some((Position { run: number as u32, at }, run.entry(at)?))
+                let (at, entry) = run.find(&id)?;
+                Some((Position { run: number as u32, at }, entry))
             },
         )
     }
@@ -158,7 +202,11 @@ impl ContentIndex {
 
     /// As [`ContentIndex::iter`], with the place of each entry.
     pub fn positions(&self) -> impl Iterator<Item = (Position, Entry)> + '_ {
-        Merge { index: self, positions: vec![0; self.runs.len()] }.filter(|(_, entry)| self.visible(entry))
+        let sources = (0..)
+            .zip(&self.runs)
+            .map(|(number, run)| run.iter().map(move |(at, entry)| (Position { run: number, at }, entry)));
+        Merge::new(sources.collect(), |a, b| self.precedence(a, b).is_gt())
+            .filter(|(_, entry)| self.visible(entry))
     }
 
     /// The time up to which deleted entries do not exist any more, in Unix seconds.
@@ -196,6 +244,7 @@ impl ContentIndex {
         let runs = self.runs.iter().map(|run| match run {
             Run::Packed(index, packs) => index.memory() + packs.len() as u64 * 4,
             Run::Merged(index) => index.memory(),
+            Run::Spilled(index) => index.memory(),
         });
         let names: usize = self.packs.iter().map(|pack| pack.as_str().len() + 40).sum();
         runs.sum::<u64>() + names as u64
@@ -229,27 +278,22 @@ pub(super) fn visible(entry: &Entry, watermark: Option<i64>) -> bool {
     !hidden
 }
 
-struct Merge<'a> {
-    index: &'a ContentIndex,
-    positions: Vec<u32>,
+/// Numbers for the packs that several indexes name.
+#[derive(Default)]
+struct PackNumbers {
+    numbers: HashMap<BlobId, PackNumber>,
+    names: Vec<BlobId>,
 }
 
-impl Iterator for Merge<'_> {
-    type Item = (Position, Entry);
-
-    fn next(&mut self) -> Option<(Position, Entry)> {
-        let runs = &self.index.runs;
-        let heads = || (0_u32..).zip(runs).zip(&self.positions).filter(|((_, run), at)| **at < run.len());
-        let key = heads().map(|((_, run), at)| run.key(*at)).min()?;
-        let winner = heads()
-            .filter(|((_, run), at)| run.key(**at) == key)
-            .filter_map(|((number, run), at)| Some((Position { run: number, at: *at }, run.entry(*at)?)))
-            .reduce(|best, next| self.index.winner(best, next));
-        for (run, at) in runs.iter().zip(&mut self.positions) {
-            if *at < run.len() && run.key(*at) == key {
-                *at += 1;
-            }
-        }
-        winner
+impl PackNumbers {
+    /// The number of each of these packs.
+    fn of(&mut self, packs: &[BlobId]) -> Vec<PackNumber> {
+        let number = |pack: &BlobId| {
+            *self.numbers.entry(pack.clone()).or_insert_with(|| {
+                self.names.push(pack.clone());
+                PackNumber(self.names.len() as u32 - 1)
+            })
+        };
+        packs.iter().map(number).collect()
     }
 }

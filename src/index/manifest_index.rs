@@ -43,7 +43,8 @@ impl ManifestIndex {
     /// # Errors
     /// As [`IndexReader::update`]; the entries are then those of the last successful update.
     pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<(), Error> {
-        let ActiveSet { watermark, doubts, .. } = reader.update(&mut self.blobs, Extract::new)?;
+        let ActiveSet { watermark, doubts, .. } = reader
+            .update(&mut self.blobs, |blob| Ok(Extract::new(reader.fetch_prefixed(blob, MANIFEST)?)))?;
         self.watermark = watermark;
         self.doubts = doubts;
         self.entries.clear();

@@ -10,13 +10,19 @@ mod entry;
 mod epochs;
 mod error;
 mod id;
+mod layout;
 mod legacy;
 mod listed;
 mod manifest_index;
+mod merge;
 mod merged;
 mod packed;
 mod reader;
+mod record;
 mod sealed;
+mod spill;
+mod spilled;
+mod streamed;
 #[cfg(test)]
 mod vectors;
 

@@ -1,6 +1,7 @@
 //! Reading the index blobs of a repository.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,8 +9,10 @@ use std::time::Duration;
 use super::active::{ActiveSet, Doubt};
 use super::content_index::ContentIndex;
 use super::packed::PackedIndex;
-use super::{Error, epochs, legacy, sealed};
-use crate::blob::{BlobId, BlobMetadata, BlobStore, FetchLimits, fetch_all};
+use super::spill::SpillFile;
+use super::spilled::Spilled;
+use super::{Error, epochs, legacy, sealed, streamed};
+use crate::blob::{BlobId, BlobMetadata, BlobStore, FetchLimits, for_each_blob};
 use crate::format::RepositoryFormat;
 
 /// Listing and reading race against maintenance, which deletes index blobs it has merged. Each retry lists anew; a
@@ -23,18 +26,35 @@ const MAX_INDEX_BLOB: u64 = 1 << 30;
 /// Index blobs held at once while they are read, unless one alone is larger.
 const BYTES_IN_FLIGHT: u64 = 32 << 20;
 
+/// Loading takes more memory than the blobs have bytes: many small ones are merged into a table while they are still
+/// there, and names of packs are objects of their own.
+const GROWTH_PERCENT: u64 = 250;
+
 /// How indexes are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexOptions {
     /// Index blobs read at the same time.
     pub reads: usize,
     /// Pass over index blobs that cannot be read, with a [`Doubt`] for each, instead of failing.
     pub degraded: bool,
+    /// Bytes of memory that a loaded index, and loading it, may take. What needs more goes to a file, as far as it can.
+    pub memory: u64,
+    /// Where that file may be. It has no name, so that nothing is left behind, and takes some 80 bytes for each content
+    /// while the index is loaded, then 45. Without a directory an index over budget is [`Error::OverBudget`].
+    pub spill_directory: Option<PathBuf>,
 }
 
 impl Default for IndexOptions {
+    /// As much memory as it takes.
     fn default() -> Self {
-        Self { reads: 16, degraded: false }
+        Self { reads: 16, degraded: false, memory: u64::MAX, spill_directory: None }
+    }
+}
+
+impl IndexOptions {
+    /// Bytes of index blobs to be held at once.
+    fn in_flight(&self) -> u64 {
+        BYTES_IN_FLIGHT.min(self.memory / 4)
     }
 }
 
@@ -83,8 +103,32 @@ impl<'a> IndexReader<'a> {
         PackedIndex::parse(opened.plaintext).map_err(|reason| Error::Malformed { blob: blob.clone(), reason })
     }
 
-    /// Reads all active index blobs that `known` does not have, keeps of each what `extract` makes of it, and forgets
-    /// in `known` what is not active any more.
+    /// Reads what an index blob has about the contents with a prefix. Entries of other contents may be there too.
+    pub(super) fn fetch_prefixed(&self, blob: &BlobMetadata, prefix: u8) -> Result<PackedIndex, Error> {
+        if self.is_streamed(blob) {
+            let memory = self.options.memory / 2;
+            streamed::read_prefixed(self.store, self.format, blob, prefix, memory)
+        } else {
+            self.fetch(&blob.id)
+        }
+    }
+
+    /// Puts the entries of an index blob into a file.
+    fn fetch_spilled(&self, blob: &BlobMetadata, file: &SpillFile) -> Result<Spilled, Error> {
+        if self.is_streamed(blob) {
+            streamed::read_spilled(self.store, self.format, blob, file, self.options.memory / 2)
+        } else {
+            Spilled::write(self.fetch(&blob.id)?, file).map_err(Error::Spill)
+        }
+    }
+
+    /// Whether a blob is too large to be held. Error correction mends whole blobs only.
+    fn is_streamed(&self, blob: &BlobMetadata) -> bool {
+        blob.size > self.options.in_flight() && self.format.ecc().is_none()
+    }
+
+    /// Reads all active index blobs that `known` does not have, keeps of each what `read` gives, and forgets in `known`
+    /// what is not active any more.
     ///
     /// Blobs that vanish meanwhile make it list anew. On an error `known` keeps what was read so far.
     ///
@@ -93,12 +137,12 @@ impl<'a> IndexReader<'a> {
     pub fn update<T: Send>(
         &self,
         known: &mut HashMap<BlobId, T>,
-        extract: impl Fn(PackedIndex) -> T + Sync,
+        read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
     ) -> Result<ActiveSet, Error> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             let mut active = self.active()?;
-            match self.fetch_missing(&mut active, known, &extract)? {
+            match self.fetch_missing(&mut active, known, &read)? {
                 None => {
                     let current: HashSet<&BlobId> =
                         active.blobs.iter().chain(&active.optional).map(|blob| &blob.id).collect();
@@ -129,7 +173,7 @@ impl<'a> IndexReader<'a> {
         &self,
         active: &mut ActiveSet,
         known: &mut HashMap<BlobId, T>,
-        extract: &(impl Fn(PackedIndex) -> T + Sync),
+        read: &(impl Fn(&BlobMetadata) -> Result<T, Error> + Sync),
     ) -> Result<Option<BlobId>, Error> {
         let missing: Vec<BlobMetadata> = active
             .blobs
@@ -139,13 +183,13 @@ impl<'a> IndexReader<'a> {
             .cloned()
             .collect();
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
-        let limits = FetchLimits { reads: self.options.reads, bytes: BYTES_IN_FLIGHT, blob: MAX_INDEX_BLOB };
-        let read = Mutex::new(Vec::new());
+        let limits = FetchLimits { reads: self.options.reads, bytes: self.options.in_flight() };
+        let found = Mutex::new(Vec::new());
         let vanished = Mutex::new(None);
         let doubts = Mutex::new(Vec::new());
-        let outcome = fetch_all(self.store, &missing, limits, |blob, stored| {
-            match stored.map_err(Error::from).and_then(|stored| self.parse(&blob.id, stored)) {
-                Ok(index) => push(&read, (blob.id.clone(), extract(index))),
+        let outcome = for_each_blob(&missing, limits, |blob| {
+            match read(blob) {
+                Ok(kept) => push(&found, (blob.id.clone(), kept)),
                 Err(Error::Blob(e)) if e.is_not_found() => {
                     *vanished.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob.id.clone());
                 }
@@ -156,22 +200,43 @@ impl<'a> IndexReader<'a> {
             }
             Ok(())
         });
-        known.extend(read.into_inner().unwrap_or_else(PoisonError::into_inner));
+        known.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
         active.doubts.extend(doubts.into_inner().unwrap_or_else(PoisonError::into_inner));
         outcome?;
         Ok(vanished.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Loads the full index.
+    /// Loads the full index: into memory if it fits, else into a file.
     ///
     /// # Errors
-    /// As [`IndexReader::update`].
+    /// As [`IndexReader::update`]; [`Error::OverBudget`] and [`Error::Spill`] when it fits nowhere.
     pub fn load(&self) -> Result<ContentIndex, Error> {
+        let limit = self.options.memory;
+        let active = self.active()?;
+        let stored: u64 = active.blobs.iter().chain(&active.optional).map(|blob| blob.size).sum();
+        let needed = (stored.saturating_mul(GROWTH_PERCENT) / 100).saturating_add(self.options.in_flight());
+        if needed > limit {
+            let directory = self.options.spill_directory.as_deref();
+            let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
+            let file = SpillFile::create(directory).map_err(Error::Spill)?;
+            let (indexes, active) = self.load_all(|blob| self.fetch_spilled(blob, &file))?;
+            let ActiveSet { watermark, doubts, .. } = active;
+            return ContentIndex::build_spilled(indexes, &file, directory, limit / 4, watermark, doubts);
+        }
+        let (indexes, active) = self.load_all(|blob| self.fetch(&blob.id))?;
+        Ok(ContentIndex::build(indexes, active.watermark, active.doubts))
+    }
+
+    /// All active index blobs, in the order of their names.
+    fn load_all<T: Send>(
+        &self,
+        read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
+    ) -> Result<(Vec<(BlobId, T)>, ActiveSet), Error> {
         let mut known = HashMap::new();
-        let active = self.update(&mut known, |index| index)?;
+        let active = self.update(&mut known, read)?;
         let mut indexes: Vec<_> = known.into_iter().collect();
         indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(ContentIndex::build(indexes, active.watermark, active.doubts))
+        Ok((indexes, active))
     }
 }
 

@@ -3,10 +3,17 @@
 
 use super::Error;
 use crate::blob::BlobId;
+use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 
 /// Hex digits of a name that become the initialisation vector.
 const IV_DIGITS: usize = 32;
+
+/// Bytes in front of the ciphertext.
+pub(super) const NONCE: usize = 12;
+
+/// Bytes of the tag behind it.
+pub(super) const TAG: usize = 16;
 
 /// A blob that was decrypted and is what its name says.
 pub struct Opened {
@@ -21,11 +28,7 @@ pub struct Opened {
 /// # Errors
 /// Every way in which the blob is not what its name says.
 pub fn open(format: &RepositoryFormat, blob: &BlobId, mut stored: Vec<u8>) -> Result<Opened, Error> {
-    let wrong_name = || Error::WrongName { blob: blob.clone() };
-    let stem = blob.as_str().split('-').next().unwrap_or_default();
-    let digits = stem.get(stem.len().saturating_sub(IV_DIGITS)..).filter(|d| d.len() == IV_DIGITS);
-    let iv = digits.and_then(|d| hex::decode(d).ok()).ok_or_else(wrong_name)?;
-
+    let iv = iv(blob)?;
     let mut repairs = 0;
     if let Some(ecc) = format.ecc() {
         let corrected =
@@ -33,15 +36,32 @@ pub fn open(format: &RepositoryFormat, blob: &BlobId, mut stored: Vec<u8>) -> Re
         repairs = corrected.repaired.len();
         stored = corrected.data;
     }
-    let plaintext = format
+    let length = format
         .cipher()
         .open_in_place(&iv, &mut stored)
         .map_err(|source| Error::Decrypt { blob: blob.clone(), source })?
-        .to_vec();
-    drop(stored);
-    let name = hex::encode(format.hasher().hash(&plaintext).as_bytes());
-    if !stem.ends_with(&name) {
-        return Err(Error::WrongHash { blob: blob.clone() });
-    }
-    Ok(Opened { plaintext, repairs })
+        .len();
+    // The buffer becomes the plaintext: these blobs may be large.
+    stored.drain(..NONCE);
+    stored.truncate(length);
+    check_hash(blob, &format.hasher().hash(&stored))?;
+    Ok(Opened { plaintext: stored, repairs })
+}
+
+/// The initialisation vector that the name of a blob gives.
+pub(super) fn iv(blob: &BlobId) -> Result<Vec<u8>, Error> {
+    let stem = stem(blob);
+    let digits = stem.get(stem.len().saturating_sub(IV_DIGITS)..).filter(|d| d.len() == IV_DIGITS);
+    digits.and_then(|d| hex::decode(d).ok()).ok_or_else(|| Error::WrongName { blob: blob.clone() })
+}
+
+/// Compares the hash of a plaintext with the name of its blob.
+pub(super) fn check_hash(blob: &BlobId, hash: &ContentHash) -> Result<(), Error> {
+    let named = stem(blob).ends_with(&hash.to_string());
+    if named { Ok(()) } else { Err(Error::WrongHash { blob: blob.clone() }) }
+}
+
+/// What a name has in front of its session.
+fn stem(blob: &BlobId) -> &str {
+    blob.as_str().split('-').next().unwrap_or_default()
 }

@@ -136,7 +136,7 @@ impl Catalog {
     pub fn refresh(&mut self) -> Result<(), Error> {
         let mut attempt = 1;
         loop {
-            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index))?;
+            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index.clone()))?;
             match self.read_manifests() {
                 Err(manifest::Error::Content { source: content::Error::PackMissing { content, blob } })
                     if attempt < ATTEMPTS =>

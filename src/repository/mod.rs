@@ -18,7 +18,7 @@ use crate::format::{OpenOptions, RepositoryFormat};
 use crate::index::IndexOptions;
 
 /// How a repository is opened and read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options {
     /// How the format blob is opened.
     pub open: OpenOptions,
@@ -77,7 +77,7 @@ impl Repository {
 
     /// How it is read.
     pub fn options(&self) -> Options {
-        self.options
+        self.options.clone()
     }
 
     /// The same repository, read with other index options.
@@ -91,7 +91,7 @@ impl Repository {
     /// # Errors
     /// Any index blob or manifest content that cannot be read, unless reading degraded.
     pub fn catalog(&self) -> Result<Catalog, Error> {
-        Catalog::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options)
+        Catalog::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.clone())
     }
 
     /// Loads the full index: needed to read anything but snapshot lists.
@@ -99,6 +99,6 @@ impl Repository {
     /// # Errors
     /// As [`crate::index::IndexReader::load`].
     pub fn contents(&self) -> Result<Contents, Error> {
-        Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index)?)
+        Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index.clone())?)
     }
 }

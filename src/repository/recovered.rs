@@ -34,10 +34,10 @@ impl Repository {
     /// Failures to list. Index blobs and packs that cannot be read are passed over.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let options = IndexOptions { degraded: true, ..self.options().index };
-        let reader = IndexReader::new(self.store(), self.format(), options);
+        let reader = IndexReader::new(self.store(), self.format(), options.clone());
         let mut known = HashMap::new();
         // A damaged log of compactions keeps all index blobs of an old repository from being chosen.
-        let active = match reader.update(&mut known, |index| index) {
+        let active = match reader.update(&mut known, |blob| reader.fetch(&blob.id)) {
             Err(e) if e.is_damage() => Default::default(),
             result => result?,
         };
@@ -56,7 +56,7 @@ impl Repository {
         indexes.extend(local.indexes);
         let index = ContentIndex::build(indexes, active.watermark, active.doubts);
         let (store, format) = (Arc::clone(self.store()), Arc::clone(self.format()));
-        let contents = Contents::with_index(store, format, options, index).fixed();
+        let contents = Contents::with_index(store, format, options.clone(), index).fixed();
         let catalog = Catalog::of(&contents, super::Options { index: options, ..self.options() })?;
         Ok(Recovered { catalog, contents, packs: count, unreadable: local.unreadable, regained })
     }

@@ -34,7 +34,7 @@ impl SecondLook<'_> {
             return Ok(contents);
         }
         let format = Arc::clone(self.repository.format());
-        let fresh = Contents::load(Arc::clone(self.store), format, self.options)?;
+        let fresh = Contents::load(Arc::clone(self.store), format, self.options.clone())?;
         let current = fresh.index();
         let mut there: HashMap<BlobId, bool> = HashMap::new();
         for old in suspects {

@@ -1,0 +1,90 @@
+//! A file without a name that holds what does not fit in memory.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Permissions of the file, for the moment in which it may have a name.
+const MODE: u32 = 0o600;
+
+/// Space on a disk that vanishes with the process, in whatever way that ends. Any thread may write and read.
+pub(super) struct SpillFile {
+    file: File,
+    reserved: AtomicU64,
+    failure: OnceLock<io::Error>,
+}
+
+impl SpillFile {
+    /// A new file in the file system of `directory`.
+    pub(super) fn create(directory: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(MODE);
+        let unnamed = options.clone().custom_flags(nix::libc::O_TMPFILE).open(directory);
+        let file = match unnamed {
+            Ok(file) => file,
+            Err(e) if is_unsupported(&e) => {
+                // Overlapping processes differ in their number, earlier ones have left nothing behind.
+                let path = directory.join(format!(".rokopia-index-{}", std::process::id()));
+                let file = options.create_new(true).open(&path)?;
+                std::fs::remove_file(&path)?;
+                file
+            }
+            Err(e) => return Err(e),
+        };
+        Ok(Self { file, reserved: AtomicU64::new(0), failure: OnceLock::new() })
+    }
+
+    /// Sets a range of this length aside; where it begins.
+    pub(super) fn reserve(&self, length: u64) -> u64 {
+        self.reserved.fetch_add(length, Ordering::Relaxed)
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// Fills the buffer from `offset`; `None` when the file cannot be read, which [`check`](Self::check) then says.
+    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        self.file.read_exact_at(buffer, offset).map_err(|e| self.failure.get_or_init(|| e)).ok()
+    }
+
+    /// Whether every read so far succeeded.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
+        }
+    }
+}
+
+/// What file systems and old kernels say that cannot make files without a name.
+fn is_unsupported(error: &io::Error) -> bool {
+    use nix::libc::{EINVAL, EISDIR, ENOENT, EOPNOTSUPP};
+    error.raw_os_error().is_some_and(|code| [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_can_be_read_and_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = SpillFile::create(directory.path()).unwrap();
+        let (first, second) = (file.reserve(3), file.reserve(4));
+        file.write(second, b"4567").unwrap();
+        file.write(first, b"123").unwrap();
+        let mut buffer = [0; 7];
+        file.read(first, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"1234567");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        assert!(file.check().is_ok());
+        assert!(file.read(5, &mut buffer).is_none());
+        assert!(file.check().is_err());
+        assert!(SpillFile::create(&directory.path().join("missing")).is_err());
+    }
+}
