@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rokopia::testkit::{Compare, Data, DataKind, Shape, Tree};
 
@@ -71,12 +71,17 @@ fn a_killed_restore_leaves_only_whole_files_and_the_next_one_completes_it() {
     tree.add_file("big", Data { kind: DataKind::Noise, seed: 3, size: 8_000_000 }).unwrap();
     let sample = Sample::new(&tree);
     let target = sample.target();
-    for wait in [0, 50, 100, 200, 400] {
+    // How long a process takes until it writes, on this machine.
+    let mut ready = None;
+    for wait in [0, 5, 10, 20, 40] {
+        let started = Instant::now();
         let mut running = command(&sample, &target).spawn().unwrap();
-        while !target.exists() && running.try_wait().unwrap().is_none() {
+        let empty = || fs::read_dir(&target).map_or(true, |mut entries| entries.next().is_none());
+        let pause = ready.unwrap_or(Duration::ZERO) + Duration::from_millis(wait);
+        while (empty() || started.elapsed() < pause) && running.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(wait));
+        ready.get_or_insert_with(|| started.elapsed());
         let _ = running.kill();
         running.wait().unwrap();
         println!("killed with {} files in place", assert_no_partial_files(&tree, &target));
