@@ -158,13 +158,14 @@ impl DirectoryBuilder {
             match entry.kind.as_str() {
                 "f" => {
                     summary.files += 1;
-                    summary.size += entry.size;
+                    // Hostile trees claim sizes that have no sum.
+                    summary.size = summary.size.saturating_add(entry.size);
                 }
                 "s" => summary.symlinks += 1,
                 _ => {}
             }
             if let Some(below) = &entry.summary {
-                summary.size += below.size;
+                summary.size = summary.size.saturating_add(below.size);
                 summary.files += below.files;
                 summary.symlinks += below.symlinks;
                 summary.dirs += below.dirs;
