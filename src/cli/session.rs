@@ -51,12 +51,28 @@ impl Session {
     pub(super) fn with_repository(context: &Context, repository: Repository) -> Result<Self, Failure> {
         let catalog =
             repository.catalog().map_err(|e| Failure::from(e).during("reading the list of snapshots"))?;
+        Ok(Self::with_catalog(repository, catalog, context.degraded))
+    }
+
+    /// Opens the repository by way of what all packs say of themselves besides the index blobs, because some of these
+    /// are lost.
+    pub(super) fn recovered(context: &Context) -> Result<(Self, Contents), Failure> {
+        let repository = context.repository()?;
+        let recovered =
+            repository.recover().map_err(|e| Failure::from(e).during("reading what packs say"))?;
+        for why in &recovered.unreadable {
+            tracing::warn!("{why}");
+        }
+        Ok((Self::with_catalog(repository, recovered.catalog, true), recovered.contents))
+    }
+
+    fn with_catalog(repository: Repository, catalog: Catalog, degraded: bool) -> Self {
         let snapshots = Snapshots::new(catalog.manifests());
-        let mut doubts = Doubts::new(context.degraded);
+        let mut doubts = Doubts::new(degraded);
         for problem in catalog.snapshots_and_problems().1 {
             doubts.add(&problem, problem.blob());
         }
-        Ok(Self { repository, catalog, snapshots, doubts })
+        Self { repository, catalog, snapshots, doubts }
     }
 
     /// Loads the full index.

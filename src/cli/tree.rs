@@ -44,9 +44,27 @@ pub(super) fn at(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let mut session = Session::open(context)?;
+    with_session(Session::open(context)?, Session::contents, reference, work)
+}
+
+/// As [`at`], by way of what all packs say of themselves.
+pub(super) fn at_recovered(
+    context: &Context,
+    reference: &str,
+    work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let (session, contents) = Session::recovered(context)?;
+    with_session(session, |_| Ok(contents), reference, work)
+}
+
+fn with_session(
+    mut session: Session,
+    contents: impl FnOnce(&Session) -> Result<Contents, Failure>,
+    reference: &str,
+    work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     let found = session.find(reference)?;
-    let contents = session.contents()?;
+    let contents = contents(&session)?;
     let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
     work(&Place { contents: &contents, tree, entry, found })
 }

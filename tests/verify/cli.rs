@@ -184,6 +184,45 @@ fn one_snapshot_and_drills() {
     assert!(!told["errors"].as_array().unwrap().is_empty());
 }
 
+#[test]
+fn a_lost_index_is_no_lost_backup() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let mut new = writer(&repo, 300_000);
+    let tree = rokopia::testkit::Shape::mixed(1 << 20).tree(1).unwrap();
+    let root = new.write_tree(&tree).unwrap();
+    let id = new.snapshot(&super::made::source(), &root);
+    new.finish().unwrap();
+    let stored = rokopia::testkit::Damage::open(&repo).unwrap();
+    stored.names("xn").unwrap().iter().for_each(|index| stored.delete(index).unwrap());
+    let damaged = run(&repo, &["--json"]);
+    assert_eq!(
+        (damaged.status.code(), &report(&damaged)["damage"][0]["code"]),
+        (Some(1), &"index-missing".into())
+    );
+
+    let told = run(&repo, &["--recover-index", "--json"]);
+    let recovery: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let snapshot = &recovery["snapshots"][0];
+    assert_eq!(
+        (told.status.code(), &snapshot["id"], &snapshot["whole"]),
+        (Some(1), &id.into(), &true.into())
+    );
+    let restore = |name: &str, extra: &[&str]| {
+        let mut command = Command::cargo_bin("rokopia").unwrap();
+        command.env_clear().env("ROKOPIA_PASSWORD", PASSWORD).env("ROKOPIA_REPOSITORY", &repo);
+        let target = dir.path().join(name);
+        let output =
+            command.args(["restore", "data@apps:/data", "--no-owner"]).args(extra).arg(&target).output();
+        (output.unwrap().status.code(), target)
+    };
+    assert_eq!(restore("without", &[]).0, Some(3));
+    let (code, target) = restore("with", &["--use-recovered-index", "--verify"]);
+    assert_eq!(code, Some(0));
+    let compare = rokopia::testkit::Compare { owners: false, ..Default::default() };
+    assert_eq!(tree.compare(&target, compare).unwrap(), [""; 0]);
+}
+
 /// A report with everything in it, in a browser.
 #[test]
 fn the_page_is_what_a_browser_shows() {

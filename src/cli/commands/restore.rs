@@ -10,7 +10,7 @@ use crate::cli::context::{Context, wrong_value};
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{Output, escape};
 use crate::cli::progress::Reporter;
-use crate::cli::tree::{Place, at};
+use crate::cli::tree::{Place, at, at_recovered};
 use crate::cli::units::{human_duration, human_size};
 use crate::content::Contents;
 use crate::restore::{Filter, Overwrite, Restore, Summary};
@@ -94,6 +94,10 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     verify: bool,
 
+    /// Read what every pack says of itself, because index blobs are lost; snapshots deleted long ago may be found as well
+    #[arg(long)]
+    use_recovered_index: bool,
+
     /// Stop at the first entry that cannot be restored
     #[arg(long, conflicts_with = "ignore_errors")]
     fail_fast: bool,
@@ -132,7 +136,11 @@ impl Args {
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
-        at(context, &self.reference, |place| self.restore(context, filter, place))
+        let restore = |place: &Place<'_>| self.restore(context, filter, place);
+        match self.use_recovered_index {
+            true => at_recovered(context, &self.reference, restore),
+            false => at(context, &self.reference, restore),
+        }
     }
 
     fn restore(&self, context: &Context, filter: Filter, place: &Place<'_>) -> Result<Exit, Failure> {
