@@ -11,6 +11,8 @@ pub struct ActiveSet {
     pub blobs: Vec<BlobMetadata>,
     /// Blobs that the rules leave out although they may hold newer entries: read, but no loss when unreadable.
     pub optional: Vec<BlobMetadata>,
+    /// Blobs that the chosen ones stand for, as long as those can be read.
+    pub superseded: Vec<BlobMetadata>,
     /// Deleted entries at or before this time (Unix seconds) do not exist any more.
     pub watermark: Option<i64>,
     /// What does not fit together.

@@ -1,9 +1,9 @@
 //! Which index blobs count in a repository with epochs (`format-spec/09-index-sets.md`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::active::{ActiveSet, Doubt};
-use crate::blob::BlobMetadata;
+use crate::blob::{BlobId, BlobMetadata};
 
 /// Epoch numbers beyond this cannot be reached by a real repository; markers are not authenticated.
 const MAX_EPOCH: u64 = 1 << 31;
@@ -76,6 +76,9 @@ pub fn select(blobs: &[BlobMetadata]) -> ActiveSet {
     if settled(expected) {
         set.doubts.push(Doubt::EpochGap { epoch: expected });
     }
+    let chosen: HashSet<&BlobId> = set.blobs.iter().chain(&set.optional).map(|blob| &blob.id).collect();
+    let superseded = listing.indexes().filter(|blob| !chosen.contains(&blob.id)).cloned().collect();
+    set.superseded = superseded;
     set
 }
 
@@ -104,6 +107,12 @@ impl<'a> Listing<'a> {
             }
         }
         listing
+    }
+
+    /// All blobs that hold entries.
+    fn indexes(&self) -> impl Iterator<Item = &'a BlobMetadata> + '_ {
+        let of_epochs = self.uncompacted.values().chain(self.single.values());
+        of_epochs.chain(self.ranges.values()).flatten().copied()
     }
 
     /// Epochs that occur in the listing: never the numeric interval, whose end is an unauthenticated name.
@@ -189,7 +198,6 @@ fn longest_chain(ranges: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blob::BlobId;
 
     fn blobs(names: &[&str]) -> Vec<BlobMetadata> {
         names.iter().map(|n| BlobMetadata { id: BlobId::new(n).unwrap(), size: 0, modified: None }).collect()

@@ -144,6 +144,12 @@ impl<'a> IndexReader<'a> {
             let mut active = self.active()?;
             match self.fetch_missing(&mut active, known, &read)? {
                 None => {
+                    if self.options.degraded && lost_any(&active) {
+                        // What they stood for is read in their place, as far as it is still there.
+                        let superseded = std::mem::take(&mut active.superseded);
+                        active.optional.extend(superseded);
+                        self.fetch_missing(&mut active, known, &read)?;
+                    }
                     let current: HashSet<&BlobId> =
                         active.blobs.iter().chain(&active.optional).map(|blob| &blob.id).collect();
                     known.retain(|blob, _| current.contains(blob));
@@ -179,7 +185,7 @@ impl<'a> IndexReader<'a> {
             .blobs
             .iter()
             .chain(&active.optional)
-            .filter(|b| !known.contains_key(&b.id))
+            .filter(|b| !known.contains_key(&b.id) && !is_unreadable(active, b))
             .cloned()
             .collect();
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
@@ -238,6 +244,16 @@ impl<'a> IndexReader<'a> {
         indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok((indexes, active))
     }
+}
+
+/// Whether a blob that must be read could not be.
+fn lost_any(active: &ActiveSet) -> bool {
+    active.blobs.iter().any(|blob| is_unreadable(active, blob))
+}
+
+/// Whether reading a blob was tried and given up.
+fn is_unreadable(active: &ActiveSet, tried: &BlobMetadata) -> bool {
+    active.doubts.iter().any(|doubt| matches!(doubt, Doubt::Unreadable { blob, .. } if *blob == tried.id))
 }
 
 fn push<T>(list: &Mutex<Vec<T>>, item: T) {

@@ -12,10 +12,11 @@ use super::error::Error;
 use super::identity::{self, Client};
 use super::location::{self, Found, Location};
 use super::selection::{Choice, Passed, Request};
-use super::{discovery, log};
+use super::{discovery, log, memory};
 use crate::blob::BlobStore;
 use crate::checker::doubt_about_absence;
 use crate::crypto::Password;
+use crate::index::IndexOptions;
 use crate::snapshot::Snapshots;
 use crate::{Catalog, Options, Repository};
 
@@ -82,10 +83,9 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
 
 /// Opens the repository and lists its snapshots.
 fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
-    let repository = log::timed("opening the repository", || {
-        Repository::open_with(store, &plan.password, options(plan.arguments.degraded))
-    })
-    .map_err(|e| Error::repository("open the repository", e))?;
+    let repository =
+        log::timed("opening the repository", || Repository::open_with(store, &plan.password, options(plan)))
+            .map_err(|e| Error::repository("open the repository", e))?;
     for warning in repository.format().warnings() {
         log::warn(warning);
     }
@@ -94,7 +94,7 @@ fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
         Err(source) => {
             let error = Error::repository("list the snapshots", source);
             // What can be read still tells the identities that there are.
-            let index = options(true).index;
+            let index = IndexOptions { degraded: true, ..options(plan).index };
             return Err(match repository.with_index_options(index).catalog() {
                 Ok(catalog) => tell(plan, &Snapshots::new(catalog.manifests()), error),
                 Err(_) => error,
@@ -105,9 +105,13 @@ fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
     Ok(Opened { repository, catalog, snapshots })
 }
 
-fn options(degraded: bool) -> Options {
+/// Half of the memory is for the index. What needs more goes to a nameless file in the volume: the only place where a
+/// mover may write much.
+fn options(plan: &Plan) -> Options {
     let mut options = Options::default();
-    options.index.degraded = degraded;
+    options.index.degraded = plan.arguments.degraded;
+    options.index.memory = memory::budget() / 2;
+    options.index.spill_directory = Some(plan.target.clone());
     options
 }
 
