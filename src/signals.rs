@@ -10,6 +10,9 @@ use signal_hook::iterator::Signals;
 /// Exit codes of processes ended by a signal begin here.
 const BASE: i32 = 128;
 
+/// How long the last words may take.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 static CLEANERS: AtomicUsize = AtomicUsize::new(0);
 static STOP: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(Arc::default);
@@ -35,7 +38,7 @@ pub(crate) fn install(manner: Manner) {
                 std::thread::sleep(patience);
             }
             if let Some(last_words) = manner.last_words {
-                last_words(u8::try_from(BASE + signal).unwrap_or(u8::MAX));
+                say(last_words, u8::try_from(BASE + signal).unwrap_or(u8::MAX));
             }
             std::process::exit(BASE + signal);
         }
@@ -44,12 +47,30 @@ pub(crate) fn install(manner: Manner) {
     let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
 }
 
+/// Says the last words, unless nobody takes them: a writer that waits for a reader of the log also holds the lock on it.
+fn say(last_words: fn(u8), exit_code: u8) {
+    let (said, heard) = std::sync::mpsc::channel();
+    let speak = move || {
+        last_words(exit_code);
+        // Nobody may be listening any more.
+        let _ = said.send(());
+    };
+    if std::thread::Builder::new().name("last words".into()).spawn(speak).is_ok() {
+        let _ = heard.recv_timeout(LAST_WORDS);
+    }
+}
+
 /// The exit code that a received signal demands.
 pub(crate) fn exit_code() -> Option<u8> {
     match RECEIVED.load(Ordering::SeqCst) {
         0 => None,
         signal => u8::try_from(BASE + signal).ok(),
     }
+}
+
+/// Raised when a signal has arrived.
+pub(crate) fn raised() -> Arc<AtomicBool> {
+    Arc::clone(&STOP)
 }
 
 /// While this lives, a first signal only raises the flag, and whoever holds it is expected to clean up and return.
@@ -69,7 +90,7 @@ impl CleanUp {
 
     /// Raised when the holder should stop.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&STOP)
+        raised()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading the index blobs of a repository.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -181,13 +182,17 @@ impl<'a> IndexReader<'a> {
         known: &mut HashMap<BlobId, T>,
         read: &(impl Fn(&BlobMetadata) -> Result<T, Error> + Sync),
     ) -> Result<Option<BlobId>, Error> {
-        let missing: Vec<BlobMetadata> = active
+        let mut missing: Vec<BlobMetadata> = active
             .blobs
             .iter()
             .chain(&active.optional)
             .filter(|b| !known.contains_key(&b.id) && !is_unreadable(active, b))
             .cloned()
             .collect();
+        // Clients of one server that start together do not all ask for the same blob next.
+        let begin = usize::try_from(RandomState::new().hash_one(0_u8)).unwrap_or(0);
+        let first = begin.checked_rem(missing.len()).unwrap_or(0);
+        missing.rotate_left(first);
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
         let limits = FetchLimits { reads: self.options.reads, bytes: self.options.in_flight() };
         let found = Mutex::new(Vec::new());

@@ -21,6 +21,8 @@ pub(super) struct Arguments {
     pub(super) times: bool,
     pub(super) sparse: bool,
     pub(super) overwrite_files: bool,
+    /// Files of the right size and about the right time are not looked into.
+    pub(super) skip_existing: bool,
     pub(super) delete_extra: bool,
     pub(super) ignore_errors: bool,
     pub(super) flush_files: bool,
@@ -39,6 +41,7 @@ impl Default for Arguments {
             times: true,
             sparse: true,
             overwrite_files: true,
+            skip_existing: false,
             delete_extra: false,
             ignore_errors: false,
             flush_files: false,
@@ -49,7 +52,7 @@ impl Default for Arguments {
 }
 
 /// Flags of a restore that change nothing here. Each also as `--no-...`.
-const ANYWAY: [&str; 3] = ["consistent-attributes", "write-files-atomically", "skip-existing"];
+const ANYWAY: [&str; 2] = ["consistent-attributes", "write-files-atomically"];
 
 /// Flags that cannot be taken back: the engine does so in any case.
 const ALWAYS_ON: [&str; 3] = ["ignore-permission-errors", "overwrite-symlinks", "overwrite-directories"];
@@ -107,6 +110,14 @@ pub(super) fn beyond_connecting(environment: &Environment) -> Vec<String> {
     elements(environment).into_iter().filter(|element| !is_for_connecting(element)).collect()
 }
 
+/// What of an element that is no long flag can be shown: what follows the letter of a flag may be a password.
+fn without_value(element: &str) -> &str {
+    match element.char_indices().nth(2) {
+        Some((end, _)) if element.starts_with('-') => element.get(..end).unwrap_or_default(),
+        _ => element,
+    }
+}
+
 impl Arguments {
     pub(super) fn of(environment: &Environment) -> Result<Self, Error> {
         let mut arguments = Self::default();
@@ -117,7 +128,9 @@ impl Arguments {
 
     fn read(&mut self, mut elements: VecDeque<&str>) -> Result<(), Error> {
         while let Some(element) = elements.pop_front() {
-            let Some(flag) = element.strip_prefix("--") else { return Err(Error::Argument(element.into())) };
+            let Some(flag) = element.strip_prefix("--") else {
+                return Err(Error::Argument(without_value(element).into()));
+            };
             let (name, inline) = match flag.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (flag, None),
@@ -168,6 +181,7 @@ impl Arguments {
             "skip-times" => &mut self.times,
             "write-sparse-files" => &mut self.sparse,
             "overwrite-files" => &mut self.overwrite_files,
+            "skip-existing" => &mut self.skip_existing,
             "delete-extra" => &mut self.delete_extra,
             "ignore-errors" => &mut self.ignore_errors,
             "flush-files" => &mut self.flush_files,
@@ -253,6 +267,8 @@ mod tests {
             assert!(error.contains(named), "{error}");
         }
         // What was given to an unknown flag may be a secret.
-        assert!(!parse(&["--token=hunter2"]).unwrap_err().to_string().contains("hunter2"));
+        for element in ["--token=hunter2", "-phunter2", "-p=hunter2"] {
+            assert!(!parse(&[element]).unwrap_err().to_string().contains("hunter2"), "{element}");
+        }
     }
 }

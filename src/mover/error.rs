@@ -42,7 +42,7 @@ pub(super) enum Error {
     Backend(&'static str),
     #[error("Cannot open the repository at {}: {reason}", path.display())]
     NotMounted { path: PathBuf, reason: &'static str },
-    #[error("Cannot {what}: {source} [{}]", source.code())]
+    #[error("Cannot {what}: {source}")]
     Repository { what: &'static str, source: Box<crate::Error> },
     #[error("whether {source_name} has a snapshot to restore is not certain: {reason}")]
     Uncertain { source_name: String, reason: String },
@@ -62,7 +62,7 @@ pub(super) enum Error {
     System { what: String, source: std::io::Error },
     #[error("{what} failed: {reason}")]
     Kopia { what: &'static str, reason: String },
-    #[error("ended by a signal")]
+    #[error("ended by a signal before it was complete; the next run goes on from here")]
     Stopped,
     /// An error whose line is in the log already.
     #[error(transparent)]
@@ -80,6 +80,51 @@ impl Error {
         Self::Repository { what, source: Box::new(source.into()) }
     }
 
+    /// Stable name of what went wrong.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::NoOperation => "no-operation",
+            Self::UnknownOperation(_) => "unknown-operation",
+            Self::MaintenanceArgument => "maintenance-argument",
+            Self::Undefined(_) => "variable-undefined",
+            Self::DataDirectory(_) => "no-data-directory",
+            Self::Setting { .. } => "invalid-setting",
+            Self::Argument(_) => "unsupported-argument",
+            Self::ArgumentValue { .. } => "invalid-argument",
+            Self::NoLocation => "no-repository-configured",
+            Self::LocationFormat | Self::LocationPath => "invalid-location",
+            Self::Structured(_) => "invalid-configuration",
+            Self::Backend(_) => "unsupported-storage",
+            Self::NotMounted { .. } => "volume-not-mounted",
+            Self::Repository { source, .. } => source.code(),
+            Self::Uncertain { .. } => "snapshot-uncertain",
+            Self::TooFew { .. } => "too-few-snapshots",
+            Self::NothingStrict(_) => "nothing-eligible",
+            Self::NoUserName => "no-user-name",
+            Self::Restore { .. } => "restore-incomplete",
+            Self::NoKopia { .. } => "no-kopia",
+            Self::System { .. } => "system",
+            Self::Kopia { .. } => "kopia-failed",
+            Self::Stopped => "stopped",
+            Self::Told(error) => error.code(),
+        }
+    }
+
+    /// Whether the line goes without a code: it is the stock mover's, which users look for, or has its cause's.
+    fn is_plain(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownOperation(_)
+                | Self::MaintenanceArgument
+                | Self::Undefined(_)
+                | Self::DataDirectory(_)
+                | Self::NoLocation
+                | Self::LocationFormat
+                | Self::LocationPath
+                | Self::Restore { .. }
+        )
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::UnknownOperation(_) => UNKNOWN_OPERATION,
@@ -91,9 +136,10 @@ impl Error {
     /// The line for the log, short enough to leave the operator room for more.
     pub(super) fn line(&self) -> String {
         let text = format!("ERROR: {}", escape(&self.to_string()));
-        if text.len() <= LONGEST {
-            return text;
+        let code = if self.is_plain() { String::new() } else { format!(" [{}]", self.code()) };
+        if text.len() + code.len() <= LONGEST {
+            return text + &code;
         }
-        format!("{} ...", log::cut(&text, LONGEST))
+        format!("{} ...{code}", log::cut(&text, LONGEST - code.len()))
     }
 }

@@ -1,14 +1,17 @@
 //! Where the repository is.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::Deserialize;
 
 use super::environment::Environment;
 use super::error::Error;
 use super::log;
-use crate::blob::{self, FileSystem, Retry, RetryPolicy};
+use crate::blob::{self, FileSystem, Interruptible, Retry, RetryPolicy};
+use crate::signals;
 
 /// What a new file system holds before anything was put there.
 const LOST_AND_FOUND: &str = "lost+found";
@@ -30,7 +33,7 @@ pub(super) struct Location(PathBuf);
 
 /// What is at a location.
 pub(super) enum Found {
-    Store(Retry<FileSystem>),
+    Store(Interruptible<Retry<FileSystem>>),
     /// Nothing, on a volume where a first backup can come to be.
     NotYet(PathBuf),
 }
@@ -88,8 +91,10 @@ impl Location {
 
     /// `None` when the configuration has other purposes than to name a storage.
     fn structured(json: &str) -> Result<Option<Self>, Error> {
-        let config: Structured =
-            serde_json::from_str(json).map_err(|e| Error::Structured(format!("it is not valid: {e}")))?;
+        // The parser's own words would quote what it found, which may be a credential.
+        let config: Structured = serde_json::from_str(json).map_err(|e| {
+            Error::Structured(format!("it is not valid at line {}, column {}", e.line(), e.column()))
+        })?;
         if config.server.is_some() {
             return Err(Error::Backend("repository server"));
         }
@@ -114,7 +119,7 @@ impl Location {
                 drop(store);
                 self.absent("it is empty")
             }
-            Ok(store) => Ok(Found::Store(Retry::new(store, policy))),
+            Ok(store) => Ok(Found::Store(Interruptible::new(Retry::new(store, policy), signals::raised()))),
             Err(blob::Error::EmptyLocation { .. }) => self.absent("it is an empty directory"),
             Err(blob::Error::NoSuchLocation { .. }) => self.absent("it does not exist"),
             Err(source) => Err(Error::repository("open the repository", source)),
@@ -164,12 +169,23 @@ pub(super) fn is_new(path: &Path) -> bool {
     entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOST_AND_FOUND))
 }
 
-/// Whether `path` is on another file system than the container itself. `/proc`, which would tell precisely, may be absent.
+/// Whether `path` is on another mount than the container's own file system. `/proc`, which would list them, may be absent.
 fn is_mounted(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev()).ok();
     let root: &Path = Component::RootDir.as_ref();
-    device(path) != device(root)
+    match (mount_number(path), mount_number(root)) {
+        (Some(there), Some(own)) => there != own,
+        // Kernels before 5.8 number no mounts; volumes are devices of their own nearly always.
+        _ => device(path) != device(root),
+    }
+}
+
+fn mount_number(path: &Path) -> Option<u64> {
+    let stat = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID).then_some(stat.stx_mnt_id)
+}
+
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().map(|metadata| metadata.dev()).ok()
 }
 
 /// Says which settings of a policy have no effect on a restore.

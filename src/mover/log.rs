@@ -8,6 +8,7 @@ use std::io::{Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::error::Error;
 use crate::text::escape;
 
 /// The operator stops reading at a line over 64 KiB.
@@ -62,6 +63,7 @@ pub(super) fn summary(exit_code: u8) {
 /// The same when a signal ends the process.
 pub(super) fn last_words(exit_code: u8) {
     warn("Received SIGTERM signal - pod is being terminated");
+    line(Error::Stopped.line());
     summary(exit_code);
 }
 

@@ -26,7 +26,7 @@ use error::Error;
 use operation::Operation;
 
 /// The stock mover ignores the signal that ends its pod; we answer within two seconds, also where storage hangs.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_millis(1300);
 
 /// Kopia gets most of the 30 seconds that Kubernetes grants, to end a backup in good order.
 const PATIENCE_WITH_KOPIA: Duration = Duration::from_secs(25);
@@ -42,7 +42,7 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     signals::install(signals::Manner { patience: Some(patience), last_words: Some(log::last_words) });
     let result = run(&environment, operation);
     if let Err(error) = &result
-        && !matches!(error, Error::Stopped | Error::Told(_))
+        && !matches!(error, Error::Told(_))
     {
         log::line(error.line());
     }

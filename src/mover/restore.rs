@@ -190,9 +190,6 @@ fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result
 
 /// Ends the log with the identities that there are, and the error.
 fn tell(plan: &Plan, snapshots: &Snapshots, error: Error) -> Error {
-    if matches!(error, Error::Stopped) {
-        return error;
-    }
     discovery::print(snapshots, &plan.request.source, &[error.line()]);
     Error::Told(Box::new(error))
 }

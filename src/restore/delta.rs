@@ -1,11 +1,13 @@
 //! Comparing a file that is there with the one in the snapshot, content by content.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 
 use super::fetch::{Fetcher, deliver_chunk};
 use super::job::Job;
@@ -33,7 +35,10 @@ impl Base {
     pub(super) fn open(directory: &OpenDir, name: &str) -> Option<Self> {
         let open = |name: &str, aside| {
             let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-            let fd = openat(directory, name, flags, Mode::empty()).ok()?;
+            let fd = match openat(directory, name, flags, Mode::empty()) {
+                Err(Errno::EACCES) => open_closed(directory, name, flags)?,
+                other => other.ok()?,
+            };
             let stat = fstat(&fd).ok()?;
             let fits = kind(&stat) == SFlag::S_IFREG && stat.st_nlink == 1;
             fits.then_some(Self {
@@ -45,6 +50,19 @@ impl Base {
         };
         open(name, false).or_else(|| open(&staged_name(name), true))
     }
+}
+
+/// Opens a file of our own whose mode lets not even us write, as applications make them. It has that mode again at once.
+fn open_closed(directory: &OpenDir, name: &str, flags: OFlag) -> Option<OwnedFd> {
+    let readable = openat(directory, name, flags.difference(OFlag::O_RDWR), Mode::empty()).ok()?;
+    let stat = fstat(&readable).ok()?;
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    if kind(&stat) != SFlag::S_IFREG || fchmod(&readable, mode | Mode::S_IWUSR).is_err() {
+        return None;
+    }
+    let writable = openat(directory, name, flags, Mode::empty());
+    fchmod(&readable, mode).ok()?;
+    writable.ok()
 }
 
 impl<'s> Fetcher<'s> {

@@ -10,7 +10,7 @@ use nix::unistd::{Gid, Uid, fchownat};
 use super::Error;
 use super::options::Overwrite;
 use super::session::Session;
-use super::target::{Attributes, Keep, OpenDir, kind, matches};
+use super::target::{Attributes, Keep, OpenDir, is_similar, kind, matches};
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What becomes of an entry.
@@ -42,6 +42,16 @@ pub(super) fn judge(
     }
     let want = Attributes::of(entry);
     let existing = kind(&stat);
+    if options.overwrite == Overwrite::UnlessSimilar {
+        let stays = match entry.kind {
+            EntryType::File => existing == SFlag::S_IFREG && is_similar(&stat, &want, entry.size),
+            EntryType::Symlink => existing == SFlag::S_IFLNK,
+            _ => false,
+        };
+        if stays {
+            return Ok(Verdict::Skip);
+        }
+    }
     if existing == SFlag::S_IFDIR && !options.delete {
         return Err(Error::Conflict {
             existing: "directory",

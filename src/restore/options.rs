@@ -18,6 +18,9 @@ pub enum Overwrite {
     Always,
     /// It is replaced unless type, size, modification time, mode and owner are those of the snapshot.
     IfChanged,
+    /// It is replaced unless it is a file of the snapshot's size and, to within two seconds, modification time, or a
+    /// symbolic link where the snapshot has one: Kopia's `--skip-existing`. What stays is not touched at all.
+    UnlessSimilar,
     /// It stays. Directories are entered, and keep their attributes.
     Never,
 }

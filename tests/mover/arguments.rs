@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::SystemTime;
+use std::path::Path;
+use std::time::Duration;
 
 use rokopia::testkit::{Compare, Damage};
 
@@ -36,23 +37,29 @@ fn case_68_no_overwriting() {
     assert_eq!(fs::read(world.data().join("hello.txt")).unwrap(), b"mine");
 }
 
+/// Changes bytes but not the size, and leaves a modification time that differs by `seconds` from what it was.
+fn alter(path: &Path, seconds: f64) -> Vec<u8> {
+    let modified = path.metadata().unwrap().modified().unwrap();
+    let bytes: Vec<u8> = fs::read(path).unwrap().iter().map(|byte| !byte).collect();
+    fs::write(path, &bytes).unwrap();
+    fs::File::open(path).unwrap().set_modified(modified + Duration::from_secs_f64(seconds)).unwrap();
+    bytes
+}
+
 #[test]
 fn case_68_skip_existing() {
     let world = with(&["--skip-existing"]);
     world.run().ended(0);
-    let path = world.data().join("same");
-    let modified = path.metadata().unwrap().modified().unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[0] ^= 1;
-    fs::write(&path, &bytes).unwrap();
-    fs::File::open(&path).unwrap().set_modified(modified).unwrap();
-    let other = world.data().join("bin/tool");
-    let length = other.metadata().unwrap().len() as usize;
-    fs::write(&other, vec![0; length]).unwrap();
-    fs::File::open(&other).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let [same, near, far] = ["same", "hello.txt", "bin/tool"].map(|name| world.data().join(name));
+    let (kept, kept_too) = (alter(&same, 0.0), alter(&near, 1.9));
+    alter(&far, 2.1);
+    world.run().ended(0).has("6 entries were skipped");
+    assert_eq!(fs::read(&same).unwrap(), kept);
+    assert_eq!(fs::read(&near).unwrap(), kept_too);
+    fs::remove_file(same).unwrap();
+    fs::remove_file(near).unwrap();
     world.run().ended(0);
-    assert_eq!(fs::read(&path).unwrap(), bytes, "same size and time");
-    assert_ne!(fs::read(&other).unwrap(), vec![0; length], "another time");
+    world.holds(&tree(3));
 }
 
 #[test]

@@ -76,6 +76,43 @@ fn case_48_without_deletion_extras_stay() {
 }
 
 #[test]
+fn case_48_a_file_that_only_looks_right_is_replaced() {
+    let world = World::new();
+    world.run().ended(0);
+    for path in ["same", "hello.txt"].map(|name| world.data().join(name)) {
+        let modified = path.metadata().unwrap().modified().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        fs::File::open(&path).unwrap().set_modified(modified).unwrap();
+    }
+    world.run().ended(0);
+    world.holds(&tree(3));
+}
+
+#[test]
+fn case_48_a_file_takes_the_place_of_a_link() {
+    let world = World::new();
+    let outside = world.dir.path().join("outside");
+    fs::write(&outside, "not ours").unwrap();
+    symlink(&outside, world.data().join("hello.txt")).unwrap();
+    symlink("nowhere", world.data().join("same")).unwrap();
+    world.run().ended(0);
+    world.holds(&tree(3));
+    assert_eq!(fs::read(outside).unwrap(), b"not ours");
+}
+
+#[test]
+fn case_48_a_volume_behind_a_link() {
+    let world = World::new();
+    let link = world.dir.path().join("link");
+    symlink(world.data(), &link).unwrap();
+    let world = world.set("DATA_DIR", link.to_str().unwrap());
+    world.run().ended(0);
+    world.holds(&tree(3));
+}
+
+#[test]
 fn case_49_deletion_is_asked_for_by_one_word() {
     for value in ["", "1", "yes", "TRUE", "false"] {
         let world = World::new().set("KOPIA_ENABLE_FILE_DELETION", value);
@@ -166,6 +203,21 @@ fn case_51_owners() {
 }
 
 #[test]
+fn case_51_an_ordinary_user_fetches_nothing_twice() {
+    let Some(wrapper) = sandbox::user() else { return };
+    let mut tree = Tree::owned_by(1234, 5678);
+    for mode in [0o400, 0o444, 0o600, 0o755] {
+        let data = Data { kind: DataKind::Noise, seed: mode.into(), size: 9000 };
+        tree.add_file(&format!("objects/{mode:o}"), data).unwrap().attributes.mode = mode;
+    }
+    let world = with_tree(&tree);
+    chown(world.data(), Some(1234), Some(5678)).unwrap();
+    world.run_in(&strs(&wrapper)).ended(0);
+    world.run_in(&strs(&wrapper)).ended(0).has("; 0 bytes were fetched");
+    world.holds(&tree);
+}
+
+#[test]
 fn case_52_user_files_with_the_suffix_of_placeholders_survive() {
     let world = World::new();
     fs::write(world.data().join("hello.txt.kopia-entry"), "mine").unwrap();
@@ -229,6 +281,15 @@ fn case_54_damaged_data_is_never_written() {
         let differences = tree(3).compare(&world.data(), Compare::default()).unwrap();
         assert!(differences.iter().all(|line| line.contains("No such file")), "{differences:#?}");
     }
+}
+
+#[test]
+fn case_55_a_volume_that_must_not_be_written() {
+    let script = r#"mount --bind "$DATA_DIR" "$DATA_DIR"; mount -o remount,ro,bind "$DATA_DIR"; exec "$@""#;
+    let Some(wrapper) = sandbox::mounts(script) else { return };
+    let world = World::new();
+    world.run_in(&strs(&wrapper)).failed().has("Read-only file system");
+    world.is_empty();
 }
 
 #[test]

@@ -74,10 +74,13 @@ fn case_19_wrong_password() {
     assert_eq!(listing(world.dir.path()), before);
 }
 
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().map(|meta| meta.dev()).ok()
+}
+
 /// A world on a file system that is not that of `/`.
 fn on_a_volume() -> Option<World> {
     let volume = Path::new("/dev/shm");
-    let device = |path: &Path| path.metadata().map(|meta| meta.dev()).ok();
     if device(volume).is_some()
         && device(volume) != device(Path::new("/"))
         && tempfile::tempdir_in(volume).is_ok()
@@ -102,6 +105,25 @@ fn case_20_no_repository_yet() {
         let strict = world.set("KOPIA_ADDITIONAL_ARGS", "--rokopia-strict");
         strict.run().failed();
         assert_eq!(listing(strict.dir.path()), before);
+    }
+}
+
+#[test]
+fn case_20_a_volume_of_the_same_device() {
+    let script = r#"mount --bind "$VOLUME" "$VOLUME"; exec "$@""#;
+    let Some(wrapper) = sandbox::mounts(script) else { return };
+    for make in [true, false] {
+        let world = World::without_repository();
+        let volume = world.dir.path().join("volume");
+        fs::create_dir_all(if make { volume.join("repo") } else { volume.clone() }).unwrap();
+        let url = format!("filesystem://{}/repo", volume.display());
+        let world = at(world, url).set("VOLUME", volume.to_str().unwrap());
+        world.run_in(&strs(&wrapper)).found_nothing().has("There is no repository at");
+        // Without the mount it is the container's own file system.
+        if device(&volume) == device(Path::new("/")) {
+            world.run().failed().has("no volume is mounted");
+        }
+        assert_eq!(volume.join("repo").exists(), make);
     }
 }
 
@@ -193,7 +215,11 @@ fn case_25_structured_configuration() {
     let world = at(world, "filesystem:///no/such").set("KOPIA_STRUCTURED_REPOSITORY_CONFIG", config);
     world.run().ended(0);
     world.holds(&tree(3));
-    World::new().set("KOPIA_STRUCTURED_REPOSITORY_CONFIG", "{").run().failed();
+    for json in ["{", "\"secret-token\"", r#"{"storage":"secret-token"}"#, r#"{"storage":{"type":"s3"}}"#] {
+        let world = World::new().set("KOPIA_STRUCTURED_REPOSITORY_CONFIG", json);
+        world.run().failed().lacks("secret-token");
+        world.is_empty();
+    }
 }
 
 #[test]

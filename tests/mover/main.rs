@@ -23,4 +23,5 @@ mod selection;
 mod signals;
 mod start;
 mod status;
+mod storage;
 mod world;

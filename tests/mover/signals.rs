@@ -13,7 +13,7 @@ use crate::sandbox::{self, strs};
 use crate::world::{PASSWORD, Run, STARTS, World, add, listing, tree, write_r};
 
 /// Enough to be interrupted in.
-fn large() -> Tree {
+pub(crate) fn large() -> Tree {
     let mut tree = Tree::new();
     for seed in 0..300 {
         let size = if seed % 50 == 0 { 3 << 20 } else { 50_000 };
@@ -22,7 +22,7 @@ fn large() -> Tree {
     tree
 }
 
-fn with_large() -> World {
+pub(crate) fn with_large() -> World {
     World::with(|dir| {
         let options = Options { password: PASSWORD.into(), pack_size: 2 << 20, ..Options::default() };
         let mut writer = RepositoryWriter::create(dir, options).unwrap();
@@ -32,7 +32,7 @@ fn with_large() -> World {
 }
 
 /// Waits for the end; whoever hangs is killed.
-fn end_of(mut child: Child) -> Run {
+pub(crate) fn end_of(mut child: Child) -> Run {
     let deadline = Instant::now() + Duration::from_secs(20);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
@@ -46,7 +46,7 @@ fn end_of(mut child: Child) -> Run {
 }
 
 /// The process itself, where it was started by `unshare`.
-fn innermost(child: &Child) -> Pid {
+pub(crate) fn innermost(child: &Child) -> Pid {
     let id = child.id();
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     let inner = children.split_whitespace().next().and_then(|id| id.parse().ok());
@@ -54,7 +54,7 @@ fn innermost(child: &Child) -> Pid {
 }
 
 /// Every file that is there is right, and none has a name of ours.
-fn holds_part_of(world: &World, tree: &Tree) {
+pub(crate) fn holds_part_of(world: &World, tree: &Tree) {
     let known: Vec<_> = tree.listing().collect();
     for path in listing(&world.data()).into_keys() {
         let name = path.strip_prefix(world.data()).unwrap().to_str().unwrap();
@@ -64,7 +64,7 @@ fn holds_part_of(world: &World, tree: &Tree) {
 }
 
 /// Starts a restore, reads its log up to a line with `text`, and ends it with `signal` after a while.
-fn interrupt(world: &World, wrapper: &[&str], text: &str, pause: Duration, signal: Signal) -> Run {
+pub(crate) fn interrupt(world: &World, wrapper: &[&str], text: &str, pause: Duration, signal: Signal) -> Run {
     let mut child = world.command(wrapper).spawn().unwrap();
     let mut log = BufReader::new(child.stdout.take().unwrap());
     let mut read = String::new();
@@ -94,6 +94,7 @@ fn case_62_sigterm_ends_it_at_any_phase() {
         if run.code != 0 {
             stopped += 1;
             run.ended(143).has("INFO: EXIT_CODE: 143").has("INFO: OPERATION_RESULT: FAILURE");
+            assert!(run.status().ends_with("[stopped]"), "{}", run.status());
         }
         holds_part_of(&world, &large());
     }

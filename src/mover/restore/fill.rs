@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Plan;
 use super::progress::Progress;
+use crate::mover::arguments::Arguments;
 use crate::mover::error::Error;
 use crate::mover::{log, memory};
 use crate::restore::{self, Filter, Overwrite, Restore, Summary};
@@ -55,20 +56,23 @@ pub(super) fn fill(plan: &Plan, repository: &Repository, snapshot: &Snapshot) ->
     }
 }
 
-/// The restore as the environment asks for it. A file with the right size and time, to the nanosecond, is taken as it is, so
-/// that a run after a killed one fetches only what is missing.
+/// The restore as the environment asks for it. What is there is compared content by content, so that a run after a killed
+/// one fetches only what is missing, and no file stays that only looks right.
 fn described<'a>(plan: &Plan, restore: Restore<'a>) -> Restore<'a> {
     let arguments = &plan.arguments;
     let restore = restore
         .delta(true)
-        .skip_existing(true)
         .keep_kinds(true)
         .owner(arguments.owners)
         .permissions(arguments.permissions)
         .times(arguments.times)
         .sparse(arguments.sparse)
         .fsync(arguments.flush_files)
-        .overwrite(if arguments.overwrite_files { Overwrite::Always } else { Overwrite::Never });
+        .overwrite(match arguments {
+            Arguments { overwrite_files: false, .. } => Overwrite::Never,
+            Arguments { skip_existing: true, .. } => Overwrite::UnlessSimilar,
+            _ => Overwrite::Always,
+        });
     match arguments.parallel {
         Some(parallel) => restore.reads(parallel).threads(parallel),
         None => restore,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::mover::log;
 use crate::restore::{self, EntryError, Status};
+use crate::signals;
 use crate::text::human_size;
 
 /// Time between two lines, and after how many lines it doubles: an hour has some thirty.
@@ -32,6 +33,10 @@ impl restore::Progress for Progress {
     }
 
     fn error(&self, error: &EntryError) {
+        // What was under way when a signal came is not at fault.
+        if signals::exit_code().is_some() {
+            return;
+        }
         let EntryError { path, code, message } = error;
         match self.errors.fetch_add(1, Ordering::Relaxed) {
             ..NAMED => log::line(format_args!("ERROR: {path}: {message} [{code}]")),

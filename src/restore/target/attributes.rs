@@ -40,6 +40,17 @@ impl Attributes {
     }
 }
 
+/// Kopia takes two files whose modification times differ by less for the same.
+const SIMILAR_NANOS: i128 = 2_000_000_000;
+
+/// Whether Kopia's `--skip-existing` takes a file for the one that is wanted.
+pub(in crate::restore) fn is_similar(stat: &FileStat, want: &Attributes, size: u64) -> bool {
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let there = nanos(stat.st_mtime, stat.st_mtime_nsec);
+    u64::try_from(stat.st_size) == Ok(size)
+        && (there - nanos(want.seconds, want.nanos.into())).abs() < SIMILAR_NANOS
+}
+
 /// Which attributes are restored.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::restore) struct Keep {

@@ -1,0 +1,49 @@
+/* Put before the C library, this is a file server's bad days: what FAULT says happens to paths that contain FAULT_AT.
+   hang: whoever opens one waits for ever. once: the first open of each process fails, as on a time-out. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static int faults;
+
+static int fails(const char *path) {
+  const char *fault = getenv("FAULT"), *at = getenv("FAULT_AT");
+  if (fault == NULL || at == NULL || strstr(path, at) == NULL) return 0;
+  if (strcmp(fault, "hang") == 0) {
+    if (write(1, "INFO: it hangs\n", 15) < 0) _exit(9);
+    for (;;) pause();
+  }
+  if (__sync_fetch_and_add(&faults, 1) > 0) return 0;
+  errno = ETIMEDOUT;
+  return 1;
+}
+
+int open64(const char *path, int flags, ...) {
+  static int (*real)(const char *, int, ...);
+  if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "open64");
+  va_list more;
+  va_start(more, flags);
+  int mode = va_arg(more, int);
+  va_end(more);
+  return fails(path) ? -1 : real(path, flags, mode);
+}
+
+DIR *opendir(const char *path) {
+  static DIR *(*real)(const char *);
+  if (real == NULL) *(void **)&real = dlsym(RTLD_NEXT, "opendir");
+  return fails(path) ? NULL : real(path);
+}
+
+__attribute__((destructor)) static void report(void) {
+  struct rusage used;
+  if (getenv("FAULT_AT") != NULL && getrusage(RUSAGE_SELF, &used) == 0)
+    fprintf(stderr, "INFO: faults %d, peak %ld KiB\n", faults, used.ru_maxrss);
+}
