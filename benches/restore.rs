@@ -8,8 +8,10 @@
 //! Workloads: `mixed`, `big`, `small`, `tiny`; the testkit writes their repositories at `--scale` percent of their size
 //! (100 is the full one), or `--repository` names one. Everything lies in `--scratch`, by default `/dev/shm`. With
 //! `KOPIA=…`, or a `kopia` on the path, Kopia restores the same repository with its defaults and as an expert would
-//! tune it. With `LATFS=…` (a file system that adds a delay) both read through a mount of it; otherwise `--delay-ms`
-//! delays only our requests. Figures are medians; memory is the peak of the resident set.
+//! tune it, each time without contents in its cache. With `LATFS=…` (a file system that adds a delay) both read through
+//! a mount of it; otherwise `--delay-ms` delays only our requests. Figures are medians, with the slowest round beside
+//! them; memory is the highest peak of the resident set. Two limits of the machine are measured in the same rounds:
+//! `cp -a` of what was restored, and a restore to nowhere, which only reads and decodes.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -88,6 +90,8 @@ impl Settings {
 #[derive(Clone, Copy, Default)]
 struct Figures {
     seconds: f64,
+    /// Of several, the slowest.
+    worst: f64,
     cpu: f64,
     peak_mib: f64,
 }
@@ -105,7 +109,7 @@ fn main() {
     std::fs::remove_dir_all(&work).unwrap();
 }
 
-/// One restore in a process of its own, as `REPOSITORY\nTARGET\nPASSWORD\nDELAY` says. Prints files, bytes, requests and
+/// One restore in a process of its own, as `REPOSITORY\nTARGET\nPASSWORD\nDELAY` says, without a target to nowhere. Prints files, bytes, requests and
 /// bytes read.
 fn restore_once(child: &str) {
     let fields: Vec<&str> = child.split('\n').collect();
@@ -116,7 +120,9 @@ fn restore_once(child: &str) {
     let catalog = repository.catalog().unwrap();
     let snapshot = Snapshots::new(catalog.manifests()).all().latest().unwrap();
     let contents = repository.contents().unwrap();
-    let summary = Restore::new(&contents, snapshot.root.as_ref().unwrap()).run(fields[1], &()).unwrap();
+    let restore = Restore::new(&contents, snapshot.root.as_ref().unwrap());
+    let summary = if fields[1].is_empty() { restore.run_to_null(&()) } else { restore.run(fields[1], &()) };
+    let summary = summary.unwrap();
     assert_eq!(summary.error_count, 0, "{:?}", summary.errors);
     let counts = store.counts();
     println!("{} {} {} {}", summary.files, summary.bytes, counts.reads + counts.lists, counts.bytes);
@@ -138,17 +144,26 @@ fn measure(settings: &Settings, workload: &str, work: &Path) {
     let target = work.join("target");
     let kopias = kopias(settings, seen, work);
     let mut figures = vec![Vec::new(); 1 + kopias.len()];
+    let (mut copies, mut readings) = (Vec::new(), Vec::new());
     let mut said = String::new();
-    for _ in 0..settings.rounds {
+    let ours = |target: &str| {
         let mut ours = Command::new(std::env::current_exe().unwrap());
-        let fields =
-            [seen.to_str().unwrap(), target.to_str().unwrap(), &settings.password, &delay.to_string()];
+        let fields = [seen.to_str().unwrap(), target, &settings.password, &delay.to_string()];
         ours.env(CHILD, fields.join("\n"));
-        let (taken, output) = run(&mut ours);
+        run(&mut ours)
+    };
+    for _ in 0..settings.rounds {
+        let (taken, output) = ours(target.to_str().unwrap());
         figures[0].push(taken);
         said = output;
-        let _ = std::fs::remove_dir_all(&target);
-        for (number, (_, arguments)) in kopias.iter().enumerate() {
+        let copy = work.join("copy");
+        copies.push(run(Command::new("cp").arg("-a").arg(&target).arg(&copy)).0);
+        for restored in [&copy, &target] {
+            let _ = std::fs::remove_dir_all(restored);
+        }
+        readings.push(ours("").0);
+        for (number, (name, arguments)) in kopias.iter().enumerate() {
+            let _ = std::fs::remove_dir_all(cache_of(work, name).join("contents"));
             let mut kopia = Command::new(kopia_path());
             kopia.args(arguments).arg(&target);
             figures[number + 1].push(run(&mut kopia).0);
@@ -159,18 +174,24 @@ fn measure(settings: &Settings, workload: &str, work: &Path) {
     let [files, bytes, requests, read] = numbers[..] else { return };
     let ours = median(&figures[0]);
     println!(
-        "{workload}: {:.2} s, {:.0} MiB/s, {:.0} files/s, {:.2} CPU s, {:.0} MiB resident, {requests} requests, {:.0} MiB read",
+        "{workload}: {:.2} s (worst {:.2}), {:.0} MiB/s, {:.0} files/s, {:.2} CPU s, {:.0} MiB resident, {requests} requests, {:.0} MiB read",
         ours.seconds,
+        ours.worst,
         bytes / ours.seconds / f64::from(1 << 20),
         files / ours.seconds,
         ours.cpu,
         ours.peak_mib,
         read / f64::from(1 << 20),
     );
+    let (copy, reading) = (median(&copies), median(&readings));
+    println!(
+        "  the machine: cp -a of the result {:.2} s, {:.2} CPU s; to nowhere {:.2} s, {:.2} CPU s",
+        copy.seconds, copy.cpu, reading.seconds, reading.cpu
+    );
     for ((name, _), figures) in kopias.iter().zip(&figures[1..]) {
         let kopia = median(figures);
         println!(
-            "  kopia {name}: {:.2} s ({:.1} times ours), {:.2} CPU s ({:.1} times), {:.0} MiB resident",
+            "  kopia {name}: {:.2} s ({:.2} times ours), {:.2} CPU s ({:.1} times), {:.0} MiB resident",
             kopia.seconds,
             kopia.seconds / ours.seconds,
             kopia.cpu,
@@ -202,6 +223,10 @@ fn kopia_path() -> std::ffi::OsString {
     std::env::var_os("KOPIA").unwrap_or_else(|| "kopia".into())
 }
 
+fn cache_of(work: &Path, way: &str) -> PathBuf {
+    work.join(format!("{way}.cache"))
+}
+
 /// The ways in which Kopia is run, and the arguments of each but the target. None if there is no Kopia.
 fn kopias(settings: &Settings, repository: &Path, work: &Path) -> Vec<(&'static str, Vec<String>)> {
     let quiet = |command: &mut Command| {
@@ -213,7 +238,6 @@ fn kopias(settings: &Settings, repository: &Path, work: &Path) -> Vec<(&'static 
     let mut ways = Vec::new();
     for name in ["default", "tuned"] {
         let config = work.join(format!("{name}.config"));
-        let cache = work.join(format!("{name}.cache"));
         let base = vec![
             format!("--config-file={}", config.display()),
             format!("--password={}", settings.password),
@@ -222,7 +246,7 @@ fn kopias(settings: &Settings, repository: &Path, work: &Path) -> Vec<(&'static 
         ];
         let mut connect = Command::new(kopia_path());
         connect.args(&base).args(["repository", "connect", "filesystem", "--readonly"]);
-        connect.arg("--path").arg(repository).arg("--cache-directory").arg(cache);
+        connect.arg("--path").arg(repository).arg("--cache-directory").arg(cache_of(work, name));
         if name == "tuned" {
             connect.args(["--content-cache-size-mb=0", "--content-cache-size-limit-mb=0"]);
         }
@@ -269,7 +293,8 @@ fn run(command: &mut Command) -> (Figures, String) {
         std::thread::sleep(Duration::from_millis(5));
     };
     assert!(ended.success(), "{command:?} failed");
-    let figures = Figures { seconds: started.elapsed().as_secs_f64(), cpu: cpu() - before, peak_mib };
+    let seconds = started.elapsed().as_secs_f64();
+    let figures = Figures { seconds, worst: seconds, cpu: cpu() - before, peak_mib };
     let output = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
     (figures, output)
 }
@@ -282,6 +307,7 @@ fn median(all: &[Figures]) -> Figures {
     };
     Figures {
         seconds: middle(|f| f.seconds),
+        worst: all.iter().map(|f| f.worst).fold(0.0, f64::max),
         cpu: middle(|f| f.cpu),
         peak_mib: all.iter().map(|f| f.peak_mib).fold(0.0, f64::max),
     }

@@ -6,6 +6,7 @@ pub mod checker;
 pub mod cli;
 pub mod codec;
 pub mod content;
+mod crew;
 pub mod crypto;
 mod error;
 pub mod format;

@@ -55,6 +55,8 @@ impl Pool {
                 state.in_use += 1;
                 return Buffer { pool: self, bytes: Some(bytes), length };
             }
+            // The smallest go first: the largest fit whatever comes.
+            state.idle.sort_unstable_by_key(|bytes| std::cmp::Reverse(bytes.len()));
             while state.total + capacity > self.limit
                 && let Some(bytes) = state.idle.pop()
             {

@@ -3,18 +3,17 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 
-use super::fetch::{Fetcher, deliver_chunk};
-use super::job::Job;
-use super::report::add;
+use super::fetch::Fetcher;
+use super::plan::{Batch, Use, plan};
 use super::target::{OpenDir, kind, staged_name};
-use crate::content::ContentSource;
-use crate::object::Chunk;
+use crate::content::Scratch;
+use crate::crew::Member;
+use crate::crypto::ContentHash;
 
 /// Pieces that are hashed together, for the lanes of the hash function, and bytes of them.
 pub(super) const PIECES: usize = 8;
@@ -67,50 +66,46 @@ fn open_closed(directory: &OpenDir, name: &str, flags: OFlag) -> Option<OwnedFd>
 
 impl<'s> Fetcher<'s> {
     /// Keeps the pieces that the file has already, and fetches and writes the others.
-    pub(super) fn compare(&self, job: &Arc<Job<'s>>, chunks: &[Chunk]) {
-        let session = self.session;
-        let lengths =
-            || chunks.iter().map(|chunk| usize::try_from(chunk.length.unwrap_or_default()).unwrap_or(0));
-        // Held until the end, so that the budget also covers what is fetched.
-        let mut buffer = self.pool.take(lengths().sum());
-        let differing: Vec<&Chunk> = {
-            let _working = self.working.take();
-            let mut rest = &mut *buffer;
-            let mut there = Vec::new();
-            for (chunk, length) in chunks.iter().zip(lengths()) {
-                let Some((piece, after)) = std::mem::take(&mut rest).split_at_mut_checked(length) else {
-                    break;
-                };
-                rest = after;
-                let whole = !chunk.compressed
-                    && job.base().is_some_and(|base| base.file.read_exact_at(piece, chunk.offset).is_ok());
-                there.push(if whole { &*piece } else { &[] });
+    pub(super) fn compare(&self, member: &Member<'_>, mut pieces: Batch<'s>, scratch: &mut Scratch) {
+        let there = self.find_there(member, &pieces);
+        let mut each = there.into_iter();
+        pieces.uses.retain(|_| !each.next().unwrap_or_default());
+        let ranges = plan(&mut pieces.uses);
+        for range in &ranges {
+            if self.session.is_over() {
+                return;
             }
-            let hashes = session.contents.format().hasher().hash_many(&there);
-            let mut differing = Vec::new();
-            for ((chunk, piece), hash) in chunks.iter().zip(there).zip(hashes) {
-                if !piece.is_empty() && hash.as_bytes() == chunk.content.hash() {
-                    job.reuse(piece.len() as u64);
-                    job.done();
-                } else {
-                    differing.push(chunk);
-                }
-            }
-            differing
-        };
-        for chunk in differing {
-            if !session.is_over() && !job.is_over() {
-                let _reading = self.reading.take();
-                let packed = session.contents.index().get(&chunk.content).map(|entry| entry.packed_length);
-                match session.contents.get(&chunk.content) {
-                    Ok(plaintext) => {
-                        add(&session.report.fetched, packed.unwrap_or_default().into());
-                        deliver_chunk(job, chunk, &plaintext);
-                    }
-                    Err(error) => job.fail(&error.into()),
-                }
-            }
-            job.done();
+            self.fetch(member, &pieces, range, scratch);
         }
+    }
+
+    /// For each piece whether the file has it. Those are done.
+    fn find_there(&self, member: &Member<'_>, pieces: &Batch<'s>) -> Vec<bool> {
+        let uses = &pieces.uses;
+        let Some(job) = uses.first().and_then(|piece| pieces.job(piece)) else { return Vec::new() };
+        let length = |piece: &Use| usize::try_from(piece.chunk.length.unwrap_or_default()).unwrap_or(0);
+        let mut buffer = self.pool.take(uses.iter().map(length).sum());
+        let _working = member.work();
+        let mut rest = &mut *buffer;
+        let mut found = Vec::new();
+        for piece in uses {
+            let Some((bytes, after)) = std::mem::take(&mut rest).split_at_mut_checked(length(piece)) else {
+                break;
+            };
+            rest = after;
+            let whole = !piece.chunk.compressed
+                && job.base().is_some_and(|base| base.file.read_exact_at(bytes, piece.chunk.offset).is_ok());
+            found.push(if whole { &*bytes } else { &[] });
+        }
+        let hashes = self.session.contents.format().hasher().hash_many(&found);
+        let same = |((piece, bytes), hash): ((&Use, &[u8]), ContentHash)| {
+            let same = !bytes.is_empty() && hash.as_bytes() == piece.chunk.content.hash();
+            if same {
+                job.reuse(bytes.len() as u64);
+                job.done();
+            }
+            same
+        };
+        uses.iter().zip(found).zip(hashes).map(same).collect()
     }
 }

@@ -88,9 +88,8 @@ fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Targ
     let ended = AtomicBool::new(false);
     let existed = std::thread::scope(|scope| {
         let ticker = scope.spawn(|| tick(session, root, &ended));
-        let workers: Vec<_> = (0..session.options.threads + session.options.reads)
-            .map(|_| scope.spawn(|| fetcher.work(&receiver)))
-            .collect();
+        let workers: Vec<_> =
+            (0..fetcher.threads()).map(|_| scope.spawn(|| fetcher.work(&receiver))).collect();
         // The walk gives up its end of the queue when it ends, and the workers end when the queue is empty.
         let existed = match entries {
             Some(entries) => walker.run(dir, entries),

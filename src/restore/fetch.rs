@@ -1,18 +1,19 @@
 //! Reading ranges of packs, decoding what is in them and handing it to the files.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
 use super::Error;
 use super::buffers::{Permits, Pool};
 use super::job::Job;
-use super::plan::{Batch, Item, Use};
+use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
 use super::session::Session;
 use crate::content::{self, ContentSource, Decoder, Scratch, pack_of, read_error};
+use crate::crew::{Crew, Member};
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
 
@@ -24,13 +25,12 @@ const LANES: usize = 8;
 
 /// What the threads that read and decode share.
 ///
-/// Each thread reads a range and then decodes and writes it itself, while its bytes are still in the processor's cache.
-/// Permits keep reads in flight and threads at work apart.
+/// Each thread reads a range and then decodes and writes it itself.
 pub(super) struct Fetcher<'s> {
     pub(super) session: &'s Session<'s>,
     pub(super) pool: Pool,
-    pub(super) reading: Permits,
-    pub(super) working: Permits,
+    reading: Permits,
+    crew: Crew,
     misses: AtomicU32,
 }
 
@@ -41,49 +41,58 @@ impl<'s> Fetcher<'s> {
             session,
             pool: Pool::new(memory),
             reading: Permits::new(session.options.reads),
-            working: Permits::new(session.options.threads),
+            crew: Crew::new(session.options.threads, session.options.reads),
             misses: AtomicU32::new(0),
         }
+    }
+
+    /// Threads that can be of use.
+    pub(super) fn threads(&self) -> usize {
+        self.crew.size()
     }
 
     /// Takes items until there are no more.
     pub(super) fn work(&self, items: &Receiver<Item<'s>>) {
         let mut scratch = Scratch::default();
-        for item in items {
+        let member = self.crew.join();
+        loop {
+            // Before an item is taken: what a thread holds that is not wanted now would wait with it.
+            member.stay();
+            let Ok(item) = items.recv() else { break };
             if self.session.is_over() {
                 continue;
             }
             match item {
-                Item::Range { batch, uses, offset, length } => {
-                    self.fetch(&batch, uses, offset, length, &mut scratch);
-                }
-                Item::Compare { job, chunks } => self.compare(&job, &chunks),
+                Item::Range { batch, range } => self.fetch(&member, &batch, &range, &mut scratch),
+                Item::Compare(pieces) => self.compare(&member, pieces, &mut scratch),
                 Item::Empty(job) => {
-                    let _working = self.working.take();
+                    let _working = member.work();
                     job.done();
                 }
             }
         }
     }
 
-    fn fetch(
+    /// Reads a range and delivers what is in it.
+    pub(super) fn fetch(
         &self,
+        member: &Member<'_>,
         batch: &Batch<'s>,
-        uses: Range<usize>,
-        offset: u64,
-        length: usize,
+        range: &Planned,
         scratch: &mut Scratch,
     ) {
-        let uses = batch.uses.get(uses).unwrap_or_default();
+        let (offset, length) = (range.offset, range.length);
+        let uses = batch.uses.get(range.uses.clone()).unwrap_or_default();
         let Some(first) = uses.first() else { return };
         let reading = self.reading.take();
         let mut buffer = self.pool.take(length);
+        let begun = Instant::now();
         let read = pack_of(&batch.index, &first.entry).and_then(|pack| {
             let store = self.session.contents.store();
             store.read_at(pack, offset, &mut buffer).map_err(|e| read_error(first.entry.id, e))
         });
         drop(reading);
-        let _working = self.working.take();
+        let _working = member.work_on(begun.elapsed());
         if self.session.is_over() {
             return;
         }
@@ -232,7 +241,7 @@ fn deliver(batch: &Batch<'_>, group: &[Use], plaintext: &[u8]) {
 }
 
 /// Writes a chunk, given the plaintext of its content.
-pub(super) fn deliver_chunk(job: &Job<'_>, chunk: &Chunk, plaintext: &[u8]) {
+fn deliver_chunk(job: &Job<'_>, chunk: &Chunk, plaintext: &[u8]) {
     let object = || ObjectId::direct(chunk.content);
     if chunk.compressed {
         match chunk.decode(plaintext.to_vec(), &object()) {

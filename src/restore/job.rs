@@ -10,7 +10,7 @@ use super::Error;
 use super::delta::Base;
 use super::report::add;
 use super::session::Session;
-use super::target::{Attributes, Dir, OutFile, apply, make_link};
+use super::target::{Attributes, Dir, Have, OutFile, apply, make_link};
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What is to become of a job.
@@ -141,7 +141,9 @@ impl<'s> Job<'s> {
                     return Ok(Some(file));
                 }
                 let staged = self.dir.made().is_some_and(|made| made.fresh && made.staged);
-                let file = OutFile::create(self.session(), parent, &self.name, self.size(), staged)?;
+                let attributes = &self.attributes;
+                let file =
+                    OutFile::create(self.session(), parent, &self.name, self.size(), attributes, staged)?;
                 let file = Arc::new(file);
                 *state = State::Open(Arc::clone(&file));
                 Ok(Some(file))
@@ -194,7 +196,8 @@ impl<'s> Job<'s> {
             && !base.aside
             && matches!(*self.state(), State::Waiting)
         {
-            if apply(base.file.as_fd(), &self.attributes, session.keep, base.owner, false)? {
+            let have = Have { owner: base.owner, mode: None };
+            if apply(base.file.as_fd(), &self.attributes, session.keep, have, false)? {
                 add(&session.report.owners_refused, 1);
             }
             return Ok(());

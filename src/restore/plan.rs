@@ -11,7 +11,7 @@ use super::buffers::{Permit, Permits};
 use super::job::Job;
 use super::session::Session;
 use super::{Error, delta};
-use crate::content::{self, Decoder, pack_of};
+use crate::content::{self, Decoder, look_up, pack_of};
 use crate::index::{ContentId, ContentIndex, Entry, PackNumber};
 use crate::object::{self, Chunk, Chunks, ObjectId};
 
@@ -47,7 +47,8 @@ pub(super) struct Batch<'s> {
     pub(super) index: Arc<ContentIndex>,
     jobs: Vec<Arc<Job<'s>>>,
     pub(super) uses: Vec<Use>,
-    _permit: Permit<'s>,
+    /// Of those that bound how many batches there are at a time. What is compared is small, and bounded by the queue.
+    _permit: Option<Permit<'s>>,
 }
 
 impl<'s> Batch<'s> {
@@ -58,10 +59,10 @@ impl<'s> Batch<'s> {
 
 /// Work for those who read, decode and write.
 pub(super) enum Item<'s> {
-    /// One read, and the pieces that come out of it, in the order of their offsets.
-    Range { batch: Arc<Batch<'s>>, uses: Range<usize>, offset: u64, length: usize },
-    /// Pieces of a file that may be there already.
-    Compare { job: Arc<Job<'s>>, chunks: Vec<Chunk> },
+    /// One read, and the pieces that come out of it.
+    Range { batch: Arc<Batch<'s>>, range: Planned },
+    /// Pieces of one file that may be there already.
+    Compare(Batch<'s>),
     /// A file without data.
     Empty(Arc<Job<'s>>),
 }
@@ -74,7 +75,7 @@ pub(super) struct Planner<'s> {
     items: Sender<Item<'s>>,
     batch: Option<Batch<'s>>,
     tables: Vec<(Arc<Job<'s>>, ObjectId)>,
-    compare: Vec<Chunk>,
+    compare: Vec<Use>,
     split: usize,
     dirs: usize,
     scale: usize,
@@ -101,7 +102,7 @@ impl<'s> Planner<'s> {
             index: self.session.contents.index(),
             jobs: Vec::new(),
             uses: Vec::new(),
-            _permit: self.permits.take(),
+            _permit: Some(self.permits.take()),
         })
     }
 
@@ -157,7 +158,7 @@ impl<'s> Planner<'s> {
     fn find(&mut self, content: &ContentId) -> Result<Entry, Error> {
         let session = self.session;
         let index = &self.batch().index;
-        let entry = index.get(content).ok_or(content::Error::Missing { content: *content })?;
+        let entry = look_up(index, content)?.ok_or(content::Error::Missing { content: *content })?;
         Decoder::new(session.contents.format()).check(&entry, pack_of(index, &entry)?)?;
         Ok(entry)
     }
@@ -165,8 +166,8 @@ impl<'s> Planner<'s> {
     fn push(&mut self, job: &Arc<Job<'s>>, entry: Entry, chunk: Chunk) {
         job.expect();
         if job.base().is_some() {
-            self.compare.push(chunk);
-            let bytes: u64 = self.compare.iter().filter_map(|chunk| chunk.length).sum();
+            self.compare.push(Use { entry, chunk, job: 0 });
+            let bytes: u64 = self.compare.iter().filter_map(|piece| piece.chunk.length).sum();
             if self.compare.len() >= delta::PIECES || bytes >= delta::BYTES {
                 self.flush_compare(job);
             }
@@ -183,9 +184,11 @@ impl<'s> Planner<'s> {
     /// Hands on the pieces of a job that are to be compared.
     fn flush_compare(&mut self, job: &Arc<Job<'s>>) {
         if !self.compare.is_empty() {
-            let chunks = std::mem::take(&mut self.compare);
+            let uses = std::mem::take(&mut self.compare);
+            let index = Arc::clone(&self.batch().index);
+            let pieces = Batch { index, jobs: vec![Arc::clone(job)], uses, _permit: None };
             // The receivers outlive the planner.
-            let _ = self.items.send(Item::Compare { job: Arc::clone(job), chunks });
+            let _ = self.items.send(Item::Compare(pieces));
         }
     }
 
@@ -249,8 +252,8 @@ impl<'s> Planner<'s> {
         let Some(mut batch) = self.batch.take() else { return };
         let ranges = plan(&mut batch.uses);
         let batch = Arc::new(batch);
-        for Planned { uses, offset, length } in ranges {
-            let item = Item::Range { batch: Arc::clone(&batch), uses, offset, length };
+        for range in ranges {
+            let item = Item::Range { batch: Arc::clone(&batch), range };
             if self.session.is_over() || self.items.send(item).is_err() {
                 return;
             }
@@ -258,16 +261,16 @@ impl<'s> Planner<'s> {
     }
 }
 
-/// A read of one pack.
+/// A read of one pack, and which pieces come out of it, in the order of their offsets.
 #[derive(Debug, PartialEq, Eq)]
-struct Planned {
-    uses: Range<usize>,
-    offset: u64,
-    length: usize,
+pub(super) struct Planned {
+    pub(super) uses: Range<usize>,
+    pub(super) offset: u64,
+    pub(super) length: usize,
 }
 
 /// Sorts pieces by pack and offset, packs in the order in which they are first needed, and makes reads of them.
-fn plan(uses: &mut [Use]) -> Vec<Planned> {
+pub(super) fn plan(uses: &mut [Use]) -> Vec<Planned> {
     let mut ranks: HashMap<PackNumber, usize> = HashMap::new();
     for piece in uses.iter() {
         let next = ranks.len();

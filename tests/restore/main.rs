@@ -13,3 +13,4 @@ mod common;
 mod failures;
 mod hostile;
 mod processes;
+mod requests;

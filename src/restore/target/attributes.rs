@@ -78,7 +78,22 @@ pub(super) fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::EPERM | Errno::EINVAL)
 }
 
-/// Gives an open file or directory, owned by `have`, its attributes. The owner comes first, because changing it takes
+/// What something in the target has already.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::restore) struct Have {
+    /// User and group.
+    pub(in crate::restore) owner: (u32, u32),
+    /// The mode, where it is known.
+    pub(in crate::restore) mode: Option<u32>,
+}
+
+impl Have {
+    pub(in crate::restore) fn of(stat: &FileStat) -> Self {
+        Self { owner: (stat.st_uid, stat.st_gid), mode: Some(stat.st_mode & ALL_BITS) }
+    }
+}
+
+/// Gives an open file or directory its attributes. The owner comes first, because changing it takes
 /// setuid and setgid bits away; those are set only where the owner is the one they were meant for.
 ///
 /// Returns whether something was refused for lack of privilege.
@@ -86,10 +101,10 @@ pub(in crate::restore) fn apply(
     fd: BorrowedFd<'_>,
     want: &Attributes,
     keep: Keep,
-    have: (u32, u32),
+    have: Have,
     directory: bool,
 ) -> Result<bool, Error> {
-    let mut owner = have;
+    let mut owner = have.owner;
     let mut refused = false;
     if keep.owner && owner != (want.uid, want.gid) {
         match fchown(fd, Some(Uid::from_raw(want.uid)), Some(Gid::from_raw(want.gid))) {
@@ -111,10 +126,12 @@ pub(in crate::restore) fn apply(
         if owner.1 != want.gid && !directory {
             mode &= !SETGID;
         }
-        match fchmod(fd, Mode::from_bits_truncate(mode)) {
-            Ok(()) => {}
-            Err(Errno::EPERM) => refused = true,
-            Err(errno) => return Err(Error::system("set the mode")(errno)),
+        if owner != have.owner || have.mode != Some(mode) {
+            match fchmod(fd, Mode::from_bits_truncate(mode)) {
+                Ok(()) => {}
+                Err(Errno::EPERM) => refused = true,
+                Err(errno) => return Err(Error::system("set the mode")(errno)),
+            }
         }
     }
     if keep.times {

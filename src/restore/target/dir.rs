@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::errno::Errno;
@@ -10,7 +10,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::attributes::{Attributes, apply};
+use super::attributes::{Attributes, Have, apply};
 use super::names::{is_staged, staged_name};
 use super::remove::{list, remove_all};
 use crate::object::ObjectId;
@@ -28,20 +28,29 @@ pub(in crate::restore) struct OpenDir {
     fd: OwnedFd,
     /// Owner and group that the system gives to what is created here.
     born: OnceLock<(u32, u32)>,
+    /// Bits of modes that files created here were seen to get as asked for. Others a mask or an access list may take.
+    granted: AtomicU32,
 }
 
 impl OpenDir {
     pub(in crate::restore) fn new(fd: OwnedFd) -> Self {
-        Self { fd, born: OnceLock::new() }
+        Self { fd, born: OnceLock::new(), granted: AtomicU32::new(0) }
     }
 
-    /// Owner and group of something just created here, asking the system only once.
-    pub(super) fn born(&self, child: BorrowedFd<'_>) -> Result<(u32, u32), Errno> {
-        if let Some(known) = self.born.get() {
-            return Ok(*known);
+    /// What a file has that was just created here with `mode`, asking the system only for what earlier ones did not
+    /// show.
+    pub(super) fn born(&self, child: BorrowedFd<'_>, mode: u32) -> Result<Have, Errno> {
+        let granted = self.granted.load(Ordering::Relaxed);
+        if let Some(&owner) = self.born.get()
+            && mode & !granted == 0
+        {
+            return Ok(Have { owner, mode: Some(mode) });
         }
-        let stat = fstat(child)?;
-        Ok(*self.born.get_or_init(|| (stat.st_uid, stat.st_gid)))
+        let have = Have::of(&fstat(child)?);
+        if have.mode == Some(mode) {
+            self.granted.fetch_or(mode, Ordering::Relaxed);
+        }
+        Ok(Have { owner: *self.born.get_or_init(|| have.owner), ..have })
     }
 
     /// What is there under a name, which is not followed if it is a symbolic link.
@@ -385,7 +394,7 @@ impl<'s> Dir<'s> {
             let keeps = !made.fresh && session.options.overwrite == Overwrite::Never;
             if let (Some(attributes), false) = (&self.attributes, keeps) {
                 let stat = fstat(fd).map_err(Error::system("look at the directory"))?;
-                if apply(fd, attributes, session.keep, (stat.st_uid, stat.st_gid), true)? {
+                if apply(fd, attributes, session.keep, Have::of(&stat), true)? {
                     add(&session.report.owners_refused, 1);
                 }
             }

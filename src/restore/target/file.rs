@@ -13,7 +13,7 @@ use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat, renameat};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, fdatasync, ftruncate, symlinkat, unlinkat};
 
-use super::attributes::{Attributes, apply, is_refusal};
+use super::attributes::{Attributes, Have, apply, is_refusal};
 use super::dir::OpenDir;
 use super::names::staged_name;
 use crate::restore::Error;
@@ -43,21 +43,29 @@ pub(in crate::restore) struct OutFile {
     reserved: bool,
     /// Owner and group, where the file was there before.
     owner: Option<(u32, u32)>,
+    /// The mode it was created with.
+    mode: u32,
     placed: AtomicBool,
 }
 
 impl OutFile {
-    /// Creates a file of `size` bytes that will be called `name`. In a directory that is staged itself it bears its own
-    /// name from the beginning.
+    /// Creates a file of `size` bytes that will be called `name`. In a directory that is staged itself, where nobody else
+    /// comes to, it bears its own name and mode from the beginning.
     pub(in crate::restore) fn create(
         session: &Session<'_>,
         parent: Arc<OpenDir>,
         name: &str,
         size: u64,
+        attributes: &Attributes,
         staged_parent: bool,
     ) -> Result<Self, Error> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(if session.keep.permissions { 0o600 } else { 0o666 });
+        let bits = match session.keep.permissions {
+            true if staged_parent => attributes.mode & 0o777 | 0o600,
+            true => 0o600,
+            false => 0o666,
+        };
+        let mode = Mode::from_bits_truncate(bits);
         let failed = Error::system("create a file");
         let mut bears: Box<str> = name.into();
         let mut staged = !staged_parent;
@@ -95,6 +103,7 @@ impl OutFile {
             end: AtomicU64::new(0),
             reserved: false,
             owner: None,
+            mode: bits,
             placed: AtomicBool::new(false),
         };
         if session.preallocate && size >= MIN_RESERVED {
@@ -124,6 +133,7 @@ impl OutFile {
             end: AtomicU64::new(base.size),
             reserved: false,
             owner: Some(base.owner),
+            mode: 0,
             placed: AtomicBool::new(false),
         })
     }
@@ -196,11 +206,14 @@ impl OutFile {
             let size = i64::try_from(self.size).map_err(|_| Error::system("set the length")(Errno::EFBIG))?;
             ftruncate(&self.file, size).map_err(Error::system("set the length"))?;
         }
-        let born = match self.owner {
-            Some(owner) => owner,
-            None => self.parent.born(self.file.as_fd()).map_err(Error::system("look at a new file"))?,
+        let have = match self.owner {
+            Some(owner) => Have { owner, mode: None },
+            None => {
+                let born = self.parent.born(self.file.as_fd(), self.mode);
+                born.map_err(Error::system("look at a new file"))?
+            }
         };
-        let refused = apply(self.file.as_fd(), attributes, session.keep, born, false)?;
+        let refused = apply(self.file.as_fd(), attributes, session.keep, have, false)?;
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
         }

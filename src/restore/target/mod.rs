@@ -6,7 +6,7 @@ mod file;
 mod names;
 mod remove;
 
-pub(super) use attributes::{Attributes, Keep, apply, is_similar, matches};
+pub(super) use attributes::{Attributes, Have, Keep, apply, is_similar, matches};
 pub(super) use dir::{Dir, OPEN, OpenDir, kind};
 pub(super) use file::{OutFile, make_link};
 pub(super) use names::{is_staged, staged_name};

@@ -1,0 +1,175 @@
+//! How many threads read, and how many work on what was read: as many as storage and target need, and no more.
+//!
+//! Each thread reads a piece and then works on it itself, while its bytes are still in the processor's cache. Where
+//! storage answers from memory, one thread a processor is best: more of them only wait for each other, and what they
+//! have read is cold when its turn comes. Where storage is slow, many have to wait for it at the same time.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
+
+/// The share of the past that a new observation replaces.
+const NEW: f64 = 0.125;
+
+/// Threads that are kept ready beyond those that, on average, would have read in time: reads do not take equally long.
+const MARGIN: f64 = 2.0;
+
+/// Work counts as waiting for the target only where it takes so many times what the processor spends on it. Threads
+/// that wait for a processor take longer too, and more of them would not help.
+const BLOCKED: f64 = 3.0;
+
+/// The threads of one job.
+pub(crate) struct Crew {
+    processors: usize,
+    reads: usize,
+    state: Mutex<State>,
+    joined: Condvar,
+    worked: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    members: usize,
+    working: usize,
+    /// Decaying sums of seconds: what reads took, and the work on what they read.
+    reading: f64,
+    work: f64,
+    /// Seconds of all work, by the clock and by the processor's.
+    elapsed: f64,
+    processor: f64,
+}
+
+fn decay(sum: &mut f64, new: Duration) {
+    *sum = *sum * (1.0 - NEW) + new.as_secs_f64();
+}
+
+/// A quotient as a number of threads between two bounds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded, and not negative")]
+fn threads(number: f64, least: usize, most: usize) -> usize {
+    // Not a number where nothing was observed, which becomes the least.
+    if number >= most as f64 { most } else { (number.max(0.0) as usize).max(least) }
+}
+
+impl Crew {
+    /// For so many processors, and reads at the same time at most.
+    pub(crate) fn new(processors: usize, reads: usize) -> Self {
+        let (joined, worked) = (Condvar::new(), Condvar::new());
+        Self { processors: processors.max(1), reads: reads.max(1), state: Mutex::default(), joined, worked }
+    }
+
+    /// Threads that can be of use at most.
+    pub(crate) fn size(&self) -> usize {
+        self.processors + self.reads
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many may work at the same time.
+    fn workers(&self, state: &State) -> usize {
+        let blocked = state.elapsed / (BLOCKED * state.processor);
+        threads(self.processors as f64 * blocked, self.processors, self.processors.max(self.reads))
+    }
+
+    /// How many may read or work at the same time.
+    fn limit(&self, state: &State) -> usize {
+        let workers = self.workers(state);
+        let share = 1.0 + MARGIN * state.reading / state.work;
+        threads(workers as f64 * share, workers, self.size())
+    }
+
+    /// Waits until another thread is wanted.
+    pub(crate) fn join(&self) -> Member<'_> {
+        self.enter();
+        Member(self)
+    }
+
+    fn enter(&self) {
+        let mut state = self.state();
+        while state.members >= self.limit(&state) {
+            state = self.joined.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.members += 1;
+    }
+
+    fn leave(&self) {
+        self.state().members -= 1;
+        self.joined.notify_one();
+    }
+
+    fn work(&self, read: Option<Duration>) -> Working<'_> {
+        let mut state = self.state();
+        while state.working >= self.workers(&state) {
+            state = self.worked.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.working += 1;
+        drop(state);
+        Working { crew: self, read, begun: Instant::now(), processor: processor_time() }
+    }
+}
+
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
+}
+
+/// A thread that takes part.
+pub(crate) struct Member<'c>(&'c Crew);
+
+impl<'c> Member<'c> {
+    /// To be called between two pieces: waits while there are too many.
+    pub(crate) fn stay(&self) {
+        let state = self.0.state();
+        if state.members > self.0.limit(&state) {
+            drop(state);
+            self.0.leave();
+            self.0.enter();
+        }
+    }
+
+    /// Waits for a turn to work, which lasts as long as what is returned.
+    pub(crate) fn work(&self) -> Working<'c> {
+        self.0.work(None)
+    }
+
+    /// As [`Member::work`], on a piece that took `read` to be read.
+    pub(crate) fn work_on(&self, read: Duration) -> Working<'c> {
+        self.0.work(Some(read))
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// A turn to work.
+pub(crate) struct Working<'c> {
+    crew: &'c Crew,
+    read: Option<Duration>,
+    begun: Instant,
+    processor: Duration,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        let elapsed = self.begun.elapsed();
+        let processor = processor_time().saturating_sub(self.processor);
+        let mut state = self.crew.state();
+        decay(&mut state.elapsed, elapsed);
+        decay(&mut state.processor, processor);
+        if let Some(read) = self.read {
+            decay(&mut state.reading, read);
+            decay(&mut state.work, elapsed);
+        }
+        state.working -= 1;
+        let more = state.members < self.crew.limit(&state);
+        drop(state);
+        self.crew.worked.notify_one();
+        if more {
+            self.crew.joined.notify_all();
+        }
+    }
+}
