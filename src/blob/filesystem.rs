@@ -221,7 +221,7 @@ impl BlobStore for FileSystem {
     }
 
     fn forget(&self, id: &BlobId) {
-        if let Some(file) = self.cached(id) {
+        if let Some(file) = self.cached(id).or_else(|| self.open_blob(id).ok().map(Arc::new)) {
             // Advice only: a file system that knows no page cache refuses it, and nothing is lost.
             let _ = posix_fadvise(&*file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
             self.drop_cached(id);
@@ -294,7 +294,7 @@ fn open_file(path: &Path) -> io::Result<File> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !kind.is_file() {
-        return Err(io::Error::other("not a regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
     }
     Ok(file)
 }

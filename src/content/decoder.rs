@@ -29,6 +29,13 @@ pub struct Scratch {
     inflated: Vec<u8>,
 }
 
+impl Scratch {
+    /// Bytes of memory that the buffers hold on to.
+    pub fn capacity(&self) -> usize {
+        self.corrected.capacity() + self.inflated.capacity()
+    }
+}
+
 /// A decoded content.
 #[derive(Debug)]
 pub struct Decoded<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Error;
 use super::findings::Cause;
 use super::options::Level;
-use super::run::Outcome;
+use super::outcome::Outcome;
 use super::scan::pack_missing;
 use crate::Repository;
 use crate::blob::{BlobId, BlobStore};
@@ -52,6 +52,7 @@ impl SecondLook<'_> {
                 continue;
             }
             match self.check_alone(&entry, pack) {
+                Ok(()) if entry.deleted => {}
                 Ok(()) => {
                     outcome.good += 1;
                     outcome.good_bytes += u64::from(entry.packed_length);

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::findings::{Cause, Finding};
 use super::forensics::Forensics;
 use super::impact::Impact;
+use super::outcome::Outcome;
 use super::plan::Plan;
 use super::report::{
     Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
 };
-use super::run::{Outcome, Settings};
+use super::run::Settings;
 use super::snapshots::{Known, MANIFEST};
 use super::walk::{Fault, Trees};
 use crate::blob::BlobId;
@@ -151,7 +152,7 @@ fn coverage(plan: &Plan, outcome: &Outcome) -> Coverage {
     let planned: u64 = plan.packs.iter().map(|pack| pack.contents() as u64).sum();
     let bytes: u64 = plan.packs.iter().map(|pack| pack.bytes).sum();
     Coverage {
-        contents: planned - outcome.gone + outcome.outside + plan.impossible,
+        contents: planned.saturating_sub(outcome.gone) + outcome.outside + plan.impossible,
         verified: outcome.good,
         bytes: bytes.max(outcome.good_bytes),
         verified_bytes: outcome.good_bytes,

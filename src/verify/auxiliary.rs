@@ -31,18 +31,18 @@ pub(super) fn check(
 ) -> Option<(Finding, bool)> {
     let name = blob.id.as_str();
     let read = || store.read(&blob.id, LIMIT);
-    let (code, vital, problem) = if name.starts_with("xe") {
-        ("marker-damaged", false, same(read(), EPOCH_MARKER))
+    let (kind, problem) = if name.starts_with("xe") {
+        (Kind { code: "marker-damaged", vital: false }, same(read(), EPOCH_MARKER))
     } else if name.starts_with("xw") {
-        ("marker-damaged", false, same(read(), WATERMARK))
+        (Kind { code: "marker-damaged", vital: false }, same(read(), WATERMARK))
     } else if name.starts_with("_log_") {
-        ("log-damaged", false, sealed(format, blob, read()))
+        (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
     } else if name == "kopia.maintenance" {
-        ("maintenance-damaged", false, maintenance(format, read()))
+        (Kind { code: "maintenance-damaged", vital: false }, maintenance(format, read()))
     } else if name == "kopia.blobcfg" {
-        ("blobcfg-damaged", true, blob_config(format, read()))
+        (Kind { code: "blobcfg-damaged", vital: true }, blob_config(format, read()))
     } else if is_session(name) {
-        ("session-damaged", false, sealed(format, blob, read()))
+        (Kind { code: "session-damaged", vital: false }, sealed(format, blob, read()))
     } else {
         return None;
     };
@@ -53,7 +53,13 @@ pub(super) fn check(
         Problem::Unread(e) if e.is_not_found() => return None,
         Problem::Unread(e) => (e.to_string(), is_refusal(&e)),
     };
-    Some((Finding { code, blob: Some(blob.id.clone()), detail, unchecked }, vital))
+    Some((Finding { code: kind.code, blob: Some(blob.id.clone()), detail, unchecked }, kind.vital))
+}
+
+struct Kind {
+    code: &'static str,
+    /// Whether Kopia cannot do without it.
+    vital: bool,
 }
 
 enum Problem {

@@ -6,6 +6,7 @@ use super::findings::Cause;
 use super::options::Level;
 use crate::blob::BlobId;
 use crate::content::{Decoded, Decoder, Error, Scratch};
+use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
 
@@ -16,7 +17,7 @@ const BATCH: usize = 64;
 const BATCH_BYTES: u64 = 16 << 20;
 
 /// Plaintext buffers kept for the next batch.
-const KEPT_BYTES: u64 = 24 << 20;
+const KEPT: usize = 16 << 20;
 
 /// A content and its stored bytes, which decoding overwrites.
 pub(super) struct Piece<'b> {
@@ -50,6 +51,28 @@ impl Checked {
             self.failures.push((content, Cause::of(error)));
         }
     }
+
+    /// Takes in what a content hashes to.
+    pub(super) fn judge(
+        &mut self,
+        pack: &BlobId,
+        entry: &Entry,
+        repaired: Vec<Range<usize>>,
+        hash: &ContentHash,
+    ) {
+        if hash.as_bytes() == entry.id.hash() {
+            self.pass(entry, repaired);
+        } else {
+            self.fail(&Error::WrongHash { content: entry.id, blob: pack.clone(), offset: entry.offset });
+        }
+    }
+
+    fn pass(&mut self, entry: &Entry, repaired: Vec<Range<usize>>) {
+        self.good += 1;
+        self.bytes += u64::from(entry.packed_length);
+        let base = u64::from(entry.offset);
+        self.repairs.extend(repaired.iter().map(|range| base + range.start as u64..base + range.end as u64));
+    }
 }
 
 /// One thread's decoder with its buffers.
@@ -58,12 +81,11 @@ pub(super) struct Checker<'a> {
     decoder: Decoder<'a>,
     level: Level,
     buffers: Vec<Scratch>,
-    held: Vec<u64>,
 }
 
 impl<'a> Checker<'a> {
     pub(super) fn new(format: &'a RepositoryFormat, level: Level) -> Self {
-        Self { format, decoder: Decoder::new(format), level, buffers: Vec::new(), held: Vec::new() }
+        Self { format, decoder: Decoder::new(format), level, buffers: Vec::new() }
     }
 
     /// Checks contents of one pack.
@@ -93,14 +115,14 @@ impl<'a> Checker<'a> {
         let mut scratch = Scratch::default();
         for piece in batch {
             match self.decoder.authenticate(&piece.entry, pack, piece.stored, &mut scratch) {
-                Ok(repaired) => good(&piece.entry, repaired, out),
+                Ok(repaired) => out.pass(&piece.entry, repaired),
                 Err(e) => out.fail(&e),
             }
         }
     }
 
     fn hash_batch(&mut self, pack: &BlobId, batch: &mut [Piece<'_>], out: &mut Checked) {
-        self.make_room(batch);
+        make_room(&mut self.buffers, batch.len(), KEPT);
         let mut plain: Vec<(&Entry, Decoded<'_>)> = Vec::with_capacity(batch.len());
         for (piece, buffer) in batch.iter_mut().zip(&mut self.buffers) {
             match self.decoder.decode(&piece.entry, pack, piece.stored, buffer) {
@@ -111,35 +133,33 @@ impl<'a> Checker<'a> {
         let inputs: Vec<&[u8]> = plain.iter().map(|(_, decoded)| decoded.plaintext).collect();
         let hashes = self.format.hasher().hash_many(&inputs);
         for ((entry, decoded), hash) in plain.into_iter().zip(hashes) {
-            if hash.as_bytes() == entry.id.hash() {
-                good(entry, decoded.repaired, out);
-            } else {
-                out.fail(&Error::WrongHash { content: entry.id, blob: pack.clone(), offset: entry.offset });
-            }
+            out.judge(pack, entry, decoded.repaired, &hash);
         }
     }
 
-    /// Gives back buffers when contents of unlike sizes have made them grow.
-    fn make_room(&mut self, batch: &[Piece<'_>]) {
-        if self.held.iter().sum::<u64>() > KEPT_BYTES {
-            self.buffers.clear();
-            self.held.clear();
-        }
-        if self.buffers.len() < batch.len() {
-            self.buffers.resize_with(batch.len(), Scratch::default);
-            self.held.resize(batch.len(), 0);
-        }
-        for (piece, held) in batch.iter().zip(&mut self.held) {
-            if piece.entry.compression != 0 || self.format.ecc().is_some() {
-                *held = (*held).max(piece.entry.original_length.into());
-            }
-        }
+    /// Decodes one content, whose hash is for others to check.
+    pub(super) fn decode<'b>(
+        &self,
+        pack: &BlobId,
+        piece: Piece<'b>,
+        buffer: &'b mut Scratch,
+    ) -> Result<Decoded<'b>, Error> {
+        self.decoder.decode(&piece.entry, pack, piece.stored, buffer)
+    }
+
+    /// Bytes of memory that decoding a content takes.
+    pub(super) fn inflated(&self, entry: &Entry) -> u64 {
+        let copied = entry.compression != 0 || self.format.ecc().is_some();
+        if copied { entry.original_length.into() } else { 0 }
     }
 }
 
-fn good(entry: &Entry, repaired: Vec<Range<usize>>, out: &mut Checked) {
-    out.good += 1;
-    out.bytes += u64::from(entry.packed_length);
-    let base = u64::from(entry.offset);
-    out.repairs.extend(repaired.iter().map(|range| base + range.start as u64..base + range.end as u64));
+/// Makes so many buffers ready, and gives those back that hold more than `keep` bytes together.
+pub(super) fn make_room(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
+    if buffers.iter().map(Scratch::capacity).sum::<usize>() > keep {
+        buffers.clear();
+    }
+    if buffers.len() < count {
+        buffers.resize_with(count, Scratch::default);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::blob::BlobId;
 use crate::index::ContentId;
-use crate::{blob, content, index, manifest};
+use crate::{blob, content, format, index, manifest};
 
 /// A failure that keeps a verification from giving a report. Damage is not among them: it is what reports are about.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum Error {
     /// The manifests could not be read.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
+    /// The repository is not there any more.
+    #[error(transparent)]
+    Format(#[from] format::Error),
     /// The ledger has lines that were not written whole, or were changed since.
     #[error("the ledger {path} is torn or damaged at line {line}")]
     LedgerTorn {
@@ -82,6 +85,7 @@ impl Error {
             Self::Blob(e) => e.code(),
             Self::Content(e) => e.code(),
             Self::Manifest(e) => e.code(),
+            Self::Format(e) => e.code(),
             Self::LedgerTorn { .. } => "ledger-torn",
             Self::LedgerForeign { .. } => "ledger-foreign",
             Self::LedgerOfOther { .. } => "ledger-of-other-repository",
@@ -99,6 +103,7 @@ impl Error {
             Self::Blob(e) => e.is_retryable(),
             Self::Content(e) => e.is_retryable(),
             Self::Manifest(e) => e.is_retryable(),
+            Self::Format(e) => e.is_retryable(),
             Self::LedgerInUse { .. } => true,
             _ => false,
         }

@@ -73,8 +73,10 @@ pub(super) fn is_refusal(error: &blob::Error) -> bool {
     match error {
         blob::Error::Read { source, .. } | blob::Error::List { source, .. } => {
             let media = [EIO, EISDIR, EUCLEAN, EBADMSG, EREMOTEIO, ENODATA];
-            let damaged = source.kind() == std::io::ErrorKind::IsADirectory
-                || source.raw_os_error().is_some_and(|code| media.contains(&code));
+            // Something else stands where the blob was.
+            let replaced =
+                matches!(source.kind(), std::io::ErrorKind::IsADirectory | std::io::ErrorKind::InvalidData);
+            let damaged = replaced || source.raw_os_error().is_some_and(|code| media.contains(&code));
             !damaged
         }
         _ => false,

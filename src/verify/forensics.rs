@@ -1,5 +1,6 @@
 //! What is wrong with the indexes themselves, and what only they or the packs still know.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::findings::Finding;
@@ -31,19 +32,85 @@ pub(super) struct Forensics {
 
 /// The index and what is to be said of it.
 pub(super) struct Examined<'a> {
-    pub(super) store: &'a dyn BlobStore,
-    pub(super) format: &'a RepositoryFormat,
-    pub(super) reader: &'a IndexReader<'a>,
-    pub(super) index: &'a ContentIndex,
-    pub(super) active: &'a ActiveSet,
-    pub(super) listing: &'a HashMap<BlobId, BlobMetadata>,
+    store: &'a dyn BlobStore,
+    format: &'a RepositoryFormat,
+    reader: &'a IndexReader<'a>,
+    index: &'a ContentIndex,
+    active: &'a ActiveSet,
+    listing: &'a HashMap<BlobId, BlobMetadata>,
+    /// The index as it is after the listing, read when something seems to be missing.
+    fresh: OnceCell<Option<ContentIndex>>,
+    /// The time of the newest entry.
+    newest: OnceCell<u64>,
 }
 
-impl Examined<'_> {
+impl Forensics {
+    /// Adds what makes an index doubtful, where it was not said before.
+    pub(super) fn add_doubts(&mut self, index: &ContentIndex, active: &ActiveSet) {
+        let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
+        for doubt in index.doubts() {
+            let finding = |code| Finding {
+                code,
+                blob: doubt.blob().cloned(),
+                detail: doubt.to_string(),
+                unchecked: false,
+            };
+            let (list, finding) = match doubt {
+                Doubt::Unreadable { blob, .. } if optional.contains(blob) => {
+                    (&mut self.unneeded, finding("index-damaged"))
+                }
+                Doubt::Unreadable { .. } => (&mut self.damage, finding("index-damaged")),
+                Doubt::IncompleteCompaction { .. } => (&mut self.damage, finding("index-missing")),
+                _ => {
+                    let warning = doubt.to_string();
+                    if !self.warnings.contains(&warning) {
+                        self.warnings.push(warning);
+                    }
+                    continue;
+                }
+            };
+            if !list.contains(&finding) {
+                list.push(finding);
+            }
+        }
+    }
+}
+
+impl<'a> Examined<'a> {
+    /// What was read of the indexes, and then listed.
+    pub(super) fn new(
+        store: &'a dyn BlobStore,
+        format: &'a RepositoryFormat,
+        reader: &'a IndexReader<'a>,
+        index: &'a ContentIndex,
+        active: &'a ActiveSet,
+        listing: &'a HashMap<BlobId, BlobMetadata>,
+    ) -> Self {
+        Self {
+            store,
+            format,
+            reader,
+            index,
+            active,
+            listing,
+            fresh: OnceCell::new(),
+            newest: OnceCell::new(),
+        }
+    }
+
+    /// Whether any index names a content, those included that a writer finished while the indexes were read.
+    fn mentions(&self, content: &ContentId) -> bool {
+        self.index.mentions(content) || self.fresh().is_some_and(|fresh| fresh.mentions(content))
+    }
+
+    fn fresh(&self) -> Option<&ContentIndex> {
+        self.fresh.get_or_init(|| self.reader.load().ok()).as_ref()
+    }
+
     /// Looks at everything that bears on the indexes.
     pub(super) fn examine(&self) -> Forensics {
         let mut found = Forensics::default();
-        self.doubts(&mut found);
+        found.add_doubts(self.index, self.active);
         self.inactive(&mut found);
         self.names(&mut found);
         self.unnamed_packs(&mut found);
@@ -58,26 +125,6 @@ impl Examined<'_> {
             });
         }
         found
-    }
-
-    fn doubts(&self, found: &mut Forensics) {
-        let optional: HashSet<&BlobId> = self.active.optional.iter().map(|blob| &blob.id).collect();
-        for doubt in self.index.doubts() {
-            let finding = |code| Finding {
-                code,
-                blob: doubt.blob().cloned(),
-                detail: doubt.to_string(),
-                unchecked: false,
-            };
-            match doubt {
-                Doubt::Unreadable { blob, .. } if optional.contains(blob) => {
-                    found.unneeded.push(finding("index-damaged"));
-                }
-                Doubt::Unreadable { .. } => found.damage.push(finding("index-damaged")),
-                Doubt::IncompleteCompaction { .. } => found.damage.push(finding("index-missing")),
-                _ => found.warnings.push(doubt.to_string()),
-            }
-        }
     }
 
     /// Index blobs that are not used: whether they are good, and whether they know what the active ones do not.
@@ -112,8 +159,7 @@ impl Examined<'_> {
                 }
             };
             // Without epochs, compactions drop deleted entries for good.
-            let lost =
-                index.iter().filter(|entry| (epochs || !entry.deleted) && !self.index.mentions(&entry.id));
+            let lost = index.iter().filter(|entry| (epochs || !entry.deleted) && !self.mentions(&entry.id));
             for entry in lost {
                 found.superseded_only.entry(entry.id).or_insert_with(|| blob.id.clone());
             }
@@ -150,10 +196,9 @@ impl Examined<'_> {
         let mut manifests = BTreeMap::new();
         for pack in found.unnamed.iter().filter(|pack| !self.is_being_written(&pack.id)) {
             let Ok(local) = read_local_index(self.store, self.format, &pack.id) else { continue };
-            for entry in local.iter().filter(|entry| !entry.deleted && !self.index.mentions(&entry.id)) {
-                if local.packs().get(entry.pack.number() as usize) != Some(&pack.id)
-                    || self.may_be_dropped(&entry)
-                {
+            let own = |entry: &Entry| local.packs().get(entry.pack.number() as usize) == Some(&pack.id);
+            for entry in local.iter().filter(|entry| !entry.deleted && own(entry)) {
+                if self.index.mentions(&entry.id) || self.may_be_dropped(&entry) || self.mentions(&entry.id) {
                     continue;
                 }
                 if entry.id.prefix() == Some(MANIFEST) {
@@ -203,7 +248,7 @@ impl Examined<'_> {
     /// keep all entries; those of older repositories drop what was deleted.
     fn may_be_dropped(&self, entry: &Entry) -> bool {
         let newest = || self.index.positions().map(|(_, entry)| entry.time).max().unwrap_or(0);
-        !self.format.epochs().enabled && entry.time <= newest()
+        !self.format.epochs().enabled && entry.time <= *self.newest.get_or_init(newest)
     }
 }
 

@@ -13,6 +13,10 @@ use crate::snapshot::{Entries, Snapshot};
 const MAX_PATHS_OF_FAULT: usize = 10_000;
 const MAX_PATHS: usize = 200_000;
 
+/// Directories looked at to list paths. Whoever has the key can nest shared directories so that there are more paths
+/// than anybody can list.
+const MAX_STEPS: usize = 5_000_000;
+
 /// Nothing that a file system can hold is nested deeper.
 const MAX_DEPTH: usize = 4096;
 
@@ -45,6 +49,7 @@ struct Listing<'a> {
     snapshots: &'a [Snapshot],
     impact: Impact,
     total: usize,
+    steps: usize,
 }
 
 impl Impact {
@@ -56,7 +61,7 @@ impl Impact {
             truncated: vec![false; trees.faults.len()],
             damaged: Vec::new(),
         };
-        let mut listing = Listing { trees, contents, snapshots, impact, total: 0 };
+        let mut listing = Listing { trees, contents, snapshots, impact, total: 0, steps: 0 };
         for (at, root) in trees.roots.iter().enumerate() {
             let damaged = match root {
                 Root::Directory(node) if counts.of_node(*node) > 0 => {
@@ -134,7 +139,8 @@ impl Listing<'_> {
         let mut stack: Vec<(u32, String, usize)> = vec![(root, String::new(), 0)];
         while let Some((number, path, depth)) = stack.pop() {
             let Some(node) = trees.nodes.get(number as usize) else { continue };
-            if depth > MAX_DEPTH || self.total >= MAX_PATHS {
+            self.steps += 1;
+            if depth > MAX_DEPTH || self.total >= MAX_PATHS || self.steps > MAX_STEPS {
                 self.impact.truncated.iter_mut().for_each(|truncated| *truncated = true);
                 break;
             }

@@ -11,8 +11,10 @@ mod error;
 mod findings;
 mod forensics;
 mod impact;
+mod lanes;
 mod ledger;
 mod options;
+mod outcome;
 mod plan;
 mod recover;
 mod repaired;
@@ -23,6 +25,7 @@ mod seen;
 mod select;
 mod snapshots;
 mod walk;
+mod workers;
 
 pub use error::Error;
 pub use findings::{Cause, Finding};

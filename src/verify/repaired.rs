@@ -48,8 +48,11 @@ pub fn write_repaired(repository: &Repository, report: &Report, dir: &Path) -> R
             result => result?,
         };
         let is_pack = blob.as_str().starts_with(['p', 'q']);
-        let correct = if is_pack { correct_pack } else { correct_sealed };
-        match correct(repository.format(), ecc, &index, &blob, stored) {
+        let corrected = match is_pack {
+            true => correct_pack(repository.format(), ecc, &index, &blob, stored),
+            false => correct_sealed(repository.format(), ecc, &blob, &stored),
+        };
+        match corrected {
             Some(bytes) => written.push(write(dir, &blob, &bytes).map_err(failed)?),
             None => tracing::warn!(%blob, "no corrected copy is written: not all of it can be mended"),
         }
@@ -81,11 +84,10 @@ fn write(dir: &Path, blob: &BlobId, bytes: &[u8]) -> std::io::Result<PathBuf> {
 fn correct_sealed(
     format: &RepositoryFormat,
     ecc: &ReedSolomonCrc,
-    _index: &ContentIndex,
     blob: &BlobId,
-    stored: Vec<u8>,
+    stored: &[u8],
 ) -> Option<Vec<u8>> {
-    let correct = ecc.encode(&ecc.decode(&stored).ok()?.data).ok()?;
+    let correct = ecc.encode(&ecc.decode(stored).ok()?.data).ok()?;
     open_sealed(format, blob, correct.clone()).ok().map(|_| correct)
 }
 

@@ -195,7 +195,7 @@ impl Report {
             {
                 0
             }
-            (Verdict::Incomplete, _) if self.shard.is_some() && self.damage.is_empty() => 0,
+            (Verdict::Incomplete, None) if self.shard.is_some() && self.damage.is_empty() => 0,
             (Verdict::Incomplete, _) => 3,
         }
     }

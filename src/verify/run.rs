@@ -1,7 +1,7 @@
 //! One verification from beginning to end.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,21 +9,25 @@ use std::time::{Duration, Instant};
 use super::again::SecondLook;
 use super::assemble::{self, Evidence};
 use super::findings::{Cause, Failures, Finding};
+
 use super::forensics::{Examined, Forensics};
 use super::impact::Impact;
 use super::ledger::{Bad, Ledger, Memory, MergedLedgers, Proof};
 use super::options::{Level, Shard};
+use super::outcome::Outcome;
 use super::plan::{PackPlan, Plan};
 use super::report::{Report, Stopped};
 use super::scan::{PackResult, Scan};
 use super::select::{Order, Rules};
 use super::snapshots::Known;
-use super::walk::Walk;
+use super::walk::{Trees, Walk};
 use super::{Error, auxiliary, repaired, seen};
 use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
-use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader, Position};
+use crate::format::RepositoryFormat;
+use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader, Position};
+use crate::snapshot::Snapshot;
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
@@ -171,29 +175,13 @@ struct Run<'a> {
     ledger_failure: Mutex<Option<Error>>,
 }
 
-/// What reading the packs came to.
-#[derive(Default)]
-pub(super) struct Outcome {
-    pub(super) failures: Failures,
-    /// Contents proved, now or by a former run.
-    pub(super) good: u64,
-    pub(super) good_bytes: u64,
-    pub(super) good_packs: u64,
-    /// Packs of which nothing is known, or which could not be read to their end.
-    pub(super) unproved_packs: u64,
-    /// When the oldest proof was made.
-    pub(super) oldest_proof: Option<i64>,
-    /// Stored bytes of contents read now.
-    pub(super) read_bytes: u64,
-    /// In how many runs of this budget everything is read once.
-    pub(super) rounds: Option<u64>,
-    /// Live contents that are not where the plan has them, and how many of the plan's are not there.
-    pub(super) outside: u64,
-    pub(super) gone: u64,
-    /// Ranges of blobs that error correction mended.
-    pub(super) repairs: Vec<(BlobId, Range<u64>)>,
-    pub(super) footers: Vec<Finding>,
-    pub(super) vanished: Vec<Entry>,
+/// What can be seen of the snapshots.
+struct Seen {
+    /// All of them.
+    known: Known,
+    /// Those asked for.
+    shown: Vec<Snapshot>,
+    impact: Option<(Trees, Impact)>,
 }
 
 impl Run<'_> {
@@ -210,15 +198,7 @@ impl Run<'_> {
         // Listed after the index was read: what it names and the listing lacks is then gone, not yet to come.
         let listing: HashMap<BlobId, BlobMetadata> =
             self.store.list("")?.into_iter().map(|blob| (blob.id.clone(), blob)).collect();
-        let examined = Examined {
-            store: &self.store,
-            format,
-            reader: &reader,
-            index: &index,
-            active: &active,
-            listing: &listing,
-        };
-        let mut forensics = examined.examine();
+        let mut forensics = Examined::new(&self.store, format, &reader, &index, &active, &listing).examine();
         let contents =
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
@@ -226,6 +206,7 @@ impl Run<'_> {
         let needs = settings.snapshots.as_ref().map(|ids| self.needs(&contents, ids));
         let wanted = |position| needs.as_ref().is_none_or(|needs| needs.contains(&position));
         let mut plan = Plan::build(format, &index, &listing, settings.shard, wanted);
+        index.check()?;
         let mut outcome = Outcome { failures: std::mem::take(&mut plan.failures), ..Outcome::default() };
         if settings.level >= Level::Decrypt {
             self.auxiliary(&listing, &mut forensics, &mut outcome);
@@ -247,20 +228,23 @@ impl Run<'_> {
         };
         let contents = look.look(contents, suspects, &index, &mut outcome)?;
 
-        let mut known = Known::load(&contents);
-        self.remember(&known, &mut forensics)?;
-        if let Some(ids) = &settings.snapshots {
-            known.snapshots.retain(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
+        let Seen { mut known, shown, impact } = self.trees(&contents, &outcome.failures);
+        if settings.level == Level::Files {
+            // The scan left them cached for the walk.
+            let metadata = listing.keys().filter(|blob| blob.as_str().starts_with('q'));
+            metadata.for_each(|blob| self.store.forget(blob));
         }
-        // Parts of one repository leave walking the trees to whoever joins their ledgers.
-        let thorough = settings.level == Level::Files && settings.shard.count() == 1;
-        let impact = (thorough || !outcome.failures.is_empty()).then(|| {
-            let walk = Walk::new(&contents, &outcome.failures, thorough);
-            let roots: Vec<_> = known.snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
-            let trees = walk.run(&roots, self.walkers(), &|| self.asked.interrupted.load(Ordering::Relaxed));
-            let impact = Impact::of(&trees, &known.snapshots, &contents);
-            (trees, impact)
-        });
+        let last = contents.index();
+        if !Arc::ptr_eq(&index, &last) {
+            forensics.add_doubts(&last, &reader.active()?);
+        }
+        // An index that cannot be read lacks nothing, and where a mount went away everything would be missing: neither
+        // is damage.
+        index.check()?;
+        last.check()?;
+        RepositoryFormat::read_blob(&self.store)?;
+        self.remember(&known, &mut forensics)?;
+        known.snapshots = shown;
         if let Some(e) = self.ledger_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let (code, detail) = (e.code(), e.to_string());
             forensics.damage.push(Finding { code, blob: None, detail, unchecked: true });
@@ -269,7 +253,7 @@ impl Run<'_> {
             settings,
             location: self.store.describe(),
             plan: &plan,
-            index: contents.index(),
+            index: last,
             forensics,
             outcome,
             known,
@@ -281,6 +265,37 @@ impl Run<'_> {
         Ok(assemble::report(evidence))
     }
 
+    /// The snapshots there are, and what is lost of them. When maintenance changes the index meanwhile, what seems to be
+    /// lost may belong to snapshots that are gone as well: then all of it is looked at again.
+    fn trees(&self, contents: &Contents, failures: &Failures) -> Seen {
+        const ATTEMPTS: usize = 4;
+        let settings = self.asked.settings;
+        // Parts of one repository leave walking the trees to whoever joins their ledgers.
+        let thorough = settings.level == Level::Files && settings.shard.count() == 1;
+        let mut attempt = 1;
+        loop {
+            let index = contents.index();
+            let known = Known::load(contents);
+            let mut shown = known.snapshots.clone();
+            if let Some(ids) = &settings.snapshots {
+                shown.retain(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
+            }
+            let impact = (thorough || !failures.is_empty()).then(|| {
+                let walk = Walk::new(contents, failures, thorough);
+                let roots: Vec<_> = shown.iter().map(|snapshot| snapshot.root.as_ref()).collect();
+                let trees = walk.run(&roots, self.walkers(), &|| self.is_interrupted());
+                let impact = Impact::of(&trees, &shown, contents);
+                (trees, impact)
+            });
+            let sound =
+                known.findings.is_empty() && impact.as_ref().is_none_or(|(trees, _)| trees.faults.is_empty());
+            if sound || attempt == ATTEMPTS || Arc::ptr_eq(&index, &contents.index()) {
+                return Seen { known, shown, impact };
+            }
+            attempt += 1;
+        }
+    }
+
     /// The contents that snapshots are made of.
     fn needs(&self, contents: &Contents, ids: &[String]) -> HashSet<Position> {
         let known = Known::load(contents);
@@ -290,7 +305,7 @@ impl Run<'_> {
         let none = Failures::default();
         let mut walk = Walk::new(contents, &none, false);
         let used = walk.collect();
-        walk.run(&roots, self.walkers(), &|| self.asked.interrupted.load(Ordering::Relaxed));
+        walk.run(&roots, self.walkers(), &|| self.is_interrupted());
         std::mem::take(&mut used.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -304,9 +319,13 @@ impl Run<'_> {
         true
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.asked.interrupted.load(Ordering::Relaxed) && self.stop(Stopped::Interrupted)
+    }
+
     fn should_stop(&self) -> bool {
-        if self.asked.interrupted.load(Ordering::Relaxed) {
-            return self.stop(Stopped::Interrupted);
+        if self.is_interrupted() {
+            return true;
         }
         match self.asked.settings.max_duration {
             Some(limit) if self.begun.elapsed() >= limit => self.stop(Stopped::Duration),
@@ -345,6 +364,9 @@ impl Run<'_> {
             seen::compare(before, known, &mut missing, &mut forensics.warnings);
         }
         let sound = missing.is_empty() && forensics.damage.is_empty() && known.findings.is_empty();
+        // What may not be read is not gone.
+        let unread = known.findings.iter().any(|finding| finding.unchecked);
+        missing.iter_mut().for_each(|finding| finding.unchecked |= unread);
         forensics.damage.append(&mut missing);
         match self.asked.ledger {
             Some(ledger) if sound || accepted => ledger.note_seen(seen::of(known, self.began)),
@@ -412,9 +434,11 @@ impl Run<'_> {
     fn write_down(&self, pack: &PackPlan, result: &PackResult) {
         let Some(ledger) = self.asked.ledger else { return };
         let checked = &result.checked;
+        let read = checked.good + checked.failures.len() as u64;
         // What a few snapshots need of a pack is not the pack.
         let part = self.asked.settings.snapshots.is_some();
-        if part || !checked.vanished.is_empty() || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
+        let all = read == pack.contents() as u64 && checked.vanished.is_empty();
+        if part || !all || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
             return;
         }
         let bad = |(content, cause): &(ContentId, Cause)| Bad {
@@ -436,48 +460,6 @@ impl Run<'_> {
         };
         if let Err(e) = ledger.note_pack(proof) {
             self.ledger_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
-        }
-    }
-}
-
-impl Outcome {
-    fn prove(&mut self, contents: usize, bytes: u64, time: i64) {
-        self.good += contents as u64;
-        self.good_bytes += bytes;
-        self.oldest_proof = Some(self.oldest_proof.map_or(time, |oldest| oldest.min(time)));
-    }
-
-    fn take_in(&mut self, pack: &PackPlan, result: PackResult) {
-        let PackResult { checked, footer, footer_repairs } = result;
-        self.read_bytes += pack.bytes;
-        self.prove(usize::try_from(checked.good).unwrap_or(usize::MAX), checked.bytes, assemble::now());
-        self.good_packs += u64::from(checked.failures.is_empty() && checked.vanished.is_empty());
-        for (content, cause) in checked.failures {
-            self.failures.insert(content, cause);
-        }
-        let mended = checked.repairs.into_iter().chain(footer_repairs);
-        self.repairs.extend(mended.map(|range| (pack.blob.clone(), range)));
-        self.footers.extend(footer);
-        self.vanished.extend(checked.vanished);
-    }
-
-    /// Takes in what former runs know of a pack that is not read now.
-    fn recall(&mut self, pack: &PackPlan, proof: Option<&Proof>) {
-        let Some(proof) = proof else {
-            self.unproved_packs += 1;
-            return;
-        };
-        if proof.is_good() {
-            self.good_packs += 1;
-            self.prove(pack.contents(), pack.bytes, proof.time);
-            return;
-        }
-        self.good += proof.contents.saturating_sub(proof.damaged.len() as u64);
-        for bad in &proof.damaged {
-            if let Ok(content) = bad.content.parse() {
-                self.failures
-                    .insert(content, Cause::recalled(&bad.code, &pack.blob, &bad.detail, proof.time));
-            }
         }
     }
 }

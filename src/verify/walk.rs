@@ -8,10 +8,10 @@ use rayon::prelude::*;
 
 use super::findings::{Cause, Failures};
 use crate::blob::BlobId;
-use crate::content::{self, ContentSource, Contents};
-use crate::index::{ContentId, ContentIndex, Position};
+use crate::content::{self, ContentSource, Contents, Decoder};
+use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
-use crate::snapshot::{self, DirEntry, Entries, Winners};
+use crate::snapshot::{self, DirEntry, Entries, EntryType, Winners};
 
 /// Directories read before their results are taken in: bounds what is held at once.
 const ROUND: usize = 4096;
@@ -64,12 +64,14 @@ pub(super) struct Trees {
     pub(super) faults: Vec<Fault>,
     /// Oddities that keep nothing from being brought back.
     pub(super) warnings: Vec<String>,
+    /// Whether the walk was ended before it had seen everything.
+    pub(super) stopped: bool,
 }
 
 impl Trees {
-    /// Whether every directory could be read, so that what is not referenced is certainly not needed.
+    /// Whether every directory was read, so that what is not referenced is certainly not needed.
     pub(super) fn is_complete(&self) -> bool {
-        self.nodes.iter().all(|node| node.unreadable.is_empty())
+        !self.stopped && self.nodes.iter().all(|node| node.unreadable.is_empty())
     }
 }
 
@@ -154,7 +156,12 @@ impl<'a> Walk<'a> {
             });
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build().ok();
-        while !frontier.is_empty() && !stop() {
+        let mut stopped = false;
+        while !frontier.is_empty() {
+            if stop() {
+                stopped = true;
+                break;
+            }
             let rest = frontier.split_off(frontier.len().min(ROUND));
             let objects: Vec<(u32, ObjectId)> =
                 frontier.iter().filter_map(|&n| Some((n, nodes.get(n as usize)?.object))).collect();
@@ -183,6 +190,7 @@ impl<'a> Walk<'a> {
             roots: starts,
             faults: self.faults.into_inner().unwrap_or_else(PoisonError::into_inner).list,
             warnings: self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner),
+            stopped,
         }
     }
 
@@ -239,6 +247,9 @@ impl<'a> Walk<'a> {
     fn check_entry(&self, entry: &DirEntry) -> Vec<u32> {
         let Some(object) = entry.object else { return vec![self.no_object(entry)] };
         if object.indirections() == 0 && !object.is_compressed() {
+            if entry.size == 0 && entry.kind == EntryType::File && self.is_empty(object.content()) {
+                return Vec::new();
+            }
             let (faults, length) = self.check_content(object.content());
             if let Some(length) = length {
                 self.compare_size(entry, &object, length);
@@ -254,6 +265,19 @@ impl<'a> Walk<'a> {
         }
         self.seen().insert(object, faults.as_slice().into());
         faults
+    }
+
+    /// Whether a content has no bytes, so that a restore makes the file without reading it.
+    fn is_empty(&self, content: &ContentId) -> bool {
+        let possible = |entry: &Entry| {
+            let pack = self.index.pack(entry.pack);
+            pack.is_some_and(|pack| Decoder::new(self.contents.format()).check(entry, pack).is_ok())
+        };
+        let Some((position, entry)) = self.index.find(content) else { return false };
+        if let Some(used) = &self.used {
+            used.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
+        }
+        entry.original_length == 0 && possible(&entry)
     }
 
     /// Checks all contents of an object; gives its length where nothing is wrong.

@@ -1,14 +1,15 @@
 //! Every recorded damage: what is reported is what cannot be read back, and no more than Kopia lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 
-use rokopia::object::ObjectId;
-use rokopia::verify::{Report, Settings, Verdict};
+use rokopia::verify::{Settings, Verdict};
 use serde_json::Value;
 
-use super::support::{copy, edit, fixtures, in_parallel, json, open, password, run, unreadable};
+use super::support::{
+    copy, edit, fixtures, in_parallel, json, lost_in_reports, not_restored, open, password, run,
+};
 
 /// Whether a reported path is among those that Kopia lost: as such, or as a directory of them.
 fn is_recorded(lost: &Value, snapshot: &str, path: &str) -> bool {
@@ -18,16 +19,6 @@ fn is_recorded(lost: &Value, snapshot: &str, path: &str) -> bool {
         .iter()
         .filter_map(Value::as_str)
         .any(|known| known == "*" || known == path || known.starts_with(&below) || path == "/")
-}
-
-fn reported(report: &Report) -> BTreeMap<&str, BTreeSet<String>> {
-    let mut paths: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for lost in report.damage.iter().flat_map(|damage| &damage.paths) {
-        if lost.named_by.is_none() {
-            paths.entry(&lost.snapshot).or_default().insert(lost.path.clone());
-        }
-    }
-    paths
 }
 
 /// What is wrong with the report of one damage, if anything, and a line about it.
@@ -61,7 +52,8 @@ fn judge(fixtures: &Path, case: &Value, trouble: &mut Vec<String>) -> String {
         }
     };
     let contents = repository.contents().unwrap();
-    let paths = reported(&report);
+    let paths = lost_in_reports(&report);
+    let listed = repository.catalog().unwrap().snapshots_and_problems().0;
     for snapshot in json(&base.join("snapshots.json")).as_array().unwrap() {
         let id = snapshot["id"].as_str().unwrap();
         let Some(state) = report.snapshots.iter().find(|state| state.id == id) else {
@@ -70,11 +62,12 @@ fn judge(fixtures: &Path, case: &Value, trouble: &mut Vec<String>) -> String {
             }
             continue;
         };
-        let root: ObjectId = snapshot["rootEntry"]["obj"].as_str().unwrap().parse().unwrap();
-        let truth = unreadable(&contents, &root);
+        let root =
+            listed.iter().find(|known| known.id.to_string() == id).and_then(|known| known.root.as_ref());
+        let truth = not_restored(&contents, root.unwrap());
         let ours = paths.get(id).cloned().unwrap_or_default();
         if truth != ours {
-            trouble.push(format!("{name}: {id}: reported {ours:?}, unreadable {truth:?}"));
+            trouble.push(format!("{name}: {id}: reported {ours:?}, not restored {truth:?}"));
         }
         if state.whole != truth.is_empty() {
             trouble.push(format!("{name}: {id}: whole is {}", state.whole));

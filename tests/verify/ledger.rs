@@ -211,3 +211,66 @@ fn snapshots_that_are_gone_without_a_trace_are_missed() {
     assert_eq!((report.result, report.snapshots.len()), (Verdict::Clean, 0));
     assert!(report.warnings.iter().any(|warning| warning.contains("2 fewer")), "{:?}", report.warnings);
 }
+
+/// The real process, killed again and again. One half of the packs is damaged in its last content, so that a proof of
+/// any of them is a false one.
+#[test]
+fn killed_at_any_moment_it_claims_only_what_was_proved() {
+    use std::process::{Command, Stdio};
+
+    use assert_cmd::cargo::CommandCargoExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    simple(&repo, 24 << 20, 700_000);
+    let index = open(&repo).contents().unwrap().index();
+    let mut rotten = BTreeSet::new();
+    for pack in packs(&repo).into_iter().step_by(2) {
+        let own = index.iter().filter(|entry| index.pack(entry.pack).unwrap().as_str() == pack);
+        let last = own.map(|entry| entry.end()).max().unwrap();
+        Damage::open(&repo).unwrap().flip(&pack, last as usize - 1, 1).unwrap();
+        rotten.insert(pack);
+    }
+    let ledger = dir.path().join("ledger");
+    let command = || {
+        let mut command = Command::cargo_bin("rokopia").unwrap();
+        command.env_clear().env("ROKOPIA_PASSWORD", PASSWORD).env("ROKOPIA_REPOSITORY", &repo);
+        command.args(["verify", "--level", "hash", "--quiet", "--max-age", "1d", "--ledger"]).arg(&ledger);
+        command.stdout(Stdio::null());
+        command
+    };
+    let lines = || std::fs::read_to_string(&ledger).unwrap_or_default().lines().count();
+    let check = || {
+        let text = std::fs::read_to_string(&ledger).unwrap();
+        let mut claims = BTreeSet::new();
+        for line in text.lines() {
+            let record: serde_json::Value = serde_json::from_str(&line[9..]).unwrap();
+            let Some(pack) = record["pack"].as_str() else { continue };
+            assert_eq!(record.get("damaged").is_some(), rotten.contains(pack), "{line}");
+            claims.insert(pack.to_owned());
+        }
+        claims
+    };
+    let mut claimed = Vec::new();
+    for round in 0..6 {
+        let before = lines();
+        let mut child = command().args(["--rate", "6MB"]).spawn().unwrap();
+        // Each time a little later.
+        while lines() <= before.max(1) + 3 * round && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(17 * round as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        claimed.push(check().len());
+    }
+    let all = packs(&repo).len();
+    assert!(claimed.iter().any(|claims| *claims < all), "never killed in between: {claimed:?} of {all}");
+    assert_eq!(command().status().unwrap().code(), Some(1));
+    assert_eq!(check().len(), all);
+    let kept = with_ledger(&open(&repo), &ledger, &Settings { budget: Some(0), ..hash() });
+    let found: BTreeSet<String> =
+        kept.damage.iter().chain(&kept.unneeded).filter_map(|item| item.blob.clone()).collect();
+    assert_eq!((found, kept.coverage.read_bytes), (rotten, 0));
+    println!("{claimed:?} of {all} packs were claimed at the times of the kills");
+}

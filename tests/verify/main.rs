@@ -20,6 +20,8 @@ mod healthy;
 mod ledger;
 #[cfg(feature = "testkit")]
 mod made;
+#[cfg(feature = "testkit")]
+mod memory;
 mod recover;
 mod repair;
 #[cfg(feature = "testkit")]
@@ -27,5 +29,7 @@ mod schema;
 mod support;
 #[cfg(feature = "testkit")]
 mod trace;
+#[cfg(feature = "testkit")]
+mod unlisted;
 #[cfg(feature = "testkit")]
 mod vanished;

@@ -14,7 +14,8 @@ use rokopia::crypto::Password;
 use rokopia::format::RepositoryFormat;
 use rokopia::index::IndexOptions;
 use rokopia::object::{ObjectId, Reader};
-use rokopia::snapshot::Entries;
+use rokopia::restore::Restore;
+use rokopia::snapshot::{DirEntry, Entries};
 use rokopia::verify::{Error, Report, Settings, Verifier};
 use rokopia::{Options, Repository};
 use serde_json::Value;
@@ -129,6 +130,29 @@ pub(crate) fn edit(repo: &Path, edit: &Value) {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
         }
         other => panic!("unknown edit {other}"),
+    }
+}
+
+/// Paths that a report has as lost, by snapshot; those that only other snapshots name are left out.
+pub(crate) fn lost_in_reports(report: &Report) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut paths: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for lost in report.damage.iter().flat_map(|damage| &damage.paths) {
+        if lost.named_by.is_none() {
+            paths.entry(&lost.snapshot).or_default().insert(lost.path.clone());
+        }
+    }
+    paths
+}
+
+/// Paths that a restore cannot bring back; `/` where it can bring back nothing.
+pub(crate) fn not_restored(contents: &Contents, root: &DirEntry) -> BTreeSet<String> {
+    match Restore::new(contents, root).verify(true).threads(2).run_to_null(&()) {
+        Ok(summary) => {
+            assert_eq!(summary.errors.len() as u64, summary.error_count);
+            let shown = |path: String| if path.is_empty() { "/".to_owned() } else { path };
+            summary.errors.into_iter().map(|error| shown(error.path)).collect()
+        }
+        Err(_) => ["/".to_owned()].into(),
     }
 }
 

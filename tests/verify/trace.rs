@@ -22,6 +22,8 @@ pub(crate) struct Trace {
     pub(crate) stop: AtomicBool,
     /// Done once, before the first read of a pack.
     before_packs: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// Done once, before everything is listed, which is after the indexes were read.
+    before_listing: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Trace {
@@ -33,11 +35,17 @@ impl Trace {
             limit,
             stop: AtomicBool::new(false),
             before_packs: Mutex::default(),
+            before_listing: Mutex::default(),
         }
     }
 
     pub(crate) fn before_packs(self, act: impl FnOnce() + Send + 'static) -> Self {
         *self.before_packs.lock().unwrap() = Some(Box::new(act));
+        self
+    }
+
+    pub(crate) fn before_listing(self, act: impl FnOnce() + Send + 'static) -> Self {
+        *self.before_listing.lock().unwrap() = Some(Box::new(act));
         self
     }
 
@@ -49,6 +57,11 @@ impl Trace {
 
 impl BlobStore for Trace {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+        if prefix.is_empty()
+            && let Some(act) = self.before_listing.lock().unwrap().take()
+        {
+            act();
+        }
         self.inner.list(prefix)
     }
 

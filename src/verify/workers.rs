@@ -1,0 +1,314 @@
+//! Reading and checking packs on all cores.
+//!
+//! Each worker in turn takes the head, reads the next stretch, lets go of the head and decrypts the stretch while it is
+//! still in the processor's cache. Large contents wait for others to be hashed with: several side by side take hardly
+//! longer than one. So the storage sees one sequential reader, and memory is one round of stretches per worker, whatever
+//! the sizes of packs and repository.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Scope;
+use std::time::Instant;
+
+use super::batch::{Checked, Checker, Piece, make_room};
+use super::findings::{Finding, is_refusal};
+use super::lanes::Lanes;
+use super::options::Level;
+use super::plan::PackPlan;
+use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
+use crate::blob::{self, BlobId};
+use crate::content::{Decoded, Scratch, read_error};
+use crate::crypto::ContentHash;
+use crate::index::Entry;
+use crate::pack::{self, Postamble, open_local_index};
+
+/// Bytes read at once, unless one content is longer: what stays in the processor's cache until it is decrypted.
+const STRETCH: u64 = 4 << 20;
+
+/// Bytes of the stretches of one round: some contents of the usual largest size.
+const ROUND: u64 = 24 << 20;
+
+/// Contents that wait for each other in one round. Those that are not larger than `SMALL` do not wait: a stretch has
+/// enough of them.
+const WAITING: usize = 64;
+const SMALL: u32 = 64 << 10;
+
+/// Workers' stretches and plaintexts together may take this part of the memory budget; the index is in the rest.
+const MEMORY_SHARE: u64 = 2;
+
+/// A local index that begins before the tail read.
+const MAX_LOCAL_INDEX: u64 = 64 << 20;
+
+/// When so many reads in a row took longer than memory does, there is something to wait for, and more threads read ahead.
+const SLOW_READS: u32 = 8;
+
+/// The least bytes per second of memory, and reads that are too short to tell.
+const MEMORY_SPEED: f64 = 2e9;
+const TOO_SHORT: usize = 256 << 10;
+
+/// What the workers share.
+struct Workers<'s, 'a> {
+    queue: Queue<'s, 'a>,
+    heads: Vec<Mutex<Head<'a>>>,
+    /// Bytes of a round.
+    round: usize,
+    /// Slow reads in a row.
+    slow: AtomicU32,
+    /// Workers that may be begun when reads are slow.
+    spare: AtomicUsize,
+}
+
+/// A content that waits to be hashed with others, and what error correction mended of it.
+struct Waiting<'a> {
+    job: Arc<Job<'a>>,
+    entry: Entry,
+    repaired: Vec<Range<usize>>,
+}
+
+/// What a worker works with.
+struct Tools<'s, 'a> {
+    checker: Checker<'s>,
+    lanes: Lanes<'s, Waiting<'a>>,
+    /// Room for the stretches of a round.
+    arena: Vec<u8>,
+    /// Room for what contents are decompressed to.
+    scratches: Vec<Scratch>,
+}
+
+impl<'a> Scan<'a> {
+    /// Reads packs of the plan in the order given, and hands the result of each to `done`, on any thread.
+    pub(super) fn run(&self, order: &[&'a PackPlan], done: &(dyn Fn(&PackPlan, PackResult) + Sync)) {
+        let reads = self.reads.max(1);
+        let count = self.threads.max(reads);
+        // The stretches of a round, and as much again for what is decompressed from them.
+        let share = self.memory / MEMORY_SHARE / (2 * (count + reads) as u64);
+        let stretch = share.clamp(1 << 20, STRETCH);
+        let workers = Workers {
+            queue: Queue { order, next: AtomicUsize::new(0), stretch, done },
+            heads: (0..reads).map(|_| Mutex::default()).collect(),
+            round: usize::try_from(share.clamp(stretch, ROUND)).unwrap_or(usize::MAX),
+            slow: AtomicU32::new(0),
+            spare: AtomicUsize::new(reads),
+        };
+        std::thread::scope(|scope| {
+            let workers = &workers;
+            for number in 1..count {
+                scope.spawn(move || self.work(scope, workers, number));
+            }
+            self.work(scope, workers, 0);
+        });
+    }
+
+    fn work<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        workers: &'scope Workers<'_, 'a>,
+        number: usize,
+    ) where
+        'a: 'scope,
+    {
+        let Some(head) = workers.heads.get(number % workers.heads.len()) else { return };
+        let mut tools = Tools {
+            checker: Checker::new(self.format, self.level),
+            lanes: Lanes::new(self.format.hasher(), workers.round / 2),
+            arena: Vec::new(),
+            scratches: Vec::new(),
+        };
+        while self.round(head, workers, &mut tools) {
+            if tools.arena.len() > 2 * workers.round {
+                tools.arena = Vec::new();
+            }
+            let one_less = |left: usize| left.checked_sub(1);
+            if workers.slow.load(Ordering::Relaxed) >= SLOW_READS
+                && let Ok(left) = workers.spare.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+            {
+                workers.slow.store(0, Ordering::Relaxed);
+                scope.spawn(move || self.work(scope, workers, left));
+            }
+        }
+        tools.lanes.finish(|waiting, hash| self.judge(workers, waiting, &hash));
+    }
+
+    /// Reads and decrypts some stretches, and hashes what is in them; tells whether there was anything.
+    fn round(&self, head: &Mutex<Head<'a>>, workers: &Workers<'_, 'a>, tools: &mut Tools<'_, 'a>) -> bool {
+        let take = || head.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = &workers.queue;
+        let Tools { checker, lanes, arena, scratches } = tools;
+        let mut held = take();
+        let Next::Stretch(mut stretch) = self.next(&mut held, queue, usize::MAX) else { return false };
+        let together = self.level >= Level::Hash && self.format.hasher().lanes() > 1;
+        let length = stretch.length.max(if together { workers.round } else { 0 });
+        if arena.len() < length {
+            *arena = vec![0; length];
+        }
+        make_room(scratches, WAITING, workers.round);
+        let mut rest = arena.as_mut_slice();
+        let mut spare = scratches.iter_mut();
+        let mut waiting: Vec<(Waiting<'a>, &[u8])> = Vec::new();
+        let mut inflated = 0;
+        while let Some((bytes, after)) = std::mem::take(&mut rest).split_at_mut_checked(stretch.length) {
+            rest = after;
+            let pack = &stretch.job.pack.blob;
+            let read = self.read(workers, &stretch, bytes);
+            let mut checked = Checked::default();
+            if read.as_ref().is_err_and(blob::Error::is_not_found) {
+                self.vanish(&mut held, &stretch);
+                drop(held);
+            } else if stretch.footer {
+                drop(held);
+                self.note_footer(&stretch, bytes, read);
+            } else {
+                drop(held);
+                let (pieces, apart) = match read {
+                    Ok(()) => cut(&stretch, bytes),
+                    Err(_) => (Vec::new(), stretch.entries.clone()),
+                };
+                let mut at_once = Vec::with_capacity(pieces.len());
+                for piece in pieces {
+                    let scratch = match together && piece.entry.original_length > SMALL {
+                        true => spare.next(),
+                        false => None,
+                    };
+                    let Some(scratch) = scratch else {
+                        at_once.push(piece);
+                        continue;
+                    };
+                    let entry = piece.entry;
+                    inflated += checker.inflated(&entry);
+                    match checker.decode(pack, piece, scratch) {
+                        Ok(Decoded { plaintext, repaired }) => {
+                            let job = self.keep(&stretch.job);
+                            waiting.push((Waiting { job, entry, repaired }, plaintext));
+                        }
+                        Err(e) => checked.fail(&e),
+                    }
+                }
+                checker.check(pack, at_once, &mut checked);
+                for entry in apart {
+                    self.check_alone(checker, pack, entry, &mut checked);
+                }
+            }
+            stretch.job.result().checked.absorb(checked);
+            self.release(&stretch.job, queue);
+            if !together || waiting.len() >= WAITING || inflated >= workers.round as u64 {
+                break;
+            }
+            held = take();
+            stretch = match self.next(&mut held, queue, rest.len()) {
+                Next::Stretch(stretch) => stretch,
+                Next::Full | Next::End => {
+                    // Others read while this one hashes.
+                    drop(held);
+                    break;
+                }
+            };
+        }
+        lanes.run(waiting, |waiting, hash| self.judge(workers, waiting, &hash));
+        true
+    }
+
+    /// Takes in what a content hashes to.
+    fn judge(&self, workers: &Workers<'_, 'a>, waiting: Waiting<'a>, hash: &ContentHash) {
+        let Waiting { job, entry, repaired } = waiting;
+        job.result().checked.judge(&job.pack.blob, &entry, repaired, hash);
+        self.release(&job, &workers.queue);
+    }
+
+    fn read(
+        &self,
+        workers: &Workers<'_, 'a>,
+        stretch: &Stretch<'a>,
+        bytes: &mut [u8],
+    ) -> Result<(), blob::Error> {
+        let begun = Instant::now();
+        let read = self.store.read_at(&stretch.job.pack.blob, stretch.offset, bytes);
+        if bytes.len() >= TOO_SHORT {
+            if begun.elapsed().as_secs_f64() * MEMORY_SPEED > bytes.len() as f64 {
+                workers.slow.fetch_add(1, Ordering::Relaxed);
+            } else {
+                workers.slow.store(0, Ordering::Relaxed);
+            }
+        }
+        read
+    }
+
+    fn note_footer(&self, stretch: &Stretch<'a>, bytes: &[u8], read: Result<(), blob::Error>) {
+        let finding = match read {
+            Ok(()) => self.check_footer(stretch, bytes),
+            Err(e) => Err(pack::Error::Blob(e)),
+        };
+        let mut result = stretch.job.result();
+        match finding {
+            Ok(repaired) => result.footer_repairs = repaired,
+            Err(e) => {
+                let unchecked = matches!(&e, pack::Error::Blob(source) if is_refusal(source));
+                let detail = format!("{e} (only recovery of a lost index would need it)");
+                let blob = Some(stretch.job.pack.blob.clone());
+                result.footer = Some(Finding { code: e.code(), blob, detail, unchecked });
+            }
+        }
+    }
+
+    /// Checks one content with a read of its own: around a bad sector, and where contents overlap.
+    fn check_alone(&self, checker: &mut Checker<'_>, pack: &BlobId, entry: Entry, out: &mut Checked) {
+        let mut stored = vec![0; entry.packed_length as usize];
+        match self.store.read_at(pack, entry.offset.into(), &mut stored) {
+            Ok(()) => checker.check(pack, vec![Piece { entry, stored: &mut stored }], out),
+            Err(e) if e.is_not_found() => out.vanished.push(entry),
+            Err(e) => out.fail(&read_error(entry.id, e)),
+        }
+    }
+
+    fn check_footer(&self, stretch: &Stretch<'_>, bytes: &[u8]) -> Result<Vec<Range<u64>>, pack::Error> {
+        let blob = &stretch.job.pack.blob;
+        let postamble =
+            Postamble::parse(bytes).ok_or_else(|| pack::Error::NoPostamble { blob: blob.clone() })?;
+        let outside = || pack::Error::OutOfBounds { blob: blob.clone() };
+        let size = stretch.job.pack.size;
+        let end = postamble.offset.checked_add(postamble.length).ok_or_else(outside)?;
+        if end > size || postamble.length > MAX_LOCAL_INDEX {
+            return Err(outside());
+        }
+        let length = usize::try_from(postamble.length).map_err(|_| outside())?;
+        let stored = match postamble.offset.checked_sub(stretch.offset) {
+            Some(from) => {
+                let from = usize::try_from(from).map_err(|_| outside())?;
+                from.checked_add(length).and_then(|to| bytes.get(from..to)).ok_or_else(outside)?.to_vec()
+            }
+            None => {
+                let mut stored = vec![0; length];
+                self.store.read_at(blob, postamble.offset, &mut stored)?;
+                stored
+            }
+        };
+        let local = open_local_index(self.format, blob, &postamble, stored)?;
+        let from = postamble.offset;
+        Ok(local.repaired.iter().map(|range| from + range.start as u64..from + range.end as u64).collect())
+    }
+}
+
+/// Cuts a stretch into its contents. Contents that overlap, which no writer makes, are given back to be read alone:
+/// decoding overwrites the bytes.
+fn cut<'b>(stretch: &Stretch<'_>, bytes: &'b mut [u8]) -> (Vec<Piece<'b>>, Vec<Entry>) {
+    let mut pieces = Vec::with_capacity(stretch.entries.len());
+    let mut apart = Vec::new();
+    let mut rest = bytes;
+    let mut at = stretch.offset;
+    for entry in &stretch.entries {
+        let skip = u64::from(entry.offset).checked_sub(at).and_then(|skip| usize::try_from(skip).ok());
+        let length = entry.packed_length as usize;
+        let room = rest.len();
+        match skip.filter(|skip| skip.checked_add(length).is_some_and(|end| end <= room)) {
+            Some(skip) => {
+                let (_, following) = rest.split_at_mut(skip);
+                let (stored, following) = following.split_at_mut(length);
+                pieces.push(Piece { entry: *entry, stored });
+                rest = following;
+                at = entry.end();
+            }
+            None => apart.push(*entry),
+        }
+    }
+    (pieces, apart)
+}
