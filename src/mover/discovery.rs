@@ -15,6 +15,9 @@ const STATUS_BYTES: usize = 1024;
 const HEADER: &str = "=== Discovery Mode: Available Snapshots ===";
 const FOOTER: &str = "=== End Discovery Mode ===";
 
+/// Bytes of a path in the lines for the operator, which reads user and host alone.
+const LONGEST_PATH: usize = 120;
+
 /// Lines of the full list, which are not for the operator.
 const MAX_LISTED: usize = 5000;
 
@@ -27,8 +30,9 @@ struct Identity<'a> {
 
 /// Prints the block and then `closing`, the last of which decides what people read.
 pub(super) fn print(snapshots: &Snapshots, requested: &Source, closing: &[String]) {
-    log::line(HEADER);
+    // Some of these lines may pass the filter by the names in them, and would push what comes before them out.
     list_all(snapshots);
+    log::line(HEADER);
     let taken: usize = HEADER.len() + 1 + closing.iter().map(|line| line.len() + 1).sum::<usize>();
     for line in fitting(snapshots, requested, STATUS_BYTES.saturating_sub(taken)) {
         log::line(line);
@@ -57,7 +61,10 @@ fn fitting(snapshots: &Snapshots, requested: &Source, mut room: usize) -> Vec<St
     identities.sort_by_key(|identity| (!is_requested(identity.source), std::cmp::Reverse(identity.newest)));
     let mut lines = Vec::new();
     for identity in identities {
-        let line = format!("{} {}", identity.source, seconds(identity.newest));
+        let Source { user, host, path } = identity.source;
+        let short = log::cut(path, LONGEST_PATH);
+        let rest = if short == path { "" } else { "..." };
+        let line = format!("{user}@{host}:{short}{rest} {}", seconds(identity.newest));
         if line.len() < room {
             room -= line.len() + 1;
             lines.push(line);

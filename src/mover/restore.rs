@@ -20,6 +20,9 @@ use crate::index::IndexOptions;
 use crate::snapshot::Snapshots;
 use crate::{Catalog, Options, Repository};
 
+/// Bytes of the line that names a source without snapshots.
+const LONGEST_MISSING: usize = 300;
+
 /// Everything that the environment asks for, checked; nothing is opened yet.
 struct Plan {
     target: PathBuf,
@@ -177,7 +180,8 @@ fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result
         }
     }
     let source = &plan.request.source;
-    let missing = format!("No snapshots found for {source}");
+    // Of what is longer the operator would keep the end alone, but it looks for the beginning.
+    let missing = log::cut(&format!("No snapshots found for {source}"), LONGEST_MISSING).to_owned();
     if plan.arguments.strict {
         let error = Error::NothingStrict(source.to_string());
         discovery::print(snapshots, source, &[missing, error.line()]);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rokopia::testkit::{Damage, Data, DataKind, Tree};
 
-use crate::operator::{STATUS, discover};
+use crate::operator::{STATUS, discover, headline};
 use crate::world::{Run, World, add, create};
 
 const HEADER: &str = "=== Discovery Mode: Available Snapshots ===";
@@ -67,13 +67,39 @@ fn case_56_with_very_long_messages() {
 }
 
 #[test]
+fn case_56_with_names_that_pass_the_filter_and_long_ones() {
+    let world = World::with(|dir: &Path| {
+        let mut writer = create(dir);
+        let mut tree = Tree::new();
+        tree.add_file("x", Data { kind: DataKind::Noise, seed: 1, size: 10 }).unwrap();
+        for number in 0..40 {
+            add(&mut writer, &format!("failed-{number}@error:/data"), "2026-01-01T00:00:00Z", &tree);
+        }
+        add(&mut writer, &format!("app@ns:/{}", "long/".repeat(300)), "2026-01-02T00:00:00Z", &tree);
+        writer.finish().unwrap();
+    });
+    let path = format!("/{}", "missing/".repeat(200));
+    let world = world.set("KOPIA_SOURCE_PATH_OVERRIDE", path);
+    for (strict, last) in [("", "No eligible snapshots found"), ("true", "[nothing-eligible]")] {
+        let run = world.run_with("ROKOPIA_STRICT", strict);
+        let status = run.status();
+        assert!(status.contains(HEADER) && status.ends_with(last), "{status}");
+        let found = discover(&status);
+        assert_eq!(found.requested.as_deref(), Some("app@ns"), "{status}");
+        assert_eq!(found.identities["app@ns"], "2026-01-02 00:01:00");
+    }
+}
+
+#[test]
 fn case_58_strict_mode_names_the_identity() {
     for world in [
         World::new().set("ROKOPIA_STRICT", "true"),
         World::new().set("KOPIA_ADDITIONAL_ARGS", "--rokopia-strict"),
     ] {
         let run = world.set("KOPIA_RESTORE_AS_OF", "1980-01-01T00:00:00Z").run();
-        assert_eq!(discover(&run.failed().status()).requested.as_deref(), Some("app@ns"));
+        let found = discover(&run.failed().status());
+        assert_eq!(found.requested.as_deref(), Some("app@ns"));
+        assert!(headline(&found).unwrap().ends_with("Available identities: app@ns, other@ns2"));
     }
 }
 

@@ -237,6 +237,11 @@ impl World {
         self.run_in(&[])
     }
 
+    /// One run with a further variable.
+    pub(crate) fn run_with(&self, name: &str, value: &str) -> Run {
+        self.run_in(&["env", &format!("{name}={value}")])
+    }
+
     /// Runs to the end; the repository must be as it was, and nothing secret in the log.
     pub(crate) fn run_in(&self, wrapper: &[&str]) -> Run {
         let before = listing(&self.repo());
