@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 use std::io::{Write, stdout};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use super::error::Error;
@@ -45,12 +45,14 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-/// The closing lines, once: whoever ends the process first says how.
-pub(super) fn summary(exit_code: u8) {
-    static SAID: AtomicBool = AtomicBool::new(false);
-    if SAID.swap(true, Ordering::SeqCst) {
+/// The closing lines after `before`, once: whoever ends the process first says how, and whoever comes second waits for it.
+fn close(before: &[String], exit_code: u8) {
+    static SAID: Mutex<bool> = Mutex::new(false);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::mem::replace(&mut *said, true) {
         return;
     }
+    before.iter().for_each(line);
     let direction = std::env::var("DIRECTION").ok().filter(|direction| !direction.is_empty());
     let result = if exit_code == 0 { "SUCCESS" } else { "FAILURE" };
     info("=== OPERATION SUMMARY ===");
@@ -60,11 +62,15 @@ pub(super) fn summary(exit_code: u8) {
     info("=== Done ===");
 }
 
+/// How the run ended.
+pub(super) fn summary(exit_code: u8) {
+    close(&[], exit_code);
+}
+
 /// The same when a signal ends the process.
 pub(super) fn last_words(exit_code: u8) {
-    warn("Received SIGTERM signal - pod is being terminated");
-    line(Error::Stopped.line());
-    summary(exit_code);
+    let received = "WARN: Received SIGTERM signal - pod is being terminated".to_owned();
+    close(&[received, Error::Stopped.line()], exit_code);
 }
 
 #[cfg(test)]

@@ -41,12 +41,16 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
     };
     signals::install(signals::Manner { patience: Some(patience), last_words: Some(log::last_words) });
     let result = run(&environment, operation);
+    if let Some(exit_code) = signals::exit_code() {
+        log::last_words(exit_code);
+        return exit_code;
+    }
     if let Err(error) = &result
         && !matches!(error, Error::Told(_))
     {
         log::line(error.line());
     }
-    let exit_code = signals::exit_code().unwrap_or_else(|| result.map_or_else(|e| e.exit_code(), |()| 0));
+    let exit_code = result.map_or_else(|e| e.exit_code(), |()| 0);
     log::summary(exit_code);
     exit_code
 }

@@ -18,7 +18,7 @@ use crate::checker::doubt_about_absence;
 use crate::crypto::Password;
 use crate::index::IndexOptions;
 use crate::snapshot::Snapshots;
-use crate::{Catalog, Options, Repository};
+use crate::{Catalog, Options, Repository, signals};
 
 /// Bytes of the line that names a source without snapshots.
 const LONGEST_MISSING: usize = 300;
@@ -192,8 +192,11 @@ fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result
     Ok(())
 }
 
-/// Ends the log with the identities that there are, and the error.
+/// Ends the log with the identities that there are, and the error, unless a signal is behind it.
 fn tell(plan: &Plan, snapshots: &Snapshots, error: Error) -> Error {
+    if signals::exit_code().is_some() {
+        return Error::Stopped;
+    }
     discovery::print(snapshots, &plan.request.source, &[error.line()]);
     Error::Told(Box::new(error))
 }
