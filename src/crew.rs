@@ -173,3 +173,66 @@ impl Drop for Working<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn observed(reading: f64, work: f64, elapsed: f64, processor: f64) -> State {
+        State { reading, work, elapsed, processor, ..State::default() }
+    }
+
+    #[test]
+    fn as_many_as_processors_until_something_is_slow() {
+        let crew = Crew::new(2, 16);
+        assert_eq!(crew.limit(&State::default()), 2);
+        assert_eq!(crew.limit(&observed(0.1, 1.0, 1.0, 0.9)), 2);
+    }
+
+    #[test]
+    fn slow_storage_gets_more_readers() {
+        let crew = Crew::new(2, 16);
+        assert_eq!(crew.limit(&observed(1.0, 1.0, 1.0, 1.0)), 6);
+        assert_eq!(crew.limit(&observed(50.0, 1.0, 1.0, 1.0)), 18);
+        assert_eq!(crew.workers(&observed(50.0, 1.0, 1.0, 1.0)), 2);
+    }
+
+    #[test]
+    fn a_slow_target_gets_more_workers_and_a_busy_processor_does_not() {
+        let crew = Crew::new(2, 16);
+        assert_eq!(crew.workers(&observed(0.0, 2.0, 2.0, 1.0)), 2);
+        assert_eq!(crew.workers(&observed(0.0, 9.0, 9.0, 1.0)), 6);
+        assert_eq!(crew.workers(&observed(0.0, 1.0, 1.0, 0.0)), 16);
+    }
+
+    #[test]
+    fn all_work_is_done_whatever_the_limits_become() {
+        let crew = Crew::new(2, 5);
+        let (left, most) = (AtomicUsize::new(300), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..crew.size() {
+                scope.spawn(|| {
+                    let member = crew.join();
+                    loop {
+                        member.stay();
+                        let Ok(number) =
+                            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                        else {
+                            break;
+                        };
+                        let working =
+                            member.work_on(Duration::from_millis(if number % 100 < 50 { 40 } else { 0 }));
+                        most.fetch_max(crew.state().working, Ordering::SeqCst);
+                        drop(working);
+                    }
+                });
+            }
+        });
+        assert_eq!(left.load(Ordering::SeqCst), 0);
+        assert!(most.load(Ordering::SeqCst) <= 5);
+        let state = crew.state();
+        assert_eq!((state.members, state.working), (0, 0));
+    }
+}

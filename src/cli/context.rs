@@ -31,6 +31,7 @@ pub(super) struct Context {
     password_file: Option<PathBuf>,
     password_fd: Option<u32>,
     options: Options,
+    cache_dir: Option<PathBuf>,
     /// Bytes for data in flight and indexes.
     pub(super) memory: u64,
     /// Decoding threads.
@@ -64,6 +65,8 @@ impl Context {
         };
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let reads = limited("--reads", global.reads)?;
+        let cache_dir =
+            global.cache_dir.clone().or_else(|| text_variable("ROKOPIA_CACHE_DIR").map(PathBuf::from));
         Ok(Self {
             location: location(global).map(|text| Location::parse(&text)),
             password_file: global.password_file.clone(),
@@ -74,9 +77,10 @@ impl Context {
                     reads,
                     degraded: global.degraded,
                     memory: memory / 2,
-                    spill_directory: Some(global.cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
+                    spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
                 },
             },
+            cache_dir,
             memory,
             threads: limited("--threads", global.threads.unwrap_or_else(available).min(MAX_THREADS))?,
             reads,
@@ -94,6 +98,18 @@ impl Context {
             index: IndexOptions { degraded: false, ..self.options.index.clone() },
         };
         Self { options, degraded: false, ..self.clone() }
+    }
+
+    /// The same with an index that does not fit into memory kept in the file system of `target`, unless the user said
+    /// where: of what a restore may write to, that alone is known to have room.
+    pub(super) fn spilling_beside(&self, target: &Path) -> Self {
+        let mut context = self.clone();
+        if self.cache_dir.is_none() {
+            let target = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
+            context.options.index.spill_directory =
+                target.ancestors().find(|directory| directory.is_dir()).map(Path::to_path_buf);
+        }
+        context
     }
 
     /// Opens the storage alone.
@@ -188,4 +204,23 @@ fn text_variable(name: &str) -> Option<String> {
 /// A value that an option cannot have.
 pub(super) fn wrong_value(option: &str, value: &str, expected: &str) -> Failure {
     Failure::wrong_usage(format!("{option} {value:?} is not possible: {expected} is expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_does_not_fit_goes_where_the_user_said_or_beside_the_target() {
+        let directory = tempfile::tempdir().unwrap();
+        let spill = |cache_dir: Option<&str>, target: &Path| {
+            let global = Global { reads: 1, cache_dir: cache_dir.map(PathBuf::from), ..Global::default() };
+            let context = Context::new(&global).map_err(|_| "context").unwrap();
+            context.spilling_beside(target).options.index.spill_directory
+        };
+        let target = directory.path().join("not/yet/there");
+        assert_eq!(spill(None, &target).as_deref(), Some(directory.path()));
+        assert_eq!(spill(None, directory.path()).as_deref(), Some(directory.path()));
+        assert_eq!(spill(Some("/cache"), &target).as_deref(), Some(Path::new("/cache")));
+    }
 }

@@ -158,7 +158,8 @@ impl<'a> Restore<'a> {
         /// Whether entries that the snapshot does not have go, once everything else is in place. Nothing is deleted
         /// when anything of the snapshot could not be read. Default: no.
         delete;
-        /// Whether existing files are compared content by content, and only what differs is fetched. Default: no.
+        /// Whether existing files are compared content by content, and only what differs is fetched. Files are changed in
+        /// place, under another name meanwhile: one whose new data then turns out to be unreadable is gone. Default: no.
         delta;
         /// Whether a file or link in the way of a directory, and a file in the way of a link, is an error instead of being
         /// replaced, as in Kopia. With [`delete`](Self::delete) it goes all the same. Default: no.

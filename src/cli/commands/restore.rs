@@ -49,7 +49,8 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     delete: bool,
 
-    /// Compare existing files content by content, and fetch and write only what differs
+    /// Compare existing files content by content, and fetch and write only what differs, in place: a file whose new data
+    /// then cannot be read is gone
     #[arg(long)]
     delta: bool,
 
@@ -136,6 +137,7 @@ impl Args {
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
+        let context = &if self.dry_run { context.clone() } else { context.spilling_beside(&self.target) };
         let restore = |place: &Place<'_>| self.restore(context, filter, place);
         match self.use_recovered_index {
             true => at_recovered(context, &self.reference, restore),
