@@ -62,7 +62,7 @@ pub fn run(
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
         let checker =
-            Checker::start(settings, Clock::system(), options, open_store, password).map_err(Error::Start)?;
+            Checker::start(settings, clock(), options, open_store, password).map_err(Error::Start)?;
         tracing::info!(address = %bound, "listening");
         let router = http::router(Arc::new(App::new(checker, config)));
         let stopped = async {
@@ -76,4 +76,13 @@ pub fn run(
     // Threads that hang in the storage are left to the end of the process.
     runtime.shutdown_background();
     completed
+}
+
+/// The clocks of the system; tests of the real process let them run faster.
+fn clock() -> Clock {
+    #[cfg(feature = "testkit")]
+    if let Some(factor) = crate::testkit::clock_factor() {
+        return Clock::faster(factor);
+    }
+    Clock::system()
 }

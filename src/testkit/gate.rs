@@ -11,6 +11,15 @@ use crate::blob::{BlobId, BlobMetadata, BlobStore, Error};
 const VARIABLE: &str = "ROKOPIA_TESTKIT_GATE";
 const POLL: Duration = Duration::from_millis(2);
 
+/// Says how many times faster than real time the service's clocks run.
+const CLOCK_VARIABLE: &str = "ROKOPIA_TESTKIT_CLOCK";
+
+/// What `ROKOPIA_TESTKIT_CLOCK` says, if anything: a day can be had in seconds, for tests of the real process.
+#[must_use]
+pub fn clock_factor() -> Option<u32> {
+    std::env::var(CLOCK_VARIABLE).ok()?.parse().ok()
+}
+
 /// Holds up every operation for as long as a file exists.
 pub struct Gate<S> {
     inner: S,

@@ -65,7 +65,7 @@ pub use data::{Data, DataKind, DataReader};
 pub use directory::{DirectoryBuilder, DirectoryEntry, Summary, WrittenDirectory};
 pub use error::{Error, Result};
 pub use fleet::Fleet;
-pub use gate::Gate;
+pub use gate::{Gate, clock_factor};
 pub use index::{IndexEntry, encode_index};
 pub use manifest::{NewSnapshot, PendingManifest};
 pub use object::{IndirectEntry, WrittenObject};

@@ -189,9 +189,7 @@ fn cases_52_to_54_it_reads_only_keeps_the_password_and_stays_small() {
     until("logged", || server.log().contains("decision"));
     said.push_str(&server.log());
     assert!(!said.contains(PASSWORD), "case 53");
-    let status = std::fs::read_to_string(format!("{process}/status")).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    let peak = server.memory("VmHWM");
     assert!(peak < 128 << 10, "case 54: {peak} KiB");
     let writable: Vec<_> = std::fs::read_dir(format!("{process}/fd")).map_or_else(
         |_| Vec::new(),

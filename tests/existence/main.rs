@@ -11,8 +11,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "testkit")]
+mod confined;
+#[cfg(feature = "testkit")]
 mod failure;
 mod fixtures;
+#[cfg(feature = "testkit")]
+mod hung;
 #[cfg(feature = "testkit")]
 mod lifecycle;
 #[cfg(feature = "testkit")]

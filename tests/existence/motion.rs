@@ -11,13 +11,15 @@ use rokopia::checker::{Answer, Candidates, Checker, Clock, Settings, State};
 use rokopia::crypto::Password;
 use rokopia::testkit::Rng;
 
-use crate::common;
+use crate::common::say;
+use crate::process::Server;
 use crate::world::{PASSWORD, World};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The day takes so many seconds.
 const SECONDS: u32 = 20;
+const FACTOR: u32 = 24 * 3600 / SECONDS;
 
 const PERMANENT: usize = 8;
 
@@ -125,22 +127,16 @@ fn permanent(number: usize) -> String {
     format!("permanent-{number}-backup@media:/data")
 }
 
-/// A storage in which maintenance runs between listing and reading.
-struct Between {
+/// A file system in which something happens after each listing.
+struct Eventful<F> {
     inner: FileSystem,
-    life: Arc<Mutex<Life>>,
-    lists: Arc<AtomicUsize>,
+    listed: F,
 }
 
-impl BlobStore for Between {
+impl<F: Fn(&str) + Send + Sync> BlobStore for Eventful<F> {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
         let listed = self.inner.list(prefix);
-        if self.lists.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
-            && let Ok(mut life) = self.life.try_lock()
-            && life.away.is_none()
-        {
-            life.maintain();
-        }
+        (self.listed)(prefix);
         listed
     }
 
@@ -161,60 +157,36 @@ impl BlobStore for Between {
     }
 }
 
+/// Starts a checker on a repository; `listed` is called after each listing with what was listed.
+fn eventful<F>(settings: Settings, clock: Clock, repo: PathBuf, listed: F) -> Checker
+where
+    F: Fn(&str) + Clone + Send + Sync + 'static,
+{
+    let open = move || {
+        let store = Eventful { inner: FileSystem::open(&repo)?, listed: listed.clone() };
+        Ok(Arc::new(store) as Arc<dyn BlobStore>)
+    };
+    let password = Arc::new(|| Ok(Password::new(PASSWORD)));
+    Checker::start(settings, clock, rokopia::Options::default(), Arc::new(open), password).unwrap()
+}
+
+/// A checker on a repository in which maintenance runs between listing and reading.
 fn checker(life: &Arc<Mutex<Life>>) -> Checker {
     let repo = life.lock().unwrap().world.repo();
     let life = Arc::clone(life);
     let lists = Arc::new(AtomicUsize::new(1));
-    Checker::start(
-        Settings { storage_timeout: DAY, ..Settings::default() },
-        Clock::faster(24 * 3600 / SECONDS),
-        rokopia::Options::default(),
-        Arc::new(move || {
-            let (inner, life, lists) = (FileSystem::open(&repo)?, Arc::clone(&life), Arc::clone(&lists));
-            Ok(Arc::new(Between { inner, life, lists }) as Arc<dyn BlobStore>)
-        }),
-        Arc::new(|| Ok(Password::new(PASSWORD))),
-    )
-    .unwrap()
-}
-
-/// A storage in which an index blob is lost at the very moment at which packs are looked for that no index names.
-struct Losing {
-    inner: FileSystem,
-    lost: PathBuf,
-    /// Whether the blob is gone, and whether the search may go on.
-    gone: Arc<AtomicBool>,
-    go_on: Arc<AtomicBool>,
-}
-
-impl BlobStore for Losing {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
-        let listed = self.inner.list(prefix);
-        if prefix == "q" && !self.gone.load(Ordering::SeqCst) {
-            std::fs::remove_file(&self.lost).unwrap();
-            self.gone.store(true, Ordering::SeqCst);
-            crate::process::until("told to go on", || self.go_on.load(Ordering::SeqCst));
+    let settings = Settings { storage_timeout: DAY, ..Settings::default() };
+    eventful(settings, Clock::faster(FACTOR), repo, move |_| {
+        if lists.fetch_add(1, Ordering::Relaxed).is_multiple_of(16)
+            && let Ok(mut life) = life.try_lock()
+            && life.away.is_none()
+        {
+            life.maintain();
         }
-        listed
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, blob::Error> {
-        self.inner.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, blob::Error> {
-        self.inner.read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), blob::Error> {
-        self.inner.read_at(id, offset, buf)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
+    })
 }
 
+/// An index blob is lost at the very moment at which packs are looked for that no index names.
 #[test]
 fn an_index_lost_during_the_search_for_lost_ones_is_missed_by_nobody() {
     let mut world = World::empty();
@@ -222,20 +194,15 @@ fn an_index_lost_during_the_search_for_lost_ones_is_missed_by_nobody() {
     let before = world.index_blobs();
     world.add(&permanent(0));
     let lost = world.index_blobs().into_iter().find(|blob| !before.contains(blob)).unwrap();
-    let (repo, gone, go_on) = (world.repo(), Arc::default(), Arc::<AtomicBool>::default());
+    let (gone, go_on) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
     let (in_store, released) = (Arc::clone(&gone), Arc::clone(&go_on));
-    let checker = Checker::start(
-        Settings::default(),
-        Clock::system(),
-        rokopia::Options::default(),
-        Arc::new(move || {
-            let (inner, lost) = (FileSystem::open(&repo)?, lost.clone());
-            let (gone, go_on) = (Arc::clone(&in_store), Arc::clone(&released));
-            Ok(Arc::new(Losing { inner, lost, gone, go_on }) as Arc<dyn BlobStore>)
-        }),
-        Arc::new(|| Ok(Password::new(PASSWORD))),
-    )
-    .unwrap();
+    let checker = eventful(Settings::default(), Clock::system(), world.repo(), move |prefix| {
+        if prefix == "q" && !in_store.load(Ordering::SeqCst) {
+            std::fs::remove_file(&lost).unwrap();
+            in_store.store(true, Ordering::SeqCst);
+            crate::process::until("told to go on", || released.load(Ordering::SeqCst));
+        }
+    });
     crate::process::until("the blob is lost", || gone.load(Ordering::SeqCst));
     let source = permanent(0).parse().unwrap();
     crate::process::until("the loss is seen", || {
@@ -291,7 +258,7 @@ fn a_day_in_which_no_is_never_false() {
     });
     let [exists, absent, unknown] = states.map(AtomicUsize::into_inner);
     let status = checker.status();
-    common::say(&format!(
+    say(&format!(
         "{exists} yes, {absent} no, {unknown} unknown; {} refreshes, {} failed",
         status.refreshes, status.failures
     ));
@@ -312,4 +279,44 @@ fn a_day_in_which_no_is_never_false() {
         }
         assert!(last.is_none(), "stuck: {last:?}");
     }
+}
+
+/// What memory the process held at least in each hour of its day: a key derivation may be under way at any moment.
+fn hourly(server: &Server, mut event: impl FnMut()) -> Vec<u64> {
+    let begun = Instant::now();
+    let hour = Duration::from_secs(SECONDS.into()) / 24;
+    let mut least = Vec::new();
+    for number in 1..=24 {
+        let mut resident = u64::MAX;
+        while begun.elapsed() < hour * number {
+            event();
+            std::thread::sleep(Duration::from_millis(50));
+            resident = resident.min(server.memory("VmRSS"));
+        }
+        least.push(resident);
+    }
+    least
+}
+
+#[test]
+fn a_day_of_the_service_leaves_its_memory_as_it_was() {
+    let mut life = Life::new();
+    let factor = FACTOR.to_string();
+    let settings = [("ROKOPIA_TESTKIT_CLOCK", factor.as_str()), ("ROKOPIA_STORAGE_TIMEOUT", "24h")];
+    let server = Server::ready(&life.world.repo(), &settings);
+    let mut asked = 0;
+    let hours = hourly(&server, || {
+        life.event();
+        let (_, known) = server.ask(&format!("media/permanent-{}", asked % PERMANENT));
+        assert_ne!(known, "fresh", "a false no");
+        let (_, nobody) = server.ask("media/nobody");
+        assert_ne!(nobody, "restore", "a false yes");
+        asked += 1;
+    });
+    let refreshes = server.metric("rokopia_refreshes_total{result=\"success\"}").unwrap();
+    say(&format!("{refreshes} refreshes in a day; KiB in each hour: {hours:?}"));
+    assert!(refreshes > 100.0 && asked > 50, "{refreshes} refreshes, {asked} questions");
+    let least = |hours: &[u64]| hours.iter().copied().min().unwrap();
+    let (early, late) = (least(&hours[1..5]), least(&hours[20..]));
+    assert!(late < early + 4 * 1024, "from {early} to {late} KiB: {hours:?}");
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 /// Nobody in particular: permissions mean nothing to root.
 const USER: u32 = 65532;
+const USER_NAME: &str = "65532";
 
 /// Whatever is waited for happens within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -42,16 +43,33 @@ fn program() -> &'static Path {
 
 /// `rokopia serve` with nothing in its environment but `settings`.
 fn command(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(program());
+    let mut command = bare(Command::new(program()), settings);
+    if Uid::effective().is_root() {
+        command.uid(USER).gid(USER);
+    }
+    command
+}
+
+fn bare(mut command: Command, settings: &[(&str, &str)]) -> Command {
     command.arg("serve").env_clear().current_dir("/").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, value) in settings {
         command.env(name, value);
     }
-    if Uid::effective().is_root() {
-        command.uid(USER).gid(USER);
-    }
     command
+}
+
+/// What every service of these tests is told, unless `settings` say something else.
+fn usual<'a>(repository: &'a Path, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![
+        ("BACKEND_TYPE", "kopia-fs"),
+        ("KOPIA_REPOSITORY_PATH", repository.to_str().unwrap()),
+        ("KOPIA_PASSWORD", crate::world::PASSWORD),
+        ("ROKOPIA_LISTEN", "127.0.0.1:0"),
+        ("HTTP_TIMEOUT", "30s"),
+    ];
+    all.extend(settings);
+    all
 }
 
 /// What a service says that does not even start.
@@ -90,16 +108,15 @@ impl Server {
 
     /// [`Server::start`] with options.
     pub(crate) fn start_with(repository: &Path, settings: &[(&str, &str)], options: &[&str]) -> Self {
-        let path = repository.to_str().unwrap();
-        let mut all = vec![
-            ("BACKEND_TYPE", "kopia-fs"),
-            ("KOPIA_REPOSITORY_PATH", path),
-            ("KOPIA_PASSWORD", crate::world::PASSWORD),
-            ("ROKOPIA_LISTEN", "127.0.0.1:0"),
-            ("HTTP_TIMEOUT", "30s"),
-        ];
-        all.extend(settings);
-        Self::spawn(command(&all).args(options))
+        Self::spawn(command(&usual(repository, settings)).args(options))
+    }
+
+    /// Starts the service as the last words of a command of root's, as [`USER`].
+    pub(crate) fn start_inside(wrapper: &[&str], repository: &Path) -> Self {
+        let mut words = Command::new(wrapper[0]);
+        words.args(&wrapper[1..]).arg("setpriv").args(["--reuid", USER_NAME, "--regid", USER_NAME]);
+        words.args(["--clear-groups", "--"]).arg(program());
+        Self::spawn(&mut bare(words, &usual(repository, &[])))
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -175,6 +192,13 @@ impl Server {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A line of `/proc/…/status`, in KiB.
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')).unwrap();
+        value.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn port(&self) -> u16 {

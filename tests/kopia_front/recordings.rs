@@ -10,9 +10,6 @@ use super::common::{fixtures, say};
 use super::compare::{Agreement, Times, agreement, differs};
 use super::support::{Done, Place, testdata};
 
-/// What follows is the same for another snapshot of the case.
-const PER_CASE: usize = 77;
-
 struct Recorded {
     args: Vec<String>,
     done: Done,
@@ -59,7 +56,7 @@ fn replay(case: &Path, recording: &Path) -> (usize, usize) {
     place.connect();
     let mut failures = Vec::new();
     let (mut same, mut foreign) = (0, 0);
-    for recorded in read(recording).into_iter().take(PER_CASE) {
+    for recorded in read(recording) {
         let mut target = String::new();
         let args = arguments(&place, &recorded, &mut target);
         let ours = anonymous(&place, place.run(&args));
@@ -144,14 +141,14 @@ fn lists_are_those_of_all_fixtures() {
 fn beside_a_real_kopia() {
     let kopia = std::env::var_os("KOPIA").expect("KOPIA names a real kopia");
     let fixtures = fixtures().expect("fixtures");
-    let mut failures = Vec::new();
-    let (mut same, mut foreign) = (0, 0);
-    for case in ["basic", "actions-policies", "entry-errors", "existence-basic", "volsync-multi"] {
+    let run = |case: &str| {
         let (front, real) = (Place::new(&fixtures.join(case)), Place::new(&fixtures.join(case)));
         front.connect();
         // The real one goes on with the connection of the front.
         std::fs::create_dir(real.config().parent().unwrap()).unwrap();
         std::fs::copy(front.config(), real.config()).unwrap();
+        let mut failures = Vec::new();
+        let (mut same, mut foreign) = (0, 0);
         for recorded in read(&fixtures.join("cli").join(case).with_extension("jsonl")) {
             let mut target = String::new();
             let args = arguments(&front, &recorded, &mut target);
@@ -169,7 +166,17 @@ fn beside_a_real_kopia() {
                 None => same += 1,
             }
         }
-    }
-    println!("{same} commands agree, {foreign} are not answered by the front, {} differ", failures.len());
+        println!(
+            "{case}: {same} commands agree, {foreign} are not answered by the front, {} differ",
+            failures.len()
+        );
+        failures
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let run = &run;
+        let cases = ["basic", "actions-policies", "entry-errors", "existence-basic", "volsync-multi"];
+        let running = cases.map(|case| scope.spawn(move || run(case)));
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
