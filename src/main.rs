@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rokopia::kopia::main().unwrap_or_else(rokopia::cli::main)
+    rokopia::cli::main()
 }

@@ -31,7 +31,7 @@ use context::Context;
 use failure::{Exit, Failure};
 use program::Program;
 
-use crate::{mover, signals};
+use crate::{kopia, mover, signals};
 
 /// Runs the command that the process was started with.
 #[must_use]
@@ -39,6 +39,7 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Program::named_by(&arguments) {
         Program::Mover(arguments) => return ExitCode::from(mover::main(arguments)),
+        Program::Kopia(arguments) => return kopia::main(arguments),
         Program::Rokopia => {}
     }
     signals::install(signals::Manner::default());

@@ -9,15 +9,22 @@ pub(super) enum Program<'a> {
     Rokopia,
     /// VolSync's mover, as `entry.sh` or as `rokopia mover`.
     Mover(&'a [OsString]),
+    /// Kopia's command line, as `kopia` or as `rokopia kopia`.
+    Kopia(&'a [OsString]),
 }
 
 /// What VolSync's operator starts in a mover's container is called so.
 const MOVER: &str = "entry.sh";
 
+/// The name by which callers start Kopia, and the command that stands for it.
+const KOPIA: &str = "kopia";
+
 impl<'a> Program<'a> {
     pub(super) fn named_by(arguments: &'a [OsString]) -> Self {
         match arguments {
             [name, rest @ ..] if file_name_is(name, MOVER) => Self::Mover(rest),
+            [name, rest @ ..] if file_name_is(name, KOPIA) => Self::Kopia(rest),
+            [_, command, rest @ ..] if command == KOPIA => Self::Kopia(rest),
             [_, command, rest @ ..] if command == "mover" && !asks_for_help(rest) => Self::Mover(rest),
             _ => Self::Rokopia,
         }
@@ -42,6 +49,14 @@ mod tests {
         for line in ["/mover-kopia/entry.sh restore", "entry.sh restore", "rokopia mover restore"] {
             let arguments = arguments(line);
             assert_eq!(Program::named_by(&arguments), Program::Mover(&["restore".into()]), "{line}");
+        }
+        for line in ["/usr/bin/kopia list --help", "kopia list --help", "rokopia kopia list --help"] {
+            let arguments = arguments(line);
+            assert_eq!(
+                Program::named_by(&arguments),
+                Program::Kopia(&["list".into(), "--help".into()]),
+                "{line}"
+            );
         }
         for line in ["rokopia status", "rokopia", "rokopia mover --help", "./entry.sh.old restore"] {
             assert_eq!(Program::named_by(&arguments(line)), Program::Rokopia, "{line}");

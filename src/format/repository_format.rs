@@ -58,6 +58,7 @@ pub struct RepositoryFormat {
     splitter: String,
     epochs: EpochParameters,
     warnings: Vec<String>,
+    required_features: Vec<String>,
 }
 
 /// How indexes are kept; times in nanoseconds, as stored.
@@ -190,6 +191,7 @@ impl RepositoryFormat {
                 delete_parallelism: stored.delete_parallelism,
             },
             warnings,
+            required_features: configuration.required_features.into_iter().map(|f| f.feature).collect(),
         })
     }
 
@@ -261,6 +263,11 @@ impl RepositoryFormat {
     /// How index blobs are organised.
     pub fn epochs(&self) -> &EpochParameters {
         &self.epochs
+    }
+
+    /// What a program must know to use this repository, by Kopia's names.
+    pub fn required_features(&self) -> &[String] {
+        &self.required_features
     }
 
     /// Features that the repository asks for, that are not supported, and that it says can be done without.

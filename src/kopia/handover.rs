@@ -1,14 +1,13 @@
 //! What is not ours goes to a real Kopia, which takes our place in this process.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::failure::Failure;
+use crate::executable::{is_this_program, next_kopia};
 
 /// Names the real Kopia.
 const VARIABLE: &str = "ROKOPIA_KOPIA";
@@ -36,29 +35,6 @@ fn find() -> Result<PathBuf, String> {
         }
         return Ok(path);
     }
-    next_on_path(&env::var_os("PATH").unwrap_or_default())
+    next_kopia(&env::var_os("PATH").unwrap_or_default())
         .ok_or_else(|| format!("set {VARIABLE} to the path of a real kopia to have it done by that"))
-}
-
-/// The first program of that name in these directories that is not this very program, which answers to the same name.
-fn next_on_path(directories: &OsStr) -> Option<PathBuf> {
-    env::split_paths(directories)
-        .map(|directory| directory.join("kopia"))
-        .find(|path| is_executable(path) && !is_this_program(path))
-}
-
-/// Whether a path leads here. Where that cannot be told, it may.
-fn is_this_program(path: &Path) -> bool {
-    let own = env::current_exe().ok().and_then(|own| identity(&own));
-    own.is_none() || identity(path) == own
-}
-
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-/// What makes a file the same by any name.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
 }

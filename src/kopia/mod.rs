@@ -13,12 +13,12 @@ mod json;
 mod output;
 mod password;
 mod paths;
+mod sample;
 mod session;
 mod text;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{Write, stderr};
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::signals;
@@ -28,20 +28,8 @@ use grammar::Request;
 /// The release whose behaviour this follows.
 const FOLLOWS: &str = "0.23.1";
 
-/// The name by which callers start Kopia, and the command that stands for it.
-const NAME: &str = "kopia";
-
-/// Answers as `kopia` if that is what the process was started as; `None` if it was not.
-#[must_use]
-pub fn main() -> Option<ExitCode> {
-    let mut arguments = std::env::args_os();
-    let program = arguments.next()?;
-    let arguments: Vec<OsString> = arguments.collect();
-    let arguments = if Path::new(&program).file_name() == Some(OsStr::new(NAME)) {
-        arguments.as_slice()
-    } else {
-        arguments.split_first().filter(|(first, _)| *first == NAME)?.1
-    };
+/// Answers a command line of Kopia's, without the program's name.
+pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     signals::install(signals::Manner::default());
     let exit = run(arguments).map_or_else(
         |failure| {
@@ -52,7 +40,7 @@ pub fn main() -> Option<ExitCode> {
         },
         |()| 0,
     );
-    Some(ExitCode::from(signals::exit_code().unwrap_or(exit)))
+    ExitCode::from(signals::exit_code().unwrap_or(exit))
 }
 
 fn run(arguments: &[OsString]) -> Result<(), Failure> {
@@ -64,7 +52,7 @@ fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let variable = |name: &str| std::env::var(name).ok();
     let result = match grammar::parse(&words, globals::FLAGS, commands::ALL, variable)? {
         Request::Run(run, typed) => run(&typed),
-        Request::HandOver(words) => Err(Failure::Foreign(format!("`{NAME} {}`", words.join(" ")))),
+        Request::HandOver(words) => Err(Failure::Foreign(format!("`kopia {}`", words.join(" ")))),
         Request::Version => print(&format!("{FOLLOWS} build: {} from: rokopia\n", env!("CARGO_PKG_VERSION"))),
         Request::Help => print(HELP),
     };
@@ -94,11 +82,12 @@ or to the next one on PATH.
 
 Commands:
   repository connect filesystem|from-config, status, disconnect, set-client, throttle get|set
+  cache info, set
   snapshot list, restore, verify
   list, show, restore
   policy list, show
   manifest list, show
-  content list, stats
+  content list, stats, verify
   blob list, stats
   index list
   maintenance info

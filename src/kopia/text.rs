@@ -93,6 +93,20 @@ impl Times {
     }
 }
 
+/// A time in JSON where Kopia writes the local one: `2026-01-01T04:00:00.0629+01:00`.
+pub(super) fn local_json(time: UtcTimestamp) -> String {
+    json_in(time, TimeZone::system())
+}
+
+fn json_in(time: UtcTimestamp, zone: TimeZone) -> String {
+    let Ok(instant) = Timestamp::from_nanosecond(time.as_nanos().into()) else { return time.to_string() };
+    let zoned = instant.to_zoned(zone);
+    let fraction = format!(".{:09}", time.as_nanos().rem_euclid(1_000_000_000));
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    let offset = if zoned.offset().is_zero() { "Z".to_owned() } else { zoned.strftime("%:z").to_string() };
+    format!("{}{fraction}{offset}", zoned.strftime("%Y-%m-%dT%H:%M:%S"))
+}
+
 /// A duration as Go prints it: `1h0m0s`, `1m30s`, `1.5s`, `20ms`.
 pub(super) fn duration(nanos: i64) -> String {
     let sign = if nanos < 0 { "-" } else { "" };
@@ -243,5 +257,8 @@ mod tests {
         let time: UtcTimestamp = "2026-01-01T03:00:00.0629Z".parse().unwrap();
         assert_eq!(paris.show(time), "2026-01-01 04:00:00 CET");
         assert_eq!(paris.precise(time), "2026-01-01 04:00:00.062 CET");
+        assert_eq!(json_in(time, paris.zone.clone()), "2026-01-01T04:00:00.0629+01:00");
+        assert_eq!(json_in(time, TimeZone::UTC), time.to_string());
+        assert_eq!(json_in(UtcTimestamp::default(), TimeZone::UTC), "1970-01-01T00:00:00Z");
     }
 }

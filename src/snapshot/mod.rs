@@ -21,7 +21,7 @@ pub use error::Error;
 pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
 pub use name::{EntryName, InvalidName};
-pub use policy::{Action, DefinedPolicy, ListedPolicy, Policies, Policy, PolicyValue, TimeOfDay};
+pub use policy::{Action, DefinedPolicy, ListedPolicy, Origins, Policies, Policy, PolicyValue, TimeOfDay};
 pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};
 pub use time::{InvalidTime, UtcTimestamp};

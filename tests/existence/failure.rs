@@ -108,7 +108,7 @@ fn case_30_another_repository_with_the_same_password() {
     let server = Server::ready(&world.repo(), &[("RE_WARM_INTERVAL", "1s")]);
     let away = world.beside("away");
     std::fs::rename(world.repo(), &away).unwrap();
-    crate::support::copy(&other.repo(), &world.repo());
+    crate::common::damage::copy(&other.repo(), &world.repo());
     for claim in ["media/none", "media/web", "media/stranger"] {
         until("replaced", || server.ask(claim) == unknown());
     }

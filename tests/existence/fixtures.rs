@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
 use rokopia::blob::{BlobStore, FileSystem};
 use rokopia::checker::{Candidates, Checker, Clock, Question, Settings, State, Template};
 use rokopia::crypto::Password;
 use serde_json::Value;
 
+use crate::common::damage::{apply, copy};
 use crate::common::{self, Case, fixtures};
-use crate::support::copy;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -104,56 +103,6 @@ fn one_lost_index_blob_makes_nothing_absent() {
     }
 }
 
-fn damage(root: &Path, edit: &Value) {
-    let path = |key: &str| match edit[key].as_str().unwrap_or_default() {
-        "." => root.to_path_buf(),
-        below => root.join(below),
-    };
-    let data = || base64::engine::general_purpose::STANDARD.decode(edit["base64"].as_str().unwrap()).unwrap();
-    let target = path("path");
-    if let Some(parent) = target.parent().filter(|_| edit["op"] != "delete") {
-        std::fs::create_dir_all(parent).unwrap();
-    }
-    match edit["op"].as_str().unwrap() {
-        "delete" if target.is_dir() => std::fs::remove_dir_all(&target).unwrap(),
-        "delete" => std::fs::remove_file(&target).unwrap(),
-        "truncate" => {
-            let file = std::fs::OpenOptions::new().write(true).open(&target).unwrap();
-            file.set_len(edit["size"].as_u64().unwrap()).unwrap();
-        }
-        "xor" => {
-            let mut bytes = std::fs::read(&target).unwrap();
-            let at = edit["offset"].as_u64().unwrap() as usize;
-            for (i, mask) in hex::decode(edit["hex"].as_str().unwrap()).unwrap().into_iter().enumerate() {
-                bytes[at + i] ^= mask;
-            }
-            std::fs::write(&target, bytes).unwrap();
-        }
-        "write" => std::fs::write(&target, data()).unwrap(),
-        "append" => {
-            let mut bytes = std::fs::read(&target).unwrap();
-            bytes.extend(data());
-            std::fs::write(&target, bytes).unwrap();
-        }
-        "rename" => {
-            std::fs::create_dir_all(path("to").parent().unwrap()).unwrap();
-            std::fs::rename(&target, path("to")).unwrap();
-        }
-        "copy" => {
-            std::fs::create_dir_all(path("to").parent().unwrap()).unwrap();
-            std::fs::copy(&target, path("to")).unwrap();
-        }
-        "mkdir" => std::fs::create_dir_all(&target).unwrap(),
-        "symlink" => std::os::unix::fs::symlink(edit["target"].as_str().unwrap(), &target).unwrap(),
-        "chmod" => {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = u32::from_str_radix(edit["mode"].as_str().unwrap(), 8).unwrap();
-            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(mode)).unwrap();
-        }
-        other => panic!("unknown edit {other}"),
-    }
-}
-
 /// No damage of the set makes the source absent, and what is allowed is answered.
 #[test]
 fn no_damage_makes_a_source_absent() {
@@ -180,9 +129,7 @@ fn check_damage(fixtures: &Path, case: &Value) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("repo");
     copy(&base.repo(), &root);
-    for edit in case["edits"].as_array().unwrap() {
-        damage(&root, edit);
-    }
+    apply(&root, &case["edits"]);
     let checker = checker(&root, base.password());
     let allowed: Vec<&str> = case["exists"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     // Blobs that keep vanishing are looked for with pauses; nobody has to wait for the end of that here.

@@ -136,7 +136,7 @@ fn case_14_every_supported_format() {
 }
 
 fn copy_readable(from: &Path, to: &Path) {
-    crate::support::copy(from, to);
+    crate::common::damage::copy(from, to);
     for entry in walkdir::WalkDir::new(to).into_iter().map(Result::unwrap) {
         chmod(entry.path(), if entry.file_type().is_dir() { 0o755 } else { 0o644 });
     }

@@ -27,6 +27,5 @@ mod motion;
 mod pages;
 #[cfg(feature = "testkit")]
 mod process;
-mod support;
 #[cfg(feature = "testkit")]
 mod world;

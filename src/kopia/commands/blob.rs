@@ -10,7 +10,7 @@ use crate::kopia::failure::Failure;
 use crate::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::kopia::output::{JSON, List, Output};
 use crate::kopia::session::Session;
-use crate::kopia::text::{Times, maybe_bytes};
+use crate::kopia::text::{Times, local_json, maybe_bytes};
 use crate::snapshot::UtcTimestamp;
 
 const LIST_FLAGS: &[Flag] = &[
@@ -33,12 +33,12 @@ const NOT_DATA: [&str; 4] = ["n", "x", "_log_", "kopia."];
 pub(super) struct Item<'a> {
     id: &'a str,
     length: u64,
-    timestamp: UtcTimestamp,
+    timestamp: String,
 }
 
 impl<'a> Item<'a> {
     pub(super) fn new(blob: &'a BlobMetadata) -> Self {
-        Self { id: blob.id.as_str(), length: blob.size, timestamp: time(blob) }
+        Self { id: blob.id.as_str(), length: blob.size, timestamp: local_json(time(blob)) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::kopia::session::Session;
 use crate::kopia::text::{self, Times, maybe_bytes};
 use crate::snapshot::UtcTimestamp;
 
-const RANGE: &[Flag] =
+pub(super) const RANGE: &[Flag] =
     &[Flag::new("prefix", Kind::Text), Flag::switch("prefixed"), Flag::switch("non-prefixed")];
 const LIST_FLAGS: &[Flag] = &[
     Flag::switch("long").letter('l'),
@@ -31,7 +31,7 @@ pub(super) const STATS: Command = Command::new(&["stats"], &[STATS_FLAGS, RANGE]
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Whether a content is in the range that was typed.
-fn in_range(typed: &Typed, entry: &Entry) -> bool {
+pub(super) fn in_range(typed: &Typed, entry: &Entry) -> bool {
     if let Some(prefix) = typed.text("prefix").filter(|prefix| !prefix.is_empty()) {
         return entry.id.to_string().starts_with(prefix);
     }

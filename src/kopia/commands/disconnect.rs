@@ -41,7 +41,8 @@ pub(super) fn forget(path: &Path) {
     }
 }
 
-fn cache_directory(config: &Config) -> Option<PathBuf> {
+/// Where a real Kopia keeps its cache.
+pub(super) fn cache_directory(config: &Config) -> Option<PathBuf> {
     let caching: Object = config.object.get("caching").ok().flatten()?;
     let directory = caching.get::<String>("cacheDirectory").ok().flatten().filter(|path| !path.is_empty())?;
     let named = config.path.parent().unwrap_or(Path::new("")).join(directory);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::maintenance_runs::success;
 use crate::blob::BlobId;
 use crate::crypto::MaintenanceCipher;
 use crate::gojson::time::GoTime;
@@ -230,7 +231,10 @@ fn print(
         for run in runs {
             let took = run.end.instant().seconds_since(run.start.instant());
             let took = duration(took.saturating_mul(1_000_000_000));
-            let result = if run.success { "SUCCESS".to_owned() } else { format!("ERROR: {}", run.error) };
+            let result = match run.success {
+                true => success(run.extra.as_deref()),
+                false => format!("ERROR: {}", run.error),
+            };
             out.line(format!("    {} ({took}) {result}", times.show(run.start.instant())))?;
         }
     }

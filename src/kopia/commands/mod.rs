@@ -1,24 +1,28 @@
 //! The commands of Kopia: those that are answered here, one file each, and those that are not.
 
 mod blob;
+mod cache;
 mod client;
 mod connect;
 mod content;
+mod content_verify;
 mod disconnect;
 mod histogram;
 mod index;
 mod ls;
 mod maintenance;
+mod maintenance_runs;
 mod manifest;
 mod policy;
+mod policy_rows;
 mod resolve;
 mod restore;
 mod show;
 mod snapshot_list;
 mod snapshot_rows;
 mod snapshot_verify;
-
 mod status;
+mod storage_stats;
 
 use super::grammar::Command;
 
@@ -83,7 +87,7 @@ pub(super) const ALL: &[Command] = &[
             content::LIST,
             content::STATS,
             Command::foreign(&["show", "cat"]),
-            Command::foreign(&["verify"]),
+            content_verify::COMMAND,
             Command::foreign(&["rewrite"]),
             Command::foreign(&["delete", "remove", "rm"]),
         ],
@@ -117,7 +121,7 @@ pub(super) const ALL: &[Command] = &[
         &["cache"],
         &[
             client::CACHE_SET,
-            Command::foreign(&["info"]),
+            cache::INFO,
             Command::foreign(&["clear"]),
             Command::foreign(&["sync"]),
             Command::foreign(&["prefetch"]),

@@ -1,5 +1,6 @@
-//! `kopia policy list` and `kopia policy show --json`.
+//! `kopia policy list` and `kopia policy show`.
 
+use super::policy_rows;
 use crate::kopia::failure::Failure;
 use crate::kopia::grammar::{Argument, Command, Flag, Typed};
 use crate::kopia::output::{JSON, List, Output};
@@ -33,9 +34,6 @@ fn show(typed: &Typed) -> Result<(), Failure> {
     if typed.on("global") != typed.arguments.is_empty() {
         return Err(Failure::new("must pass either '--global' or a list of path targets"));
     }
-    if !typed.on("json") {
-        return Err(Failure::Foreign("`policy show` without --json".to_owned()));
-    }
     let session = Session::open(typed)?;
     let catalog = session.catalog()?;
     let policies = Policies::new(catalog.manifests());
@@ -48,10 +46,15 @@ fn show(typed: &Typed) -> Result<(), Failure> {
     }
     let mut out = Output::new();
     for target in targets {
-        let policy = policies.effective(&target).map_err(|e| {
-            Failure::new(format!("can't get effective policy for {:?}: {e}", target.to_string()))
-        })?;
-        out.json(typed, &policy.to_kopia_json().map_err(|e| Failure::new(e.to_string()))?)?;
+        let failed =
+            |e| Failure::new(format!("can't get effective policy for {:?}: {e}", target.to_string()));
+        let policy = policies.effective(&target).map_err(failed)?;
+        if typed.on("json") {
+            out.json(typed, &policy.to_kopia_json().map_err(|e| Failure::new(e.to_string()))?)?;
+        } else {
+            let origins = policies.origins(&target).map_err(failed)?;
+            out.line(policy_rows::text(&target, &policy, &origins))?;
+        }
     }
     out.finish()
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::snapshot_rows::Rows;
+use super::storage_stats::Counter;
+use crate::content::Contents;
 use crate::kopia::failure::Failure;
 use crate::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::kopia::output::{JSON, List, Output};
 use crate::kopia::say;
 use crate::kopia::session::{Session, check_nothing};
-use crate::snapshot::{Policies, Snapshot, Snapshots, Source};
+use crate::snapshot::{Policies, Snapshot, Snapshots, Source, StorageStats};
 
 const FLAGS: &[Flag] = &[
     Flag::switch("incomplete").letter('i'),
@@ -80,9 +82,6 @@ fn tags(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    if typed.on("storage-stats") {
-        return Err(Failure::Foreign("`snapshot list --storage-stats`".to_owned()));
-    }
     tags(typed.texts("tags"))?;
     let session = Session::open(typed)?;
     let wanted = Wanted::new(typed, &session)?;
@@ -111,8 +110,9 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         say(&format!("unable to determine effective policy: {problem}"));
     }
     let mut out = Output::new();
+    let contents = typed.on("storage-stats").then(|| session.contents()).transpose()?;
     if typed.on("json") {
-        print_json(typed, &found, &policies, &mut out)?;
+        print_json(typed, &found, &policies, contents.as_ref(), &mut out)?;
         return out.finish();
     }
     let shown: Vec<_> = found
@@ -127,8 +127,9 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     for (i, (source, group)) in shown.into_iter().enumerate() {
         out.line(format!("{}{source}", if i > 0 { "\n" } else { "" }))?;
         let reasons = policies.retention(source).reasons(group, &TimeZone::system());
-        let group = group.iter().cloned().zip(reasons).collect();
-        rows.print(cut(typed, group), &mut out)?;
+        let group = cut(typed, group.iter().cloned().zip(reasons).collect());
+        let stats = storage_stats(contents.as_ref(), group.iter().map(|(snapshot, _)| snapshot))?;
+        rows.print(group, stats, &mut out)?;
     }
     out.finish()?;
     rows.conclude()
@@ -145,10 +146,23 @@ fn cut<T>(typed: &Typed, mut group: Vec<T>) -> Vec<T> {
     }
 }
 
+/// What each of the snapshots of a source adds to those before it; nothing, unless that is wanted.
+fn storage_stats<'a>(
+    contents: Option<&Contents>,
+    group: impl Iterator<Item = &'a Arc<Snapshot>>,
+) -> Result<Vec<StorageStats>, Failure> {
+    let Some(contents) = contents else { return Ok(Vec::new()) };
+    let index = contents.index();
+    let mut counter = Counter::new(contents, &index);
+    let counted = group.map(|snapshot| counter.add(snapshot)).collect::<Result<_, _>>();
+    counted.map_err(|failure| failure.during("unable to iterate snapshots"))
+}
+
 fn print_json(
     typed: &Typed,
     found: &[(&Source, Vec<Arc<Snapshot>>)],
     policies: &Policies,
+    contents: Option<&Contents>,
     out: &mut Output,
 ) -> Result<(), Failure> {
     let mut list = List::begin(typed, out)?;
@@ -159,8 +173,13 @@ fn print_json(
             true => policies.retention(source).reasons(&group, &TimeZone::system()),
             false => vec![Vec::new(); group.len()],
         };
-        for (snapshot, reasons) in group.iter().zip(&reasons) {
-            let json = snapshot.listed(reasons).to_kopia_json();
+        let stats = storage_stats(contents, group.iter())?;
+        for (i, (snapshot, reasons)) in group.iter().zip(&reasons).enumerate() {
+            let listed = snapshot.listed(reasons);
+            let json = match stats.get(i) {
+                Some(stats) => listed.with_storage_stats(*stats).to_kopia_json(),
+                None => listed.to_kopia_json(),
+            };
             list.item(out, &json.map_err(|e| Failure::new(e.to_string()))?)?;
         }
     }

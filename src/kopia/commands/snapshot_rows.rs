@@ -7,9 +7,9 @@ use crate::kopia::failure::Failure;
 use crate::kopia::grammar::Typed;
 use crate::kopia::output::Output;
 use crate::kopia::session::Session;
-use crate::kopia::text::{Times, bytes, maybe_bytes, mode};
+use crate::kopia::text::{Times, bytes, compression, maybe_bytes, mode};
 use crate::object::ObjectId;
-use crate::snapshot::{DirEntry, Snapshot, Tree, UtcTimestamp, compact_pins, compact_reasons};
+use crate::snapshot::{DirEntry, Snapshot, StorageStats, Tree, UtcTimestamp, compact_pins, compact_reasons};
 
 /// Prints groups of snapshots.
 pub(super) struct Rows<'a> {
@@ -50,11 +50,12 @@ impl<'a> Rows<'a> {
     pub(super) fn print(
         &mut self,
         group: Vec<(Arc<Snapshot>, Vec<String>)>,
+        stats: Vec<StorageStats>,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let mut rows: Vec<Row> = Vec::new();
         let mut last_size = 0;
-        for (snapshot, reasons) in group {
+        for (i, (snapshot, reasons)) in group.into_iter().enumerate() {
             let entry = match self.entry(&snapshot)? {
                 Ok(entry) => entry,
                 Err(reason) => {
@@ -65,7 +66,8 @@ impl<'a> Rows<'a> {
             if !snapshot.is_complete() && !self.typed.on("incomplete") {
                 continue;
             }
-            let bits = self.bits(&snapshot, &entry, last_size);
+            let mut bits = self.bits(&snapshot, &entry, last_size);
+            bits.extend(stats.get(i).into_iter().flat_map(storage));
             if snapshot.is_complete() {
                 last_size = snapshot.stats.total_size;
             }
@@ -172,4 +174,14 @@ impl<'a> Rows<'a> {
         }
         bits
     }
+}
+
+fn storage(stats: &StorageStats) -> [String; 4] {
+    let new = &stats.new_data;
+    [
+        format!("new-data:{}", bytes(new.packed_content_bytes)),
+        format!("new-files:{}", new.file_objects),
+        format!("new-dirs:{}", new.dir_objects),
+        format!("compression:{}", compression(new.original_content_bytes, new.packed_content_bytes)),
+    ]
 }

@@ -3,7 +3,6 @@
 //! This is what Kopia proves, in Kopia's words and counts. `rokopia verify` proves more.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use crate::index::ContentIndex;
 use crate::kopia::failure::Failure;
 use crate::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::kopia::output::{JSON, Output};
+use crate::kopia::sample::Sample;
 use crate::kopia::say;
 use crate::kopia::session::{Session, check_nothing};
 use crate::kopia::text::{Times, bytes};
@@ -78,7 +78,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         contents: &contents,
         index: &contents.index(),
         blobs: blobs.into_iter().map(|blob| blob.id).collect(),
-        random: RandomState::new(),
+        sample: Sample::new(typed.float("verify-files-percent").unwrap_or(0.0)),
         state: Mutex::default(),
     };
     let snapshots = Snapshots::new(catalog.manifests());
@@ -134,7 +134,7 @@ struct Verifier<'a> {
     index: &'a ContentIndex,
     blobs: HashSet<BlobId>,
     /// Decides which files are read.
-    random: RandomState,
+    sample: Sample,
     state: Mutex<State>,
 }
 
@@ -282,19 +282,13 @@ impl Verifier<'_> {
                 return Err(format!("object {object} is backed by missing blob {pack}"));
             }
         }
-        if self.is_read(object) {
+        if self.sample.takes(object) {
             let count = self.read(object).map_err(|e| format!("error reading object {object}: {e}"))?;
             let stats = &mut self.state().stats;
             stats.read_file_count += 1;
             stats.read_bytes += count;
         }
         Ok(())
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a random number")]
-    fn is_read(&self, object: &ObjectId) -> bool {
-        let random = self.random.hash_one(object) as f64 / u64::MAX as f64;
-        100.0 * random < self.typed.float("verify-files-percent").unwrap_or(0.0)
     }
 
     fn read(&self, object: &ObjectId) -> Result<i64, crate::object::Error> {

@@ -244,6 +244,10 @@ fn print_format(session: &Session, out: &mut Output) -> Result<(), Failure> {
     row(out, "Format version", &format.version().to_string())?;
     row(out, "Content compression", &(format.index_version() >= 2).to_string())?;
     row(out, "Password changes", &format.enable_password_change().to_string())?;
+    let features = format.required_features();
+    if !features.is_empty() {
+        row(out, "Required Features", &features.join(" "))?;
+    }
     row(out, "Max pack length", &bytes(i64::try_from(format.max_pack_size()).unwrap_or(i64::MAX)))?;
     row(out, "Index Format", &format!("v{}", format.index_version()))?;
     let epochs = format.epochs();

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::executable::next_kopia;
 use crate::mover::environment::Environment;
 use crate::mover::error::Error;
 use crate::mover::log;
@@ -46,12 +46,7 @@ pub(super) fn option(name: &str, value: impl AsRef<OsStr>) -> OsString {
 impl Kopia {
     /// The first binary of that name on `PATH` that is not this very program, which answers to the same name.
     pub(super) fn find(environment: &Environment) -> Option<Self> {
-        let own = std::env::current_exe().ok().and_then(|path| identity(&path));
-        let path = environment.raw("PATH")?;
-        let binary = std::env::split_paths(path).map(|dir| dir.join("kopia")).find(|candidate| {
-            let is_ours = own.is_none() && same_name_as_ours(candidate) || identity(candidate) == own;
-            candidate.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0) && !is_ours
-        })?;
+        let binary = next_kopia(environment.raw("PATH")?)?;
         let cache = environment.raw("KOPIA_CACHE_DIR").map_or_else(|| PathBuf::from("/cache"), PathBuf::from);
         let mut prefix = vec![
             option("--config-file", cache.join("kopia.config")),
@@ -154,13 +149,4 @@ fn wait(child: &mut Child, limit: Option<Duration>) -> Result<ExitStatus, Error>
         }
         std::thread::sleep(POLL);
     }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.metadata().ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// Without `/proc` we do not know our own file; in our image the name is a link to it.
-fn same_name_as_ours(path: &Path) -> bool {
-    path.canonicalize().is_ok_and(|path| path.file_name().is_some_and(|name| name == "rokopia"))
 }

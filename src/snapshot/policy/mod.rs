@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value as Json;
 
-use self::fields::{FIELDS, Field, SECTIONS};
+use self::fields::{FIELDS, Field, Rule, SECTIONS};
 pub use self::value::{Action, PolicyValue, TimeOfDay};
 use super::manifest::{HOST_LABEL, PATH_LABEL, USER_LABEL};
 use super::{Error, Retention, Source};
@@ -297,6 +297,16 @@ impl Policies {
         Ok(Policy::merge(&policies, has_own))
     }
 
+    /// Where the settings of [`Policies::effective`] come from.
+    ///
+    /// # Errors
+    /// As [`Policies::effective`].
+    pub fn origins(&self, target: &Source) -> Result<Origins, Error> {
+        let hierarchy = self.hierarchy(target);
+        let parsed = hierarchy.iter().map(|defined| Ok((&defined.target, defined.policy()?)));
+        Ok(Origins::new(&parsed.collect::<Result<Vec<_>, Error>>()?))
+    }
+
     /// What is kept of the snapshots of `source`, as far as the policies can be parsed: see [`Policies::problems`].
     pub fn retention(&self, source: &Source) -> Retention {
         let hierarchy = self.hierarchy(source);
@@ -307,6 +317,43 @@ impl Policies {
     /// What is wrong with policies that cannot be parsed.
     pub fn problems(&self) -> impl Iterator<Item = Error> {
         self.all.iter().filter_map(|defined| defined.policy().err())
+    }
+}
+
+/// For whom the settings of an effective policy were made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(BTreeMap<&'static [&'static str], Source>);
+
+impl Origins {
+    /// From the policies that apply, the most specific one first.
+    fn new(hierarchy: &[(&Source, &Policy)]) -> Self {
+        let is_on = |policy: &Policy, flag| policy.values.get(flag) == Some(&PolicyValue::Flag(true));
+        let origin = |field: &Field| {
+            let mut origin = None;
+            let mut stopped = false;
+            for (target, policy) in hierarchy {
+                if policy.values.contains_key(field.path) {
+                    match field.rule {
+                        // Kopia names the last one that has times of the day, even if they do not count any more.
+                        Rule::Times(_) => origin = Some(*target),
+                        Rule::Added(_) if stopped => {}
+                        Rule::Added(_) => origin = Some(*target),
+                        _ => origin = origin.or(Some(*target)),
+                    }
+                }
+                stopped |= field.rule.stopped_by().is_some_and(|flag| is_on(policy, flag));
+                if policy.no_parent {
+                    break;
+                }
+            }
+            Some((field.path, origin?.clone()))
+        };
+        Self(FIELDS.iter().filter_map(origin).collect())
+    }
+
+    /// The target of the policy that makes the setting at this path what it is; everything, where none does.
+    pub fn of(&self, path: &[&str]) -> Source {
+        self.0.iter().find(|(known, _)| **known == path).map(|(_, target)| target.clone()).unwrap_or_default()
     }
 }
 
