@@ -19,6 +19,7 @@ mod mover;
 pub mod object;
 pub mod pack;
 mod parallel;
+mod privacy;
 mod repository;
 pub mod restore;
 pub mod service;
@@ -30,4 +31,7 @@ mod text;
 pub mod verify;
 
 pub use error::Error;
+#[cfg(feature = "testkit")]
+pub use kopia::parse_as_anything as parse_as_kopia;
+pub use privacy::keep_memory_private;
 pub use repository::{Catalog, Options, Problem, Recovered, Repository};

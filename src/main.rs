@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    rokopia::keep_memory_private();
     rokopia::cli::main()
 }

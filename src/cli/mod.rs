@@ -33,6 +33,18 @@ use program::Program;
 
 use crate::{kopia, mover, signals};
 
+/// Parses a text as every kind of argument that the command line takes: for fuzzers.
+#[cfg(feature = "testkit")]
+pub fn parse_as_anything(text: &str) {
+    let now = jiff::Zoned::default();
+    let _ = (units::size(text), units::duration(text), units::timestamp(text, &now));
+    let _ = location::Location::parse(text.as_ref());
+    let snapshots = crate::snapshot::Snapshots::new(&crate::manifest::ManifestSet::default());
+    let _ = reference::resolve(&snapshots, text, &now);
+    let words = std::iter::once("rokopia").chain(text.split('\0'));
+    let _ = Cli::command().try_get_matches_from(words);
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -9,6 +9,9 @@ use super::key_matches;
 /// How many bytes are asked of the source at a time.
 const READ_SIZE: usize = 64 << 10;
 
+/// So many blanks in a row mean nothing but to keep the reader busy: a table can name a chunk of blanks a million times.
+const MAX_BLANKS: usize = 1 << 20;
+
 /// Why a document could not be read further.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StreamError {
@@ -244,7 +247,11 @@ impl<R: Read> EntryStream<R> {
 
     /// The next byte that is not a blank; `None` at the end of the data. Afterwards `position` points at it.
     fn peek(&mut self) -> Result<Option<u8>, StreamError> {
+        let mut passed = 0;
         loop {
+            if passed > MAX_BLANKS {
+                return Err(self.syntax("too many blanks"));
+            }
             let rest = self.buffer.get(self.position..).unwrap_or_default();
             match rest.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')) {
                 Some(blanks) => {
@@ -252,6 +259,7 @@ impl<R: Read> EntryStream<R> {
                     return Ok(self.buffer.get(self.position).copied());
                 }
                 None => {
+                    passed += rest.len();
                     self.position = self.buffer.len();
                     if !self.fill()? {
                         return Ok(None);

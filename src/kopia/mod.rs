@@ -43,6 +43,19 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     ExitCode::from(signals::exit_code().unwrap_or(exit))
 }
 
+/// Parses words, separated by NUL, as a command line of kopia, and a file as its configuration: for fuzzers.
+#[cfg(feature = "testkit")]
+pub fn parse_as_anything(words: &str, configuration: &std::path::Path) {
+    let words: Vec<String> = words.split('\0').map(str::to_owned).collect();
+    let _ = grammar::parse(&words, globals::FLAGS, commands::ALL, |_| None);
+    if let Ok(Some(config)) = config::Config::load(configuration) {
+        let _ = config.storage();
+        for key in ["hostname", "username", "description"] {
+            let _ = (config.text(key), config.on(key));
+        }
+    }
+}
+
 fn run(arguments: &[OsString]) -> Result<(), Failure> {
     let text = |argument: &OsString| {
         let text = argument.to_str().map(str::to_owned);

@@ -1,6 +1,6 @@
 //! One manifest content: a gzip stream of JSON (`format-spec/11-manifests.md`).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,6 +14,10 @@ use crate::index::ContentId;
 
 /// A compacted repository keeps all its manifests in one content, some kilobytes each.
 const MAX_PLAIN: usize = 1 << 30;
+
+/// Contents that may inflate to more than so many bytes are read one at a time. Deflate makes at most 1032 bytes of one.
+const LARGE: usize = 16 << 20;
+static LARGE_ONE: Mutex<()> = Mutex::new(());
 
 #[derive(Default)]
 struct Stored<'a> {
@@ -42,6 +46,8 @@ go_object!(StoredEntry<'a> {
 /// # Errors
 /// When the payload is not a gzip stream of a list of manifests.
 pub fn parse(content: ContentId, payload: &[u8]) -> Result<Vec<Manifest>, Error> {
+    let large = payload.len() > LARGE / 1032;
+    let _alone = large.then(|| LARGE_ONE.lock().unwrap_or_else(PoisonError::into_inner));
     let plain = gunzip(payload, MAX_PLAIN).map_err(|source| Error::Decompress { content, source })?;
     let malformed = |reason: String| Error::Malformed { content, reason };
     let mut json = serde_json::Deserializer::from_slice(&plain);

@@ -110,6 +110,42 @@ impl Drop for Buffer<'_> {
     }
 }
 
+/// So many bytes at a time, wherever they lie.
+pub(super) struct Allowance {
+    used: Mutex<usize>,
+    freed: Condvar,
+    limit: usize,
+}
+
+impl Allowance {
+    /// `limit` bytes together, or more for one alone.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { used: Mutex::default(), freed: Condvar::new(), limit }
+    }
+
+    /// Waits until there is room for `bytes`, which are held as long as what is returned.
+    pub(super) fn take(&self, bytes: usize) -> Allowed<'_> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |used: &mut usize| *used > 0 && used.saturating_add(bytes) > self.limit;
+        let mut used = self.freed.wait_while(used, full).unwrap_or_else(PoisonError::into_inner);
+        *used = used.saturating_add(bytes);
+        Allowed { allowance: self, bytes }
+    }
+}
+
+/// Bytes of an [`Allowance`].
+pub(super) struct Allowed<'p> {
+    allowance: &'p Allowance,
+    bytes: usize,
+}
+
+impl Drop for Allowed<'_> {
+    fn drop(&mut self) {
+        *self.allowance.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.allowance.freed.notify_all();
+    }
+}
+
 /// So many at a time.
 pub(super) struct Permits {
     free: Mutex<usize>,
@@ -164,6 +200,28 @@ mod tests {
         drop(large);
         drop(pool.take(STEP));
         assert!(pool.lock().total <= STEP);
+    }
+
+    #[test]
+    fn what_is_allowed_is_shared_and_one_alone_may_have_more() {
+        let allowance = Allowance::new(10);
+        drop(allowance.take(100));
+        let held = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for bytes in 1..=8 {
+                let (allowance, held) = (&allowance, &held);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        let allowed = allowance.take(bytes);
+                        assert!(held.fetch_add(bytes, Ordering::SeqCst) + bytes <= 10);
+                        std::thread::yield_now();
+                        held.fetch_sub(bytes, Ordering::SeqCst);
+                        drop(allowed);
+                    }
+                });
+            }
+        });
+        assert_eq!(*allowance.used.lock().unwrap(), 0);
     }
 
     #[test]

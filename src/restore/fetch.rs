@@ -7,7 +7,7 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 
 use super::Error;
-use super::buffers::{Permits, Pool};
+use super::buffers::{Allowance, Permits, Pool};
 use super::job::Job;
 use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
@@ -23,6 +23,9 @@ const MAX_MISSES: u32 = 200;
 /// Contents that are hashed together.
 const LANES: usize = 8;
 
+/// Contents that are longer are rare, and do not keep their memory for the next one.
+const LARGE: u32 = 8 << 20;
+
 /// What the threads that read and decode share.
 ///
 /// Each thread reads a range and then decodes and writes it itself.
@@ -31,6 +34,8 @@ pub(super) struct Fetcher<'s> {
     pub(super) pool: Pool,
     reading: Permits,
     crew: Crew,
+    /// Bytes that large contents inflate to.
+    inflating: Allowance,
     misses: AtomicU32,
 }
 
@@ -42,6 +47,7 @@ impl<'s> Fetcher<'s> {
             pool: Pool::new(memory),
             reading: Permits::new(session.options.reads),
             crew: Crew::new(session.options.threads, session.options.reads),
+            inflating: Allowance::new(memory),
             misses: AtomicU32::new(0),
         }
     }
@@ -117,7 +123,10 @@ impl<'s> Fetcher<'s> {
             let groups: Vec<&[Use]> = groups.collect();
             let mut rest = buffer;
             let mut position = start;
-            for lanes in groups.chunks(LANES) {
+            let mut groups = groups.as_slice();
+            while !groups.is_empty() {
+                let lanes;
+                (lanes, groups) = groups.split_at(lanes_of(groups));
                 (rest, position) = self.decode_verified(batch, lanes, position, rest);
             }
             return;
@@ -127,9 +136,14 @@ impl<'s> Fetcher<'s> {
             if group.iter().any(|piece| batch.job(piece).is_some_and(|job| !job.is_over())) {
                 let at = (u64::from(entry.offset) - start) as usize;
                 let stored = buffer.get_mut(at..at + entry.packed_length as usize).unwrap_or_default();
+                let large = entry.original_length > LARGE;
+                let _inflating = large.then(|| self.inflating.take(entry.original_length as usize));
                 match self.open(batch, &entry, stored, scratch) {
                     Ok(plaintext) => deliver(batch, group, plaintext),
                     Err(error) => fail(batch, group, error),
+                }
+                if large {
+                    *scratch = Scratch::default();
                 }
             }
             finish(batch, group);
@@ -159,6 +173,8 @@ impl<'s> Fetcher<'s> {
         start: u64,
         buffer: &'b mut [u8],
     ) -> (&'b mut [u8], u64) {
+        let large = inflated(groups) > LARGE as usize;
+        let _inflating = large.then(|| self.inflating.take(inflated(groups)));
         let mut scratches: Vec<Scratch> = groups.iter().map(|_| Scratch::default()).collect();
         let (mut rest, mut position) = (buffer, start);
         let mut opened = Vec::new();
@@ -221,6 +237,16 @@ impl<'s> Fetcher<'s> {
             finish(batch, group);
         }
     }
+}
+
+/// How many of the contents of `groups`, from the first on, are hashed together: few if they are large.
+fn lanes_of(groups: &[&[Use]]) -> usize {
+    let fits = |count: &usize| inflated(groups.get(..*count).unwrap_or_default()) <= LARGE as usize;
+    (2..=LANES.min(groups.len())).take_while(fits).last().unwrap_or(1)
+}
+
+fn inflated(groups: &[&[Use]]) -> usize {
+    groups.iter().filter_map(|group| Some(group.first()?.entry.original_length as usize)).sum()
 }
 
 fn wrong_hash(batch: &Batch<'_>, entry: &Entry) -> content::Error {

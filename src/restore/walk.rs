@@ -11,17 +11,17 @@ use super::report::add;
 use super::session::Session;
 use super::target::{Attributes, Dir, OpenDir, is_staged};
 use super::{Error, prune};
-use crate::snapshot::{DirEntry, EntryName, EntryType, Winners};
+use crate::snapshot::{DirEntry, EntryName, EntryType, MAX_DEPTH, Winners};
 use crate::{object, snapshot};
-
-/// Deeper trees are refused, as when they are listed.
-const MAX_DEPTH: usize = 4096;
 
 /// Directories whose entries are read together.
 const TOGETHER: usize = 64;
 
 /// With so many directories still to be visited, the rest of the one at hand waits until some of them are done.
 const MAX_WAITING: usize = 32 << 10;
+
+/// Bytes that directories whose rest waits may hold before the uppermost are closed and, later, read again.
+const MAX_HELD: usize = 32 << 20;
 
 /// What is still to be done, the last first.
 enum Step<'s> {
@@ -125,7 +125,7 @@ impl<'s> Walker<'s> {
         if again {
             return Err(snapshot::Error::Loop { path: dir.path(), directory: *object }.into());
         }
-        if depth > MAX_DEPTH {
+        if depth >= MAX_DEPTH {
             return Err(snapshot::Error::TooDeep { path: dir.path(), limit: MAX_DEPTH }.into());
         }
         Ok(Box::new(Winners::open(self.ahead, object)?))
@@ -165,6 +165,7 @@ impl<'s> Walker<'s> {
             }
             if self.steps.len() + children.len() >= MAX_WAITING && !children.is_empty() {
                 self.steps.push(Step::Resume(visit, entries));
+                self.close_waiting();
                 return children;
             }
         }
@@ -172,6 +173,26 @@ impl<'s> Walker<'s> {
             self.prune.push(dir);
         }
         children
+    }
+
+    /// Gives up memory of directories whose rest waits, where they hold too much.
+    fn close_waiting(&mut self) {
+        let holds = |step: &Step<'s>| match step {
+            Step::Resume(_, entries) => entries.held(),
+            Step::Enter(_) => 0,
+        };
+        let mut held: usize = self.steps.iter().map(holds).sum();
+        for step in &mut self.steps {
+            if held <= MAX_HELD {
+                break;
+            }
+            if let Step::Resume(_, entries) = step
+                && entries.held() > 0
+            {
+                held -= entries.held();
+                entries.suspend();
+            }
+        }
     }
 
     fn failed(&self, dir: &Dir<'_>, error: snapshot::Error) {

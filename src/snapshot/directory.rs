@@ -18,6 +18,13 @@ const STREAM: &[u8] = b"\"kopia:directory\"";
 /// latter come to some hundred bytes for each.
 const MAX_ENTRY: usize = 16 << 20;
 
+/// Directories of more entries are refused: finding out which names occur twice takes 8 bytes for each.
+const MAX_ENTRIES: usize = 1 << 24;
+
+/// So many bytes of names may occur twice in a directory. No client writes any, and every directory that a walk is in
+/// holds its own.
+const MAX_REPEATED: usize = 64 << 10;
+
 /// The entries of a directory in stored order, directories usually first. Memory is bounded by one chunk of the
 /// object and one entry.
 ///
@@ -119,6 +126,10 @@ impl<R: Read> Entries<R> {
         Ok(Some((index, self.stream.entry())))
     }
 
+    fn damaged(&self, reason: String) -> Error {
+        Error::Directory { directory: self.directory, reason }
+    }
+
     fn next_entry(&mut self) -> Result<Option<DirEntry>, Error> {
         let directory = self.directory;
         let Some((index, json)) = self.next_json()? else { return Ok(None) };
@@ -163,6 +174,9 @@ impl Repeated {
         let mut hashes = Vec::new();
         while let Some((_, json)) = entries.next_json()? {
             hashes.extend(name_of(json).map(|name| key.hash_one(&*name)));
+            if hashes.len() > MAX_ENTRIES {
+                return Err(entries.damaged(format!("it has more than {MAX_ENTRIES} entries")));
+            }
         }
         hashes.sort_unstable();
         let repeated: HashSet<u64> = hashes
@@ -176,9 +190,21 @@ impl Repeated {
         if !repeated.is_empty() {
             // Equal hashes are not yet equal names.
             entries.rewind();
+            let mut held = 0;
             while let Some((_, json)) = entries.next_json()? {
-                if let Some(name) = name_of(json).filter(|name| repeated.contains(&key.hash_one(&**name))) {
-                    *counts.entry(name.into_owned()).or_insert(0) += 1;
+                let Some(name) = name_of(json).filter(|name| repeated.contains(&key.hash_one(&**name)))
+                else {
+                    continue;
+                };
+                match counts.get_mut(&*name) {
+                    Some(count) => *count += 1,
+                    None => {
+                        held += name.len() + size_of::<(String, u64)>();
+                        if held > MAX_REPEATED {
+                            return Err(entries.damaged("too many of its names occur twice".to_owned()));
+                        }
+                        counts.insert(name.into_owned(), 1_u64);
+                    }
                 }
             }
         }
@@ -217,12 +243,12 @@ impl<'a> Winners<'a> {
     }
 
     /// Gives up the memory held for reading; the next entry then reads the directory again up to where it was.
-    pub(super) fn suspend(&mut self) {
+    pub(crate) fn suspend(&mut self) {
         self.entries.suspend();
     }
 
     /// Bytes of memory held for reading.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.entries.held()
     }
 }

@@ -26,6 +26,7 @@ pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};
 pub use time::{InvalidTime, UtcTimestamp};
 pub use tree::Tree;
+pub(crate) use walk::MAX_DEPTH;
 pub use walk::{Walk, WalkEntry};
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::ops::Deref;
 /// The longest name, in bytes, that common file systems take.
 const NAME_MAX: usize = 255;
 
+/// No file system takes longer names, in bytes: some count 255 units of UTF-16.
+const LONGEST: usize = 1024;
+
 /// A name that is exactly one path component: not empty, not `.` or `..`, without `/` and NUL.
 ///
 /// ```
@@ -32,6 +35,9 @@ pub enum InvalidName {
     /// A NUL byte in the name.
     #[error("the name contains a NUL")]
     Nul,
+    /// Longer than any file system takes.
+    #[error("the name is longer than any file system takes")]
+    TooLong,
 }
 
 impl EntryName {
@@ -45,6 +51,7 @@ impl EntryName {
         match name {
             "" => Err(InvalidName::Empty),
             "." | ".." => Err(InvalidName::Dots),
+            name if name.len() > LONGEST => Err(InvalidName::TooLong),
             name if name.contains('/') => Err(InvalidName::Slash),
             name if name.contains('\0') => Err(InvalidName::Nul),
             _ => Ok(()),

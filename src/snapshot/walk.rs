@@ -6,8 +6,8 @@ use crate::content::ContentSource;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
 
-/// Deeper trees are refused. Kopia's clients address files by paths of at most 4096 bytes.
-pub(super) const MAX_DEPTH: usize = 4096;
+/// Directories so many levels below the root are refused. Kopia's clients address files by paths of at most 4096 bytes.
+pub(crate) const MAX_DEPTH: usize = 4096;
 
 /// Bytes that the open directories of a walk may hold before those farther up are closed and, later, read again.
 const MAX_HELD: usize = 32 << 20;

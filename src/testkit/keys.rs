@@ -11,6 +11,7 @@ use crate::index::ContentId;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
+use std::sync::{Mutex, PoisonError};
 
 /// Name of the error correction (`format-spec/05-error-correction.md`).
 const ECC_NAME: &str = "REED-SOLOMON-CRC32";
@@ -68,7 +69,7 @@ impl Keys {
             packs: Pool::default(),
         };
         let config = config_json(options, &master_key, &secret)?;
-        let format_key = options.key_derivation.derive(options.password.as_bytes(), &unique_id)?;
+        let format_key = derive_key(options, &unique_id)?;
         let cipher = FormatCipher::new(&format_key, &unique_id)?;
         let outer = OuterJson {
             tool: "https://github.com/kopia/kopia",
@@ -149,6 +150,19 @@ impl Keys {
     pub(crate) fn filler(&self, name: &[u8], out: &mut [u8]) {
         fill_at(word_at(derive_name(self.seed, name), 1), 0, out);
     }
+}
+
+/// The key of the format blob. The last one is remembered: fuzzers make the same repository again and again.
+fn derive_key(options: &Options, unique_id: &[u8]) -> Result<Secret> {
+    static LAST: Mutex<Option<(String, Secret)>> = Mutex::new(None);
+    let name = format!("{} {} {unique_id:?}", options.key_derivation.name(), options.password);
+    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, key)) = last().as_ref().filter(|(known, _)| *known == name) {
+        return Ok(key.clone());
+    }
+    let key = options.key_derivation.derive(options.password.as_bytes(), unique_id)?;
+    *last() = Some((name, key.clone()));
+    Ok(key)
 }
 
 fn last(bytes: &[u8], count: usize) -> &[u8] {

@@ -100,6 +100,10 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         ));
     }
 
+    if forensics.index_unread {
+        let missing = damage.iter_mut().filter(|item| item.code == "content-missing");
+        missing.for_each(|item| item.unchecked = true);
+    }
     let coverage = coverage(plan, &outcome);
     let unchecked_only = !damage.is_empty() && damage.iter().all(|item| item.unchecked);
     let result = if !damage.is_empty() && !unchecked_only {

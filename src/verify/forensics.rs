@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::findings::Finding;
+use super::findings::{Finding, is_refusal};
 use super::snapshots::{Known, MANIFEST};
 use crate::blob::{BlobId, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, Scratch, read_error};
@@ -20,6 +20,8 @@ const NAMED: usize = 5;
 pub(super) struct Forensics {
     /// What means that something needed may be gone.
     pub(super) damage: Vec<Finding>,
+    /// Whether index blobs that may be good could not be read, so that more contents may exist than are known.
+    pub(super) index_unread: bool,
     /// What no snapshot needs.
     pub(super) unneeded: Vec<Finding>,
     /// What is odd.
@@ -111,6 +113,11 @@ impl<'a> Examined<'a> {
     pub(super) fn examine(&self) -> Forensics {
         let mut found = Forensics::default();
         found.add_doubts(self.index, self.active);
+        for finding in &mut found.damage {
+            let blob = finding.blob.as_ref().filter(|_| finding.code == "index-damaged");
+            finding.unchecked = blob.is_some_and(|blob| self.can_be_read_or_is_refused(blob));
+            found.index_unread |= finding.unchecked;
+        }
         self.inactive(&mut found);
         self.names(&mut found);
         self.unnamed_packs(&mut found);
@@ -124,7 +131,21 @@ impl<'a> Examined<'a> {
                 unchecked: false,
             });
         }
+        if found.index_unread {
+            // What is missing may be in the index blobs that nobody could read.
+            let missing = found.damage.iter_mut().filter(|finding| finding.code == "index-missing");
+            missing.for_each(|finding| finding.unchecked = true);
+        }
         found
+    }
+
+    /// Whether an index blob that could not be read may be good: now it can be read, or the storage refuses to.
+    fn can_be_read_or_is_refused(&self, blob: &BlobId) -> bool {
+        match self.reader.fetch(blob) {
+            Ok(_) => true,
+            Err(crate::index::Error::Blob(e)) => is_refusal(&e),
+            Err(_) => false,
+        }
     }
 
     /// Index blobs that are not used: whether they are good, and whether they know what the active ones do not.

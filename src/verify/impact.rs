@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::walk::{Edge, Node, Root, Trees};
 use crate::content::Contents;
 use crate::object::ObjectId;
-use crate::snapshot::{Entries, Snapshot};
+use crate::snapshot::{Entries, MAX_DEPTH, Snapshot};
 
 /// Paths listed for one fault, and in all. All are counted.
 const MAX_PATHS_OF_FAULT: usize = 10_000;
@@ -16,9 +16,6 @@ const MAX_PATHS: usize = 200_000;
 /// Directories looked at to list paths. Whoever has the key can nest shared directories so that there are more paths
 /// than anybody can list.
 const MAX_STEPS: usize = 5_000_000;
-
-/// Nothing that a file system can hold is nested deeper.
-const MAX_DEPTH: usize = 4096;
 
 /// A path that cannot be brought back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -89,7 +86,8 @@ struct Counts(Vec<u64>);
 impl Counts {
     fn of(nodes: &[Node]) -> Self {
         let mut counts = vec![0_u64; nodes.len()];
-        if nodes.iter().all(|node| node.lost.is_empty() && node.unreadable.is_empty()) {
+        if nodes.iter().all(|node| node.lost.is_empty() && node.more_lost == 0 && node.unreadable.is_empty())
+        {
             return Self(counts);
         }
         // Children before parents, without recursion: how deep trees are is up to whoever wrote them.
@@ -114,7 +112,8 @@ impl Counts {
                     }
                     None => {
                         let below = node.children.iter().filter_map(|edge| counts.get(edge.child as usize));
-                        let mut count = below.fold(node.lost.len() as u64, |sum, n| sum.saturating_add(*n));
+                        let mut count = below
+                            .fold(node.lost.len() as u64 + node.more_lost, |sum, n| sum.saturating_add(*n));
                         count = count.saturating_add(u64::from(!node.unreadable.is_empty()));
                         if let Some(slot) = counts.get_mut(at) {
                             *slot = count;
@@ -148,6 +147,9 @@ impl Listing<'_> {
                 let shown = if path.is_empty() { "/" } else { &path };
                 self.lose(snapshot, shown, None, &node.unreadable);
                 presumed += self.presume(snapshot, &path, &node.unreadable);
+            }
+            if node.more_lost > 0 {
+                self.impact.truncated.iter_mut().for_each(|truncated| *truncated = true);
             }
             for entry in &node.lost {
                 self.lose(snapshot, &join(&path, &entry.name), None, &entry.faults);

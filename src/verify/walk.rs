@@ -2,6 +2,7 @@
 //! read once however many snapshots share it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
@@ -11,10 +12,13 @@ use crate::blob::BlobId;
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
-use crate::snapshot::{self, DirEntry, Entries, EntryType, Winners};
+use crate::snapshot::{self, DirEntry, Entries, EntryType, MAX_DEPTH, Winners};
 
 /// Directories read before their results are taken in: bounds what is held at once.
 const ROUND: usize = 4096;
+
+/// Names of lost entries that are held; more than a report lists. Others are counted.
+const MAX_LOST: u64 = 1_000_000;
 
 /// A reason for which paths are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(super) struct Node {
     pub(super) object: ObjectId,
     pub(super) children: Vec<Edge>,
     pub(super) lost: Vec<LostEntry>,
+    /// How many more entries are lost whose names are not held.
+    pub(super) more_lost: u64,
     /// Why the directory itself cannot be read; empty when it can.
     pub(super) unreadable: Vec<u32>,
 }
@@ -86,6 +92,8 @@ pub(super) struct Walk<'a> {
     /// What is known of objects of several contents.
     seen: Mutex<HashMap<ObjectId, Arc<[u32]>>>,
     warnings: Mutex<Vec<String>>,
+    /// Lost entries so far.
+    lost: AtomicU64,
     /// Where the contents are that the trees are made of, when that is asked for.
     used: Option<Used>,
 }
@@ -98,12 +106,21 @@ struct Faults {
     list: Vec<Fault>,
     by_content: HashMap<ContentId, u32>,
     by_object: HashMap<(ObjectId, &'static str), u32>,
+    without_object: Option<u32>,
 }
 
 /// What one directory came to.
 enum Read {
-    Good { children: Vec<(Box<str>, ObjectId)>, lost: Vec<LostEntry> },
+    Good(Listed),
     Bad(Vec<u32>),
+}
+
+/// What is in a directory.
+#[derive(Default)]
+struct Listed {
+    children: Vec<(Box<str>, ObjectId)>,
+    lost: Vec<LostEntry>,
+    more_lost: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -117,6 +134,7 @@ impl<'a> Walk<'a> {
             faults: Mutex::default(),
             seen: Mutex::default(),
             warnings: Mutex::default(),
+            lost: AtomicU64::new(0),
             used: None,
         }
     }
@@ -135,20 +153,28 @@ impl<'a> Walk<'a> {
     ) -> Trees {
         let mut nodes: Vec<Node> = Vec::new();
         let mut numbers: HashMap<ObjectId, u32> = HashMap::new();
-        let mut frontier: Vec<u32> = Vec::new();
-        let mut visit = |object: ObjectId, nodes: &mut Vec<Node>, frontier: &mut Vec<u32>| {
-            *numbers.entry(object).or_insert_with(|| {
-                let number = nodes.len() as u32;
-                nodes.push(Node { object, children: Vec::new(), lost: Vec::new(), unreadable: Vec::new() });
-                frontier.push(number);
-                number
-            })
-        };
+        // Where the walk goes on, with the fewest levels that lie above: it comes to the upper ones first.
+        let mut frontier: Vec<(u32, usize)> = Vec::new();
+        let mut visit =
+            |object: ObjectId, depth: usize, nodes: &mut Vec<Node>, frontier: &mut Vec<(u32, usize)>| {
+                *numbers.entry(object).or_insert_with(|| {
+                    let number = nodes.len() as u32;
+                    nodes.push(Node {
+                        object,
+                        children: Vec::new(),
+                        lost: Vec::new(),
+                        more_lost: 0,
+                        unreadable: Vec::new(),
+                    });
+                    frontier.push((number, depth));
+                    number
+                })
+            };
         let mut starts = Vec::with_capacity(roots.len());
         for root in roots {
             starts.push(match root {
                 Some(entry) if entry.is_directory() => match entry.object {
-                    Some(object) => Root::Directory(visit(object, &mut nodes, &mut frontier)),
+                    Some(object) => Root::Directory(visit(object, 0, &mut nodes, &mut frontier)),
                     None => Root::File(vec![self.no_object(entry)]),
                 },
                 Some(entry) => Root::File(self.check_entry(entry)),
@@ -163,25 +189,33 @@ impl<'a> Walk<'a> {
                 break;
             }
             let rest = frontier.split_off(frontier.len().min(ROUND));
-            let objects: Vec<(u32, ObjectId)> =
-                frontier.iter().filter_map(|&n| Some((n, nodes.get(n as usize)?.object))).collect();
-            let read = || objects.par_iter().map(|(n, object)| (*n, self.read(object))).collect();
-            let results: Vec<(u32, Read)> = match &pool {
+            let objects: Vec<(u32, usize, ObjectId)> = frontier
+                .iter()
+                .filter_map(|&(number, depth)| Some((number, depth, nodes.get(number as usize)?.object)))
+                .collect();
+            let read_at = |(number, depth, object): &(u32, usize, ObjectId)| {
+                let read = if *depth < MAX_DEPTH { self.read(object) } else { self.too_deep(object) };
+                (*number, *depth, read)
+            };
+            let read = || objects.par_iter().map(read_at).collect();
+            let results: Vec<(u32, usize, Read)> = match &pool {
                 Some(pool) => pool.install(read),
                 None => read(),
             };
             frontier = rest;
-            for (number, result) in results {
+            for (number, depth, result) in results {
                 let filled = match result {
-                    Read::Good { children, lost } => {
-                        let edge =
-                            |(name, object)| Edge { name, child: visit(object, &mut nodes, &mut frontier) };
-                        (children.into_iter().map(edge).collect(), lost, Vec::new())
+                    Read::Good(Listed { children, lost, more_lost }) => {
+                        let edge = |(name, object)| Edge {
+                            name,
+                            child: visit(object, depth + 1, &mut nodes, &mut frontier),
+                        };
+                        (children.into_iter().map(edge).collect(), lost, more_lost, Vec::new())
                     }
-                    Read::Bad(faults) => (Vec::new(), Vec::new(), faults),
+                    Read::Bad(faults) => (Vec::new(), Vec::new(), 0, faults),
                 };
                 if let Some(node) = nodes.get_mut(number as usize) {
-                    (node.children, node.lost, node.unreadable) = filled;
+                    (node.children, node.lost, node.more_lost, node.unreadable) = filled;
                 }
             }
         }
@@ -194,40 +228,55 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What no restore goes down to.
+    fn too_deep(&self, object: &ObjectId) -> Read {
+        let detail = format!("directory {object} lies more than {MAX_DEPTH} levels down");
+        Read::Bad(vec![self.plain_fault("directory-too-deep", Some(object), &detail)])
+    }
+
     fn read(&self, object: &ObjectId) -> Read {
         let source = Tracked { walk: self, bad: Mutex::default() };
         let entries = Entries::open(&source, object);
         let mut result = self.entries(entries);
-        if matches!(&result, Ok((_, lost)) if !lost.is_empty()) {
+        if let Ok(listed) = &result
+            && !listed.lost.is_empty()
+        {
+            self.lost.fetch_sub(listed.lost.len() as u64, Ordering::Relaxed);
             // Of several entries with one name only the last can be brought back at all: is it that which is lost?
             result = Winners::open(&source, object).and_then(|entries| self.entries(entries));
         }
         let bad = source.bad.into_inner().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok((children, lost)) if bad.is_empty() => Read::Good { children, lost },
+            Ok(listed) if bad.is_empty() => Read::Good(listed),
             Ok(_) => Read::Bad(bad),
             Err(_) if !bad.is_empty() => Read::Bad(bad),
             Err(e) => Read::Bad(vec![self.snapshot_fault(object, &e)]),
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "used once, just above")]
     fn entries(
         &self,
         entries: impl Iterator<Item = Result<DirEntry, snapshot::Error>>,
-    ) -> Result<(Vec<(Box<str>, ObjectId)>, Vec<LostEntry>), snapshot::Error> {
-        let mut children = Vec::new();
-        let mut lost = Vec::new();
+    ) -> Result<Listed, snapshot::Error> {
+        let mut listed = Listed::default();
+        let lose = |listed: &mut Listed, name: Box<str>, faults: Vec<u32>| {
+            if self.lost.load(Ordering::Relaxed) < MAX_LOST {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                listed.lost.push(LostEntry { name, faults });
+            } else {
+                listed.more_lost += 1;
+            }
+        };
         for entry in entries {
             match entry {
                 Ok(entry) => match entry.object {
                     Some(object) if entry.is_directory() => {
-                        children.push((entry.raw_name.into_boxed_str(), object));
+                        listed.children.push((entry.raw_name.into_boxed_str(), object));
                     }
                     _ => {
                         let faults = self.check_entry(&entry);
                         if !faults.is_empty() {
-                            lost.push(LostEntry { name: entry.raw_name.into_boxed_str(), faults });
+                            lose(&mut listed, entry.raw_name.into_boxed_str(), faults);
                         }
                     }
                 },
@@ -235,12 +284,12 @@ impl<'a> Walk<'a> {
                 Err(e) if e.is_entry() => {
                     let name = e.path().unwrap_or("?").into();
                     let fault = e.object().map(|object| self.snapshot_fault(object, &e));
-                    lost.push(LostEntry { name, faults: fault.into_iter().collect() });
+                    lose(&mut listed, name, fault.into_iter().collect());
                 }
                 Err(e) => return Err(e),
             }
         }
-        Ok((children, lost))
+        Ok(listed)
     }
 
     /// What keeps a file or link from being brought back.
@@ -365,8 +414,14 @@ impl<'a> Walk<'a> {
     }
 
     fn no_object(&self, entry: &DirEntry) -> u32 {
-        let detail = format!("entry {:?} names no object", entry.raw_name);
-        self.plain_fault("entry-without-object", None, &detail)
+        // One for all: there may be millions of such entries. Their paths are listed.
+        let known = self.faults().without_object;
+        known.unwrap_or_else(|| {
+            let name: String = entry.raw_name.chars().take(300).collect();
+            let detail = format!("entry {name:?} names no object");
+            let fault = self.plain_fault("entry-without-object", None, &detail);
+            *self.faults().without_object.get_or_insert(fault)
+        })
     }
 
     fn no_root(&self) -> u32 {

@@ -1,0 +1,7 @@
+#![no_main]
+
+#[allow(dead_code, reason = "each binary uses one of the targets")]
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::ledger(data));
