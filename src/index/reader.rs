@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::active::{ActiveSet, Doubt};
@@ -65,6 +65,13 @@ pub struct IndexReader<'a> {
     format: &'a RepositoryFormat,
     options: IndexOptions,
     repairs: AtomicU64,
+}
+
+/// Where this process begins among blobs that are read in any order: always at the same place, so that of several faults it
+/// always meets the same one first.
+fn begin() -> usize {
+    static BEGIN: OnceLock<usize> = OnceLock::new();
+    *BEGIN.get_or_init(|| usize::try_from(RandomState::new().hash_one(0_u8)).unwrap_or(0))
 }
 
 impl<'a> IndexReader<'a> {
@@ -190,8 +197,7 @@ impl<'a> IndexReader<'a> {
             .cloned()
             .collect();
         // Clients of one server that start together do not all ask for the same blob next.
-        let begin = usize::try_from(RandomState::new().hash_one(0_u8)).unwrap_or(0);
-        let first = begin.checked_rem(missing.len()).unwrap_or(0);
+        let first = begin().checked_rem(missing.len()).unwrap_or(0);
         missing.rotate_left(first);
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
         let limits = FetchLimits { reads: self.options.reads, bytes: self.options.in_flight() };

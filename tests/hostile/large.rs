@@ -124,7 +124,8 @@ fn long_names_that_occur_twice() {
     let target = scene.target();
     let restored = scene.run(&["restore", "latest", target.to_str().unwrap(), "--json"]);
     report("600 names of 1 MiB: restore", &restored);
-    assert_eq!(restored.code(), 4);
+    // The root itself is refused, before the target is touched.
+    assert_eq!((restored.code(), target.exists()), (3, false));
     report("600 names of 1 MiB: ls", &scene.run(&["ls", "-R", "latest"]));
     report("600 names of 1 MiB: verify", &scene.run(&["verify", "--level", "files"]));
     scene.assert_untouched("long names");
@@ -153,8 +154,6 @@ fn wide_directories_inside_each_other() {
         seen += 1;
     }
     assert_eq!(seen, 2);
-    let verified = scene.run(&["verify", "--level", "files"]);
-    report("wide directories inside each other: verify", &verified);
 }
 
 #[test]
