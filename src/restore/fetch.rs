@@ -173,8 +173,8 @@ impl<'s> Fetcher<'s> {
         start: u64,
         buffer: &'b mut [u8],
     ) -> (&'b mut [u8], u64) {
-        let large = inflated(groups) > LARGE as usize;
-        let _inflating = large.then(|| self.inflating.take(inflated(groups)));
+        let bytes = inflated(groups);
+        let _inflating = (bytes > LARGE as usize).then(|| self.inflating.take(bytes));
         let mut scratches: Vec<Scratch> = groups.iter().map(|_| Scratch::default()).collect();
         let (mut rest, mut position) = (buffer, start);
         let mut opened = Vec::new();

@@ -1,6 +1,7 @@
 //! Repositories, storages and targets that mean harm, and what every command makes of them.
 //!
-//! `cargo test --all-features --test hostile -- --ignored --nocapture` runs what takes minutes or gigabytes.
+//! `cargo test --all-features --test hostile -- --ignored --nocapture` runs what takes minutes or gigabytes;
+//! with `ROKOPIA_HOSTILE_ALL=1` all commands run over every hostile tree.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
