@@ -4,6 +4,7 @@
 //! storage answers from memory, one thread a processor is best: more of them only wait for each other, and what they
 //! have read is cold when its turn comes. Where storage is slow, many have to wait for it at the same time.
 
+use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ pub(crate) struct Crew {
 struct State {
     members: usize,
     working: usize,
-    /// Decaying sums of seconds: what reads took, and the work on what they read.
+    /// Decaying sums of seconds: what was waited for reads, and the work on what they read.
     reading: f64,
     work: f64,
     /// Seconds of all work, by the clock and by the processor's.
@@ -83,7 +84,7 @@ impl Crew {
     /// Waits until another thread is wanted.
     pub(crate) fn join(&self) -> Member<'_> {
         self.enter();
-        Member(self)
+        Member { crew: self, read: Cell::default(), worked: Cell::default() }
     }
 
     fn enter(&self) {
@@ -99,14 +100,28 @@ impl Crew {
         self.joined.notify_one();
     }
 
-    fn work(&self, read: Option<Duration>) -> Working<'_> {
-        let mut state = self.state();
-        while state.working >= self.workers(&state) {
-            state = self.worked.wait(state).unwrap_or_else(PoisonError::into_inner);
+    /// Wakes those who wait to join, when they are wanted by now.
+    fn call(&self, state: MutexGuard<'_, State>) {
+        if state.members < self.limit(&state) {
+            drop(state);
+            self.joined.notify_all();
         }
-        state.working += 1;
-        drop(state);
-        Working { crew: self, read, begun: Instant::now(), processor: processor_time() }
+    }
+}
+
+/// Time by the clock and by the processor's, since it began.
+struct Stopwatch {
+    begun: Instant,
+    processor: Duration,
+}
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self { begun: Instant::now(), processor: processor_time() }
+    }
+
+    fn elapsed(&self) -> (Duration, Duration) {
+        (self.begun.elapsed(), processor_time().saturating_sub(self.processor))
     }
 }
 
@@ -115,62 +130,81 @@ fn processor_time() -> Duration {
 }
 
 /// A thread that takes part.
-pub(crate) struct Member<'c>(&'c Crew);
+pub(crate) struct Member<'c> {
+    crew: &'c Crew,
+    /// What it waited for reads, and worked, since it was last asked whether it is wanted.
+    read: Cell<Option<Duration>>,
+    worked: Cell<Duration>,
+}
 
-impl<'c> Member<'c> {
+impl Member<'_> {
+    /// Whether it is still wanted; to be asked between two pieces.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let (read, worked) = (self.read.take(), self.worked.take());
+        let mut state = self.crew.state();
+        if let Some(read) = read {
+            decay(&mut state.reading, read);
+            decay(&mut state.work, worked);
+        }
+        let wanted = state.members <= self.crew.limit(&state);
+        self.crew.call(state);
+        wanted
+    }
+
     /// To be called between two pieces: waits while there are too many.
     pub(crate) fn stay(&self) {
-        let state = self.0.state();
-        if state.members > self.0.limit(&state) {
-            drop(state);
-            self.0.leave();
-            self.0.enter();
+        if !self.is_wanted() {
+            self.crew.leave();
+            self.crew.enter();
         }
     }
 
-    /// Waits for a turn to work, which lasts as long as what is returned.
-    pub(crate) fn work(&self) -> Working<'c> {
-        self.0.work(None)
+    /// Reads something, and takes notice of how long that waited for storage. Copying what was cached is no waiting:
+    /// it keeps a processor busy.
+    pub(crate) fn read<T>(&self, read: impl FnOnce() -> T) -> T {
+        let time = Stopwatch::start();
+        let result = read();
+        let (elapsed, processor) = time.elapsed();
+        let waited = elapsed.saturating_sub(processor);
+        self.read.set(Some(self.read.get().unwrap_or_default() + waited));
+        result
     }
 
-    /// As [`Member::work`], on a piece that took `read` to be read.
-    pub(crate) fn work_on(&self, read: Duration) -> Working<'c> {
-        self.0.work(Some(read))
+    /// Waits for a turn to work, which lasts as long as what is returned.
+    pub(crate) fn work(&self) -> Working<'_> {
+        let mut state = self.crew.state();
+        while state.working >= self.crew.workers(&state) {
+            state = self.crew.worked.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.working += 1;
+        drop(state);
+        Working { member: self, time: Stopwatch::start() }
     }
 }
 
 impl Drop for Member<'_> {
     fn drop(&mut self) {
-        self.0.leave();
+        self.crew.leave();
     }
 }
 
 /// A turn to work.
-pub(crate) struct Working<'c> {
-    crew: &'c Crew,
-    read: Option<Duration>,
-    begun: Instant,
-    processor: Duration,
+pub(crate) struct Working<'m> {
+    member: &'m Member<'m>,
+    time: Stopwatch,
 }
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
-        let elapsed = self.begun.elapsed();
-        let processor = processor_time().saturating_sub(self.processor);
-        let mut state = self.crew.state();
+        let (elapsed, processor) = self.time.elapsed();
+        self.member.worked.set(self.member.worked.get() + elapsed);
+        let crew = self.member.crew;
+        let mut state = crew.state();
         decay(&mut state.elapsed, elapsed);
         decay(&mut state.processor, processor);
-        if let Some(read) = self.read {
-            decay(&mut state.reading, read);
-            decay(&mut state.work, elapsed);
-        }
         state.working -= 1;
-        let more = state.members < self.crew.limit(&state);
-        drop(state);
-        self.crew.worked.notify_one();
-        if more {
-            self.crew.joined.notify_all();
-        }
+        crew.worked.notify_one();
+        crew.call(state);
     }
 }
 
@@ -208,6 +242,22 @@ mod tests {
     }
 
     #[test]
+    fn only_waiting_for_storage_counts_as_reading() {
+        let crew = Crew::new(2, 16);
+        let member = crew.join();
+        let (begun, work) = (Instant::now(), Duration::from_millis(20));
+        let busy = processor_time();
+        member.read(|| while processor_time() - busy < work {});
+        let copied = member.read.get().unwrap();
+        assert!(copied + work <= begun.elapsed() + Duration::from_millis(1));
+        member.read(|| std::thread::sleep(work));
+        assert!(member.read.get().unwrap() >= copied + work / 2);
+        drop(member.work());
+        member.stay();
+        assert!(crew.state().reading >= (work / 2).as_secs_f64() && member.read.get().is_none());
+    }
+
+    #[test]
     fn all_work_is_done_whatever_the_limits_become() {
         let crew = Crew::new(2, 5);
         let (left, most) = (AtomicUsize::new(300), AtomicUsize::new(0));
@@ -222,8 +272,9 @@ mod tests {
                         else {
                             break;
                         };
-                        let working =
-                            member.work_on(Duration::from_millis(if number % 100 < 50 { 40 } else { 0 }));
+                        member
+                            .read(|| std::thread::sleep(Duration::from_millis(u64::from(number % 100 < 50))));
+                        let working = member.work();
                         most.fetch_max(crew.state().working, Ordering::SeqCst);
                         drop(working);
                     }

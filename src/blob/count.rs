@@ -85,15 +85,5 @@ impl<S: BlobStore> BlobStore for Count<S> {
         Ok(())
     }
 
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn disk_order(&self, id: &BlobId) -> Option<u64> {
-        self.inner.disk_order(id)
-    }
-
-    fn forget(&self, id: &BlobId) {
-        self.inner.forget(id);
-    }
+    pass_through!();
 }

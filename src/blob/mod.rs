@@ -3,6 +3,23 @@
 //! Nothing here knows what is inside a blob. A store is read-only by construction: [`BlobStore`] has no
 //! operation that writes.
 
+/// What a store around another one passes on to its `inner` as it is.
+macro_rules! pass_through {
+    () => {
+        fn describe(&self) -> String {
+            self.inner.describe()
+        }
+
+        fn disk_order(&self, id: &BlobId) -> Option<u64> {
+            self.inner.disk_order(id)
+        }
+
+        fn forget(&self, id: &BlobId) {
+            self.inner.forget(id);
+        }
+    };
+}
+
 mod count;
 mod error;
 mod fetch;
@@ -22,6 +39,9 @@ pub use interrupt::Interruptible;
 pub use retry::{Retry, RetryPolicy};
 pub use sharding::Sharding;
 pub use throttle::{SlowStore, Throttle};
+
+#[cfg(feature = "testkit")]
+pub(crate) use pass_through;
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -80,17 +80,7 @@ impl<S: BlobStore> BlobStore for Retry<S> {
         self.policy.run(|| self.inner.read_at(id, offset, buffer))
     }
 
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn disk_order(&self, id: &BlobId) -> Option<u64> {
-        self.inner.disk_order(id)
-    }
-
-    fn forget(&self, id: &BlobId) {
-        self.inner.forget(id);
-    }
+    pass_through!();
 }
 
 #[cfg(test)]

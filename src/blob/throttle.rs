@@ -25,22 +25,6 @@ impl Pace {
     }
 }
 
-macro_rules! pass_through {
-    () => {
-        fn describe(&self) -> String {
-            self.inner.describe()
-        }
-
-        fn disk_order(&self, id: &BlobId) -> Option<u64> {
-            self.inner.disk_order(id)
-        }
-
-        fn forget(&self, id: &BlobId) {
-            self.inner.forget(id);
-        }
-    };
-}
-
 /// Reads no faster than so many bytes per second, over all threads.
 pub struct Throttle<S> {
     inner: S,

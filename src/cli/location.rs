@@ -45,7 +45,7 @@ impl Location {
             Self::Directory(path) => {
                 let store: Arc<dyn BlobStore> = Arc::new(FileSystem::open(path)?);
                 #[cfg(feature = "testkit")]
-                let store = crate::testkit::Gate::from_env(store);
+                let store = crate::testkit::gate_from_env(store);
                 Ok(Arc::new(Retry::new(store, RetryPolicy::default())))
             }
             Self::Unsupported { location, reason } => {

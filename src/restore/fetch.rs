@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
@@ -92,13 +91,12 @@ impl<'s> Fetcher<'s> {
         let Some(first) = uses.first() else { return };
         let reading = self.reading.take();
         let mut buffer = self.pool.take(length);
-        let begun = Instant::now();
         let read = pack_of(&batch.index, &first.entry).and_then(|pack| {
-            let store = self.session.contents.store();
-            store.read_at(pack, offset, &mut buffer).map_err(|e| read_error(first.entry.id, e))
+            let read = member.read(|| self.session.contents.store().read_at(pack, offset, &mut buffer));
+            read.map_err(|e| read_error(first.entry.id, e))
         });
         drop(reading);
-        let _working = member.work_on(begun.elapsed());
+        let _working = member.work();
         if self.session.is_over() {
             return;
         }

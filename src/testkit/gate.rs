@@ -1,13 +1,15 @@
-//! A storage that hangs when a test says so, as a network file system does whose server is gone.
+//! What is done to the real process from without: a storage that hangs as a network file system does whose server is
+//! gone, and clocks that run faster.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::blob::{BlobId, BlobMetadata, BlobStore, Error};
+use super::hooked::Hooked;
+use crate::blob::BlobStore;
 
-/// Names the file of [`Gate::from_env`].
+/// Names the file of [`gate_from_env`].
 const VARIABLE: &str = "ROKOPIA_TESTKIT_GATE";
 const POLL: Duration = Duration::from_millis(2);
 
@@ -20,54 +22,14 @@ pub fn clock_factor() -> Option<u32> {
     std::env::var(CLOCK_VARIABLE).ok()?.parse().ok()
 }
 
-/// Holds up every operation for as long as a file exists.
-pub struct Gate<S> {
-    inner: S,
-    closed: PathBuf,
-}
-
-impl<S: BlobStore> Gate<S> {
-    /// Holds up `inner` while `closed` exists.
-    pub fn new(inner: S, closed: PathBuf) -> Self {
-        Self { inner, closed }
-    }
-
-    fn pass(&self) -> &S {
-        while self.closed.exists() {
+/// The store itself, or one that holds up every request for as long as the file exists that `ROKOPIA_TESTKIT_GATE`
+/// names: for tests of the real process.
+pub fn gate_from_env(store: Arc<dyn BlobStore>) -> Arc<dyn BlobStore> {
+    let Some(closed) = std::env::var_os(VARIABLE).map(PathBuf::from) else { return store };
+    Arc::new(Hooked::new(store).before(move |_| {
+        while closed.exists() {
             sleep(POLL);
         }
-        &self.inner
-    }
-}
-
-impl Gate<Arc<dyn BlobStore>> {
-    /// The store itself, or held up by the file that `ROKOPIA_TESTKIT_GATE` names: for tests of the real process.
-    pub fn from_env(store: Arc<dyn BlobStore>) -> Arc<dyn BlobStore> {
-        match std::env::var_os(VARIABLE) {
-            Some(closed) => Arc::new(Self::new(store, closed.into())),
-            None => store,
-        }
-    }
-}
-
-impl<S: BlobStore> BlobStore for Gate<S> {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.pass().list(prefix)
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.pass().size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.pass().read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-        self.pass().read_at(id, offset, buf)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
+        Ok(())
+    }))
 }

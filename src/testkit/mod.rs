@@ -9,7 +9,7 @@
 //!   disk, [`Tree::compare`] checks what was restored, [`Tree::listing`] says what should be there.
 //! * [`Fleet`] is many snapshots of many sources over many index blobs.
 //! * [`SyntheticIndex`] makes indexes of any number of contents that do not exist.
-//! * [`Damage`] breaks blobs.
+//! * [`Damage`] breaks blobs; [`Hooked`] is a store that fails, waits, or answers wrongly.
 //!
 //! The example `testkit` does all this from the command line, where `testkit --help` shows how.
 //!
@@ -44,6 +44,7 @@ mod error;
 mod fleet;
 mod forge;
 mod gate;
+mod hooked;
 mod index;
 mod keys;
 mod manifest;
@@ -65,7 +66,8 @@ pub use data::{Data, DataKind, DataReader};
 pub use directory::{DirectoryBuilder, DirectoryEntry, Summary, WrittenDirectory};
 pub use error::{Error, Result};
 pub use fleet::Fleet;
-pub use gate::{Gate, clock_factor};
+pub use gate::{clock_factor, gate_from_env};
+pub use hooked::{Hooked, Request};
 pub use index::{IndexEntry, encode_index};
 pub use manifest::{NewSnapshot, PendingManifest};
 pub use object::{IndirectEntry, WrittenObject};

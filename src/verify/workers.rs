@@ -6,10 +6,8 @@
 //! the sizes of packs and repository.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Scope;
-use std::time::Instant;
 
 use super::batch::{Checked, Checker, Piece, make_room};
 use super::findings::{Finding, is_refusal};
@@ -19,6 +17,7 @@ use super::plan::PackPlan;
 use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 use crate::blob::{self, BlobId};
 use crate::content::{Decoded, Scratch, read_error};
+use crate::crew::{Crew, Member};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::pack::{self, Postamble, open_local_index};
@@ -40,23 +39,14 @@ const MEMORY_SHARE: u64 = 2;
 /// A local index that begins before the tail read.
 const MAX_LOCAL_INDEX: u64 = 64 << 20;
 
-/// When so many reads in a row took longer than memory does, there is something to wait for, and more threads read ahead.
-const SLOW_READS: u32 = 8;
-
-/// The least bytes per second of memory, and reads that are too short to tell.
-const MEMORY_SPEED: f64 = 2e9;
-const TOO_SHORT: usize = 256 << 10;
-
 /// What the workers share.
 struct Workers<'s, 'a> {
     queue: Queue<'s, 'a>,
     heads: Vec<Mutex<Head<'a>>>,
     /// Bytes of a round.
     round: usize,
-    /// Slow reads in a row.
-    slow: AtomicU32,
-    /// Workers that may be begun when reads are slow.
-    spare: AtomicUsize,
+    /// More than one a processor where reads are slow: those read while others work.
+    crew: Crew,
 }
 
 /// A content that waits to be hashed with others, and what error correction mended of it.
@@ -80,58 +70,58 @@ impl<'a> Scan<'a> {
     /// Reads packs of the plan in the order given, and hands the result of each to `done`, on any thread.
     pub(super) fn run(&self, order: &[&'a PackPlan], done: &(dyn Fn(&PackPlan, PackResult) + Sync)) {
         let reads = self.reads.max(1);
-        let count = self.threads.max(reads);
+        let crew = Crew::new(self.threads, reads);
+        let count = crew.size();
         // The stretches of a round, and as much again for what is decompressed from them.
-        let share = self.memory / MEMORY_SHARE / (2 * (count + reads) as u64);
+        let share = self.memory / MEMORY_SHARE / (2 * count as u64);
         let stretch = share.clamp(1 << 20, STRETCH);
         let workers = Workers {
             queue: Queue { order, next: AtomicUsize::new(0), stretch, done },
             heads: (0..reads).map(|_| Mutex::default()).collect(),
             round: usize::try_from(share.clamp(stretch, ROUND)).unwrap_or(usize::MAX),
-            slow: AtomicU32::new(0),
-            spare: AtomicUsize::new(reads),
+            crew,
         };
         std::thread::scope(|scope| {
             let workers = &workers;
-            for number in 1..count {
-                scope.spawn(move || self.work(scope, workers, number));
+            let mut heads = workers.heads.iter().cycle();
+            for head in heads.by_ref().take(count - 1) {
+                scope.spawn(move || self.work(head, workers));
             }
-            self.work(scope, workers, 0);
+            heads.next().into_iter().for_each(|head| self.work(head, workers));
         });
     }
 
-    fn work<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        workers: &'scope Workers<'_, 'a>,
-        number: usize,
-    ) where
-        'a: 'scope,
-    {
-        let Some(head) = workers.heads.get(number % workers.heads.len()) else { return };
-        let mut tools = Tools {
-            checker: Checker::new(self.format, self.level),
-            lanes: Lanes::new(self.format.hasher(), workers.round / 2),
-            arena: Vec::new(),
-            scratches: Vec::new(),
-        };
-        while self.round(head, workers, &mut tools) {
-            if tools.arena.len() > 2 * workers.round {
-                tools.arena = Vec::new();
+    /// Works until a head has come to the end, as long and as often as it is wanted.
+    fn work(&self, head: &Mutex<Head<'a>>, workers: &Workers<'_, 'a>) {
+        let mut left = true;
+        while left {
+            let member = workers.crew.join();
+            let mut tools = Tools {
+                checker: Checker::new(self.format, self.level),
+                lanes: Lanes::new(self.format.hasher(), workers.round / 2),
+                arena: Vec::new(),
+                scratches: Vec::new(),
+            };
+            while left && member.is_wanted() {
+                left = self.round(head, workers, &member, &mut tools);
+                if tools.arena.len() > 2 * workers.round {
+                    tools.arena = Vec::new();
+                }
             }
-            let one_less = |left: usize| left.checked_sub(1);
-            if workers.slow.load(Ordering::Relaxed) >= SLOW_READS
-                && let Ok(left) = workers.spare.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
-            {
-                workers.slow.store(0, Ordering::Relaxed);
-                scope.spawn(move || self.work(scope, workers, left));
-            }
+            // Nothing is kept waiting by one who may not be wanted again for long.
+            let _working = member.work();
+            tools.lanes.finish(|waiting, hash| self.judge(workers, waiting, &hash));
         }
-        tools.lanes.finish(|waiting, hash| self.judge(workers, waiting, &hash));
     }
 
     /// Reads and decrypts some stretches, and hashes what is in them; tells whether there was anything.
-    fn round(&self, head: &Mutex<Head<'a>>, workers: &Workers<'_, 'a>, tools: &mut Tools<'_, 'a>) -> bool {
+    fn round(
+        &self,
+        head: &Mutex<Head<'a>>,
+        workers: &Workers<'_, 'a>,
+        member: &Member<'_>,
+        tools: &mut Tools<'_, 'a>,
+    ) -> bool {
         let take = || head.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = &workers.queue;
         let Tools { checker, lanes, arena, scratches } = tools;
@@ -150,16 +140,17 @@ impl<'a> Scan<'a> {
         while let Some((bytes, after)) = std::mem::take(&mut rest).split_at_mut_checked(stretch.length) {
             rest = after;
             let pack = &stretch.job.pack.blob;
-            let read = self.read(workers, &stretch, bytes);
+            let read = member.read(|| self.store.read_at(pack, stretch.offset, bytes));
             let mut checked = Checked::default();
-            if read.as_ref().is_err_and(blob::Error::is_not_found) {
+            let gone = read.as_ref().is_err_and(blob::Error::is_not_found);
+            if gone {
                 self.vanish(&mut held, &stretch);
-                drop(held);
-            } else if stretch.footer {
-                drop(held);
+            }
+            drop(held);
+            let working = member.work();
+            if stretch.footer && !gone {
                 self.note_footer(&stretch, bytes, read);
-            } else {
-                drop(held);
+            } else if !gone {
                 let (pieces, apart) = match read {
                     Ok(()) => cut(&stretch, bytes),
                     Err(_) => (Vec::new(), stretch.entries.clone()),
@@ -191,6 +182,7 @@ impl<'a> Scan<'a> {
             }
             stretch.job.result().checked.absorb(checked);
             self.release(&stretch.job, queue);
+            drop(working);
             if !together || waiting.len() >= WAITING || inflated >= workers.round as u64 {
                 break;
             }
@@ -204,6 +196,7 @@ impl<'a> Scan<'a> {
                 }
             };
         }
+        let _working = member.work();
         lanes.run(waiting, |waiting, hash| self.judge(workers, waiting, &hash));
         true
     }
@@ -213,24 +206,6 @@ impl<'a> Scan<'a> {
         let Waiting { job, entry, repaired } = waiting;
         job.result().checked.judge(&job.pack.blob, &entry, repaired, hash);
         self.release(&job, &workers.queue);
-    }
-
-    fn read(
-        &self,
-        workers: &Workers<'_, 'a>,
-        stretch: &Stretch<'a>,
-        bytes: &mut [u8],
-    ) -> Result<(), blob::Error> {
-        let begun = Instant::now();
-        let read = self.store.read_at(&stretch.job.pack.blob, stretch.offset, bytes);
-        if bytes.len() >= TOO_SHORT {
-            if begun.elapsed().as_secs_f64() * MEMORY_SPEED > bytes.len() as f64 {
-                workers.slow.fetch_add(1, Ordering::Relaxed);
-            } else {
-                workers.slow.store(0, Ordering::Relaxed);
-            }
-        }
-        read
     }
 
     fn note_footer(&self, stretch: &Stretch<'a>, bytes: &[u8], read: Result<(), blob::Error>) {

@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::{Case, fixtures, json_lines, testdata};
+
 /// A copy that may be changed.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
@@ -19,6 +21,33 @@ pub fn copy(from: &Path, to: &Path) {
         } else {
             fs::write(&target, fs::read(entry.path()).unwrap()).unwrap();
         }
+    }
+}
+
+/// A recorded damage: a line of `damage.jsonl`, and the repository that it is done to.
+pub struct Recorded {
+    pub name: String,
+    pub base: Case,
+    pub about: Value,
+}
+
+impl Recorded {
+    /// All of them; without the large collection those that come with the sources.
+    pub fn all() -> Vec<Self> {
+        let fixtures = fixtures().unwrap_or_else(testdata);
+        let lines = fs::read(fixtures.join("damaged/damage.jsonl")).unwrap();
+        let load = |about: Value| Self {
+            name: about["name"].as_str().unwrap().to_owned(),
+            base: Case::load(&fixtures.join(about["base"].as_str().unwrap())).unwrap(),
+            about,
+        };
+        json_lines(&lines).into_iter().map(load).collect()
+    }
+
+    /// Makes a copy of the repository with the damage.
+    pub fn make(&self, repo: &Path) {
+        copy(&self.base.repo(), repo);
+        apply(repo, &self.about["edits"]);
     }
 }
 

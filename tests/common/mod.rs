@@ -47,7 +47,7 @@ impl Case {
     }
 
     pub fn json(&self, name: &str) -> Value {
-        serde_json::from_slice(&std::fs::read(self.dir.join(name)).unwrap()).unwrap()
+        json(&self.dir.join(name))
     }
 
     pub fn lines(&self, name: &str) -> Vec<Value> {
@@ -79,6 +79,10 @@ pub fn run(repo: &Path, password: &str, arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .unwrap()
+}
+
+pub fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 pub fn json_lines(bytes: &[u8]) -> Vec<Value> {

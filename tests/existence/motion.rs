@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rokopia::blob::{self, BlobId, BlobMetadata, BlobStore, FileSystem};
+use rokopia::blob::{BlobStore, FileSystem};
 use rokopia::checker::{Answer, Candidates, Checker, Clock, Settings, State};
 use rokopia::crypto::Password;
-use rokopia::testkit::Rng;
+use rokopia::testkit::{Hooked, Rng};
 
 use crate::common::say;
 use crate::process::Server;
@@ -127,43 +127,14 @@ fn permanent(number: usize) -> String {
     format!("permanent-{number}-backup@media:/data")
 }
 
-/// A file system in which something happens after each listing.
-struct Eventful<F> {
-    inner: FileSystem,
-    listed: F,
-}
-
-impl<F: Fn(&str) + Send + Sync> BlobStore for Eventful<F> {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, blob::Error> {
-        let listed = self.inner.list(prefix);
-        (self.listed)(prefix);
-        listed
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, blob::Error> {
-        self.inner.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, blob::Error> {
-        self.inner.read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), blob::Error> {
-        self.inner.read_at(id, offset, buf)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-}
-
 /// Starts a checker on a repository; `listed` is called after each listing with what was listed.
 fn eventful<F>(settings: Settings, clock: Clock, repo: PathBuf, listed: F) -> Checker
 where
     F: Fn(&str) + Clone + Send + Sync + 'static,
 {
     let open = move || {
-        let store = Eventful { inner: FileSystem::open(&repo)?, listed: listed.clone() };
+        let listed = listed.clone();
+        let store = Hooked::new(FileSystem::open(&repo)?).listed(move |prefix, _| listed(prefix));
         Ok(Arc::new(store) as Arc<dyn BlobStore>)
     };
     let password = Arc::new(|| Ok(Password::new(PASSWORD)));

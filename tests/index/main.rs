@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rokopia::blob::{BlobId, BlobMetadata, BlobStore, Count, FileSystem};
 use rokopia::crypto::{EncryptionAlgorithm, HashAlgorithm, Password};
 use rokopia::index::{ContentId, ContentIndex, Entry, Error, IndexOptions, IndexReader};
 use rokopia::testkit::{
-    Damage, Fleet, IndexEntry, Options, RepositoryWriter, Rng, SyntheticIndex, encode_index,
+    Damage, Fleet, Hooked, IndexEntry, Options, RepositoryWriter, Rng, SyntheticIndex, encode_index,
 };
 use rokopia::{Repository, index};
 
@@ -289,46 +290,20 @@ fn a_catalogue_needs_no_more_than_its_manifests() {
     assert_eq!(whole, count(TINY));
 }
 
-/// A listing that names blobs which are gone, once.
-struct Stale {
-    store: FileSystem,
-    gone: BlobId,
-    lists: std::sync::atomic::AtomicU32,
-}
-
-impl BlobStore for Stale {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, rokopia::blob::Error> {
-        let mut blobs = self.store.list(prefix)?;
-        if self.lists.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 {
-            blobs.push(BlobMetadata { id: self.gone.clone(), size: 20_000, modified: None });
-        }
-        Ok(blobs)
-    }
-    fn size(&self, id: &BlobId) -> Result<u64, rokopia::blob::Error> {
-        self.store.size(id)
-    }
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, rokopia::blob::Error> {
-        self.store.read(id, limit)
-    }
-    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), rokopia::blob::Error> {
-        self.store.read_at(id, offset, buffer)
-    }
-    fn describe(&self) -> String {
-        self.store.describe()
-    }
-}
-
 #[test]
 fn blobs_that_vanish_while_they_are_spilled_are_listed_anew() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = RepositoryWriter::create(dir.path(), Options::default()).unwrap();
     writer.write_synthetic_index(&SyntheticIndex::new(3000, 2)).unwrap();
     writer.finish().unwrap();
-    let store = Stale {
-        store: FileSystem::open(dir.path()).unwrap(),
-        gone: BlobId::new("xn0_00112233445566778899aabbccddeeff-s0123456789abcdef147-c1").unwrap(),
-        lists: Default::default(),
-    };
+    // The first listings name a blob that is gone.
+    let lists = AtomicU32::new(0);
+    let store = Hooked::new(FileSystem::open(dir.path()).unwrap()).listed(move |_, blobs| {
+        if lists.fetch_add(1, Ordering::SeqCst) < 2 {
+            let id = BlobId::new("xn0_00112233445566778899aabbccddeeff-s0123456789abcdef147-c1").unwrap();
+            blobs.push(BlobMetadata { id, size: 20_000, modified: None });
+        }
+    });
     let spill = dir.path().join("spill");
     std::fs::create_dir(&spill).unwrap();
     let repository = open(dir.path(), TINY, Some(&spill));

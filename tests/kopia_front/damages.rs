@@ -1,28 +1,29 @@
 //! Where damage makes Kopia list nothing, and end well.
 
-use super::common::{Case, damage, fixtures, json_lines, say};
+use super::common::damage::Recorded;
+use super::common::{fixtures, say};
 use super::support::Place;
 
 #[test]
 fn nothing_is_not_what_damage_leaves() {
-    let Some(fixtures) = fixtures() else { return };
+    if fixtures().is_none() {
+        return;
+    }
     let mut told = 0;
-    for line in json_lines(&std::fs::read(fixtures.join("damaged/damage.jsonl")).unwrap()) {
-        let base = Case::load(&fixtures.join(line["base"].as_str().unwrap())).unwrap();
-        let is_empty = line["listed"].as_array().is_some_and(Vec::is_empty);
-        if line["kopia"]["list"]["exit"] != 0 || !is_empty {
+    for damage in Recorded::all() {
+        let is_empty = damage.about["listed"].as_array().is_some_and(Vec::is_empty);
+        if damage.about["kopia"]["list"]["exit"] != 0 || !is_empty {
             continue;
         }
         let copy = tempfile::tempdir().unwrap();
-        damage::copy(&base.repo(), &copy.path().join("repo"));
-        std::fs::copy(base.dir.join("case.json"), copy.path().join("case.json")).unwrap();
-        damage::apply(&copy.path().join("repo"), &line["edits"]);
+        damage.make(&copy.path().join("repo"));
+        std::fs::copy(damage.base.dir.join("case.json"), copy.path().join("case.json")).unwrap();
         let place = Place::new(copy.path());
         place.write_config();
         let done = place.run(&["snapshot", "list", "--all", "--json"]);
         let count = serde_json::from_slice(&done.stdout).map_or(0, |all: Vec<serde_json::Value>| all.len());
         let refused = done.exit == 1 && done.stderr.contains("no snapshots found, but that is not certain");
-        assert!(refused || (done.exit == 0 && count > 0), "{}: {done:?}", line["name"]);
+        assert!(refused || (done.exit == 0 && count > 0), "{}: {done:?}", damage.name);
         told += 1;
     }
     assert!(told > 0);

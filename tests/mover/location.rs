@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use crate::common::damage::copy;
 use crate::sandbox::{self, strs};
-use crate::world::{World, copy, listing, tree};
+use crate::world::{World, listing, tree};
 
 fn at(world: World, url: impl Into<String>) -> World {
     world.set("KOPIA_REPOSITORY", url)

@@ -13,6 +13,8 @@
 )]
 
 mod arguments;
+#[path = "../common/mod.rs"]
+mod common;
 mod damage;
 mod data;
 mod location;

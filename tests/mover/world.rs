@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use rokopia::snapshot::{Source, UtcTimestamp};
 use rokopia::testkit::{Compare, Data, DataKind, NewSnapshot, Options, RepositoryWriter, Tree};
 
+use crate::common::damage::copy;
 use crate::operator;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -60,19 +61,6 @@ pub(crate) fn write_r(dir: &Path) -> RepositoryWriter {
         add(&mut writer, "app@ns:/data", start, &tree(number));
     }
     writer
-}
-
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Name, kind, size, mode, times and bytes of everything below a directory.

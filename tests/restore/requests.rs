@@ -1,12 +1,13 @@
 //! What a restore asks of storage: little beside what it needs, and many things at once where storage is slow.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rokopia::blob::{BlobId, BlobMetadata, BlobStore, Count, Error, FileSystem};
+use rokopia::blob::{Count, FileSystem};
 use rokopia::restore::Filter;
-use rokopia::testkit::{Data, DataKind, Shape, Tree};
+use rokopia::testkit::{Data, DataKind, Hooked, Request, Shape, Tree};
 
 use crate::common::{Opened, Sample, assert_same, quick};
 
@@ -46,38 +47,17 @@ fn a_part_of_a_tree_costs_little_beside_itself() {
     assert!(parts > 1);
 }
 
-/// A store that takes its time for packs of data, and notes how many reads are under way.
-struct Slow {
-    inner: FileSystem,
-    now: AtomicUsize,
-    most: Arc<AtomicUsize>,
-}
-
-impl BlobStore for Slow {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.inner.list(prefix)
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.inner.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.inner.read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-        if id.as_str().starts_with('p') {
-            self.most.fetch_max(1 + self.now.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+/// A store that takes its time for packs of data; notes how many of its reads are under way at most.
+fn slow(dir: &Path, most: &Arc<AtomicUsize>) -> Hooked<FileSystem> {
+    let (now, most) = (AtomicUsize::new(0), Arc::clone(most));
+    Hooked::new(FileSystem::open(dir).unwrap()).before(move |request| {
+        if matches!(request, Request::ReadAt(id, ..) if id.as_str().starts_with('p')) {
+            most.fetch_max(1 + now.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
             std::thread::sleep(Duration::from_millis(20));
-            self.now.fetch_sub(1, Ordering::SeqCst);
+            now.fetch_sub(1, Ordering::SeqCst);
         }
-        self.inner.read_at(id, offset, buf)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
+        Ok(())
+    })
 }
 
 #[test]
@@ -87,8 +67,7 @@ fn slow_storage_is_asked_for_many_parts_of_one_file_at_once() {
     let sample = Sample::new(&tree);
     for (reads, least) in [(16, 12), (3, 3)] {
         let most = Arc::new(AtomicUsize::new(0));
-        let inner = FileSystem::open(sample.repo()).unwrap();
-        let opened = Opened::new(Slow { inner, now: AtomicUsize::new(0), most: Arc::clone(&most) });
+        let opened = Opened::new(slow(&sample.repo(), &most));
         opened.restore().threads(2).reads(reads).run(sample.target(), &()).unwrap();
         assert_same(&tree, &sample.target());
         let most = most.load(Ordering::SeqCst);

@@ -49,7 +49,7 @@ fn exit_codes_and_reports() {
     for part in ["DAMAGED", "What is damaged:", "What is lost", "What can still be restored", "What to do:"] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    let report: Value = super::support::json(Path::new(&json));
+    let report: Value = super::common::json(Path::new(&json));
     assert_eq!(violations(&report), [""; 0]);
     assert_eq!(report["snapshots"][0]["whole"], false);
     let metrics = std::fs::read_to_string(metrics).unwrap();

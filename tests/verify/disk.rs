@@ -4,15 +4,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
-use rokopia::Repository;
-use rokopia::blob::FileSystem;
-use rokopia::crypto::Password;
 use rokopia::testkit::BlobDirectory;
 use rokopia::verify::{Level, Settings, Verdict, Verifier};
 
-use super::made::{PASSWORD, open, packs, simple};
+use super::made::{open, packs, simple};
 use super::trace::Trace;
 
 fn path(dir: &Path, blob: &str) -> PathBuf {
@@ -27,12 +23,11 @@ fn inode(dir: &Path, blob: &str) -> u64 {
 fn the_head_only_moves_forward() {
     let dir = tempfile::tempdir().unwrap();
     simple(dir.path(), 24 << 20, 5 << 20);
-    let store = Arc::new(Trace::new(FileSystem::open(dir.path()).unwrap(), usize::MAX));
-    let repository = Repository::open(store.clone(), &Password::new(PASSWORD)).unwrap();
+    let (repository, trace) = Trace::new().open(dir.path());
     let settings = Settings { level: Level::Hash, threads: 4, memory: 16 << 20, ..Settings::default() };
     // What goes before, reading indexes and listing snapshots, is not about packs or reads single manifests.
     assert_eq!(Verifier::new(&repository, &settings).run().unwrap().result, Verdict::Clean);
-    let reads = store.reads();
+    let reads = trace.reads();
     let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut seeks, mut twice, mut current) = (0, 0, "");
     let scan: Vec<_> =

@@ -3,9 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rokopia::Repository;
-use rokopia::blob::FileSystem;
-use rokopia::crypto::Password;
 use rokopia::testkit::Damage;
 use rokopia::verify::{Ledger, Level, Order, Report, Settings, Stopped, Verdict, Verifier};
 
@@ -32,26 +29,24 @@ fn interrupted_anywhere_it_claims_only_what_was_read_and_finds_the_rest_next_tim
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     simple(&whole, 12 << 20, 3 << 20);
-    let store = std::sync::Arc::new(Trace::new(FileSystem::open(&whole).unwrap(), usize::MAX));
-    let repository = Repository::open(store.clone(), &Password::new(PASSWORD)).unwrap();
+    let (repository, trace) = Trace::new().open(&whole);
     // So little memory that each pack takes several reads.
     let settings = Settings { memory: 16 << 20, ..hash() };
     assert_eq!(Verifier::new(&repository, &settings).run().unwrap().result, Verdict::Clean);
-    let reads = store.reads().len();
+    let reads = trace.reads().len();
     assert!(reads > 2 * packs(&whole).len(), "{reads} reads");
     let mut resumed = 0;
     for limit in 1..=reads {
         let ledger = dir.path().join(format!("ledger{limit}"));
-        let store = std::sync::Arc::new(Trace::new(FileSystem::open(&whole).unwrap(), limit));
-        let repository = Repository::open(store.clone(), &Password::new(PASSWORD)).unwrap();
+        let (repository, trace) = Trace::new().limit(limit).open(&whole);
         let kept = Ledger::open(&ledger, repository.format()).unwrap();
         let report =
-            Verifier::new(&repository, &settings).ledger(&kept).interrupted(&store.stop).run().unwrap();
+            Verifier::new(&repository, &settings).ledger(&kept).interrupted(&trace.stop).run().unwrap();
         drop(kept);
         let claims = claimed(&ledger);
         for pack in &claims {
             let mut ranges: Vec<_> =
-                store.reads().into_iter().filter(|read| read.blob.as_str() == pack.as_str()).collect();
+                trace.reads().into_iter().filter(|read| read.blob.as_str() == pack.as_str()).collect();
             ranges.sort_by_key(|read| read.offset);
             let size = Damage::open(&whole).unwrap().read(pack).unwrap().len() as u64;
             let end = ranges.iter().fold(ranges[0].offset, |end, read| {
@@ -64,7 +59,7 @@ fn interrupted_anywhere_it_claims_only_what_was_read_and_finds_the_rest_next_tim
         assert_eq!(claims.len() == all, report.result == Verdict::Clean, "{limit}");
         // Every pack that is not claimed is damaged now: the next run, which passes over proofs, has to find them all.
         let broken = dir.path().join("broken");
-        super::support::copy(&whole, &broken);
+        super::common::damage::copy(&whole, &broken);
         let unclaimed: BTreeSet<String> =
             packs(&whole).into_iter().filter(|pack| !claims.contains(pack)).collect();
         for pack in &unclaimed {
@@ -184,7 +179,7 @@ fn snapshots_that_are_gone_without_a_trace_are_missed() {
 
     // All that the second run wrote is gone: what is left is sound in itself.
     let lost = dir.path().join("lost");
-    super::support::copy(&repo, &lost);
+    super::common::damage::copy(&repo, &lost);
     let damaged = Damage::open(&lost).unwrap();
     for name in damaged.names("").unwrap().iter().filter(|name| !before.contains(*name)) {
         damaged.delete(name).unwrap();

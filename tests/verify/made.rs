@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use rokopia::Repository;
-use rokopia::crypto::Password;
 use rokopia::snapshot::Source;
 use rokopia::testkit::{Damage, Options, RepositoryWriter, Shape};
 use rokopia::verify::{Ledger, Report, Settings, Verifier};
@@ -34,7 +33,7 @@ pub(crate) fn simple(dir: &Path, bytes: u64, pack_size: usize) {
 }
 
 pub(crate) fn open(dir: &Path) -> Repository {
-    super::support::open(dir, &Password::new(PASSWORD)).unwrap()
+    super::support::open(dir, PASSWORD).unwrap()
 }
 
 /// One run with a ledger.

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "testkit")]
 mod cli;
+#[path = "../common/mod.rs"]
+mod common;
 mod damage;
 #[cfg(feature = "testkit")]
 mod disk;
@@ -22,6 +24,8 @@ mod ledger;
 mod made;
 #[cfg(feature = "testkit")]
 mod memory;
+#[cfg(feature = "testkit")]
+mod random;
 mod recover;
 mod repair;
 #[cfg(feature = "testkit")]

@@ -26,7 +26,7 @@ fn peak(repo: &Path, arguments: &[&str]) -> (Value, u64) {
         peak = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(peak);
         std::thread::sleep(Duration::from_millis(2));
     }
-    (super::support::json(&report), peak)
+    (super::common::json(&report), peak)
 }
 
 /// Some minutes: `cargo test --profile quick --all-features --test verify a_million -- --ignored --nocapture`.

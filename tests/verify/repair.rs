@@ -3,22 +3,17 @@
 use std::path::Path;
 
 use rokopia::verify::{Error, Settings, Verdict, write_repaired};
-use serde_json::Value;
 
-use super::support::{copy, edit, fixtures, open, password, run};
-
-fn damaged(fixtures: &Path, name: &str, repo: &Path) -> Value {
-    let text = std::fs::read_to_string(fixtures.join("damaged/damage.jsonl")).unwrap();
-    let cases = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let case = cases.into_iter().find(|case| case["name"] == name).unwrap();
-    copy(&fixtures.join(case["base"].as_str().unwrap()).join("repo"), repo);
-    case["edits"].as_array().unwrap().iter().for_each(|change| edit(repo, change));
-    case
-}
+use super::common::damage::Recorded;
+use super::common::fixtures;
+use super::support::{open, run};
 
 #[test]
 fn mended_blobs_are_counted_and_can_be_written_out() {
-    let Some(fixtures) = fixtures() else { return };
+    if fixtures().is_none() {
+        return;
+    }
+    let damages = Recorded::all();
     let mut written_in_all = 0;
     for name in [
         "ecc-p-one-byte",
@@ -34,9 +29,10 @@ fn mended_blobs_are_counted_and_can_be_written_out() {
     ] {
         let dir = tempfile::tempdir().unwrap();
         let repo = dir.path().join("repo");
-        let case = damaged(&fixtures, name, &repo);
-        let base = fixtures.join(case["base"].as_str().unwrap());
-        let repository = open(&repo, &password(&base)).unwrap();
+        let damage = damages.iter().find(|damage| damage.name == name).unwrap();
+        damage.make(&repo);
+        let Recorded { base, about, .. } = damage;
+        let repository = open(&repo, base.password()).unwrap();
         let report = run(&repository, &Settings::default()).unwrap();
         assert_eq!(report.result, Verdict::Clean, "{name}");
         assert!(
@@ -44,7 +40,7 @@ fn mended_blobs_are_counted_and_can_be_written_out() {
             "{name}: {:?}",
             report.ecc
         );
-        for change in case["edits"].as_array().unwrap().iter().filter(|change| change["op"] == "xor") {
+        for change in about["edits"].as_array().unwrap().iter().filter(|change| change["op"] == "xor") {
             let flat = change["path"].as_str().unwrap().replace('/', "");
             let blob = report.ecc.repairs.iter().find(|blob| format!("{}.f", blob.blob) == flat);
             let blob = blob.unwrap_or_else(|| panic!("{name}: {flat} is not listed: {:?}", report.ecc));
@@ -64,7 +60,7 @@ fn mended_blobs_are_counted_and_can_be_written_out() {
         assert_eq!(written.len() as u64, report.ecc.repaired_blobs, "{name}");
         for path in &written {
             let file = path.file_name().unwrap().to_str().unwrap();
-            let original = original(&base.join("repo"), file).unwrap();
+            let original = original(&base.repo(), file).unwrap();
             assert!(std::fs::read(path).unwrap() == std::fs::read(original).unwrap(), "{name}: {file}");
         }
         written_in_all += written.len();

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// What of a value does not fit the schema, as far as this schema uses the language.
 pub(crate) fn violations(report: &Value) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verify-report.schema.json");
-    let root = super::support::json(&path);
+    let root = super::common::json(&path);
     let mut found = Vec::new();
     check(&root, &root, report, "$", &mut found);
     found

@@ -1,9 +1,15 @@
-//! A store that remembers what was read from it, and acts after so many reads of packs.
+//! What was read from a store, and what happens after so many reads of packs.
 
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use rokopia::blob::{BlobId, BlobMetadata, BlobStore, Error, FileSystem};
+use rokopia::Repository;
+use rokopia::blob::{BlobId, FileSystem};
+use rokopia::crypto::Password;
+use rokopia::testkit::{Hooked, Request};
+
+use super::made::PASSWORD;
 
 /// One read of a part of a blob.
 #[derive(Debug, Clone)]
@@ -13,30 +19,28 @@ pub(crate) struct Read {
     pub(crate) length: u64,
 }
 
+type Act = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+#[derive(Default)]
 pub(crate) struct Trace {
-    inner: FileSystem,
     reads: Mutex<Vec<Read>>,
     count: AtomicUsize,
     /// After this many reads `stop` is raised.
-    pub(crate) limit: usize,
+    limit: Option<usize>,
     pub(crate) stop: AtomicBool,
     /// Done once, before the first read of a pack.
-    before_packs: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    before_packs: Act,
     /// Done once, before everything is listed, which is after the indexes were read.
-    before_listing: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    before_listing: Act,
 }
 
 impl Trace {
-    pub(crate) fn new(inner: FileSystem, limit: usize) -> Self {
-        Self {
-            inner,
-            reads: Mutex::default(),
-            count: AtomicUsize::new(0),
-            limit,
-            stop: AtomicBool::new(false),
-            before_packs: Mutex::default(),
-            before_listing: Mutex::default(),
-        }
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn limit(self, reads: usize) -> Self {
+        Self { limit: Some(reads), ..self }
     }
 
     pub(crate) fn before_packs(self, act: impl FnOnce() + Send + 'static) -> Self {
@@ -49,51 +53,37 @@ impl Trace {
         self
     }
 
+    /// Opens a repository whose reads are traced from now on.
+    pub(crate) fn open(self, dir: &Path) -> (Repository, Arc<Self>) {
+        let trace = Arc::new(self);
+        let noted = Arc::clone(&trace);
+        let store = Hooked::new(FileSystem::open(dir).unwrap()).before(move |request| {
+            noted.note(request);
+            Ok(())
+        });
+        (Repository::open(store, &Password::new(PASSWORD)).unwrap(), trace)
+    }
+
+    fn note(&self, request: Request<'_>) {
+        let act = match request {
+            Request::List("") => self.before_listing.lock().unwrap().take(),
+            Request::ReadAt(..) => self.before_packs.lock().unwrap().take(),
+            _ => None,
+        };
+        if let Some(act) = act {
+            act();
+        }
+        if let Request::ReadAt(blob, offset, length) = request {
+            let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+            if self.limit.is_some_and(|limit| count >= limit) {
+                self.stop.store(true, Ordering::SeqCst);
+            }
+            self.reads.lock().unwrap().push(Read { blob: blob.clone(), offset, length: length as u64 });
+        }
+    }
+
     /// Reads of parts of packs so far, in order.
     pub(crate) fn reads(&self) -> Vec<Read> {
         self.reads.lock().unwrap().clone()
-    }
-}
-
-impl BlobStore for Trace {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        if prefix.is_empty()
-            && let Some(act) = self.before_listing.lock().unwrap().take()
-        {
-            act();
-        }
-        self.inner.list(prefix)
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.inner.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.inner.read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        if let Some(act) = self.before_packs.lock().unwrap().take() {
-            act();
-        }
-        if self.count.fetch_add(1, Ordering::SeqCst) + 1 >= self.limit {
-            self.stop.store(true, Ordering::SeqCst);
-        }
-        let length = buffer.len() as u64;
-        self.reads.lock().unwrap().push(Read { blob: id.clone(), offset, length });
-        self.inner.read_at(id, offset, buffer)
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-
-    fn disk_order(&self, id: &BlobId) -> Option<u64> {
-        self.inner.disk_order(id)
-    }
-
-    fn forget(&self, id: &BlobId) {
-        self.inner.forget(id);
     }
 }

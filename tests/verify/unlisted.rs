@@ -1,17 +1,19 @@
 //! Damages that no list has: whatever is done to packs, the report names what a restore cannot bring back.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use rokopia::Repository;
-use rokopia::blob::{BlobId, BlobMetadata, BlobStore, Error, FileSystem};
+use rokopia::blob::{BlobId, FileSystem};
 use rokopia::crypto::Password;
-use rokopia::testkit::{BlobDirectory, Damage, Options, RepositoryWriter, Shape};
+use rokopia::testkit::{BlobDirectory, Damage, Hooked, Options, RepositoryWriter, Request, Shape};
 use rokopia::verify::{Report, Settings, Verdict, Verifier};
 
+use super::common::damage::copy;
+use super::common::{Counter, in_parallel};
 use super::made::{PASSWORD, add_snapshot, open, source, writer};
-use super::support::{copy, in_parallel, lost_in_reports, not_restored, run};
+use super::support::{lost_in_reports, not_restored, run};
 
 /// Where the contents of a pack are, in ascending order, and the size of the pack.
 fn layout(dir: &Path, pack: &str) -> (Vec<(u64, u64)>, u64) {
@@ -27,12 +29,13 @@ fn path(dir: &Path, blob: &str) -> PathBuf {
 }
 
 /// Compares a report with what restores of all listed snapshots bring back.
-fn agree(name: &str, dir: &Path, trouble: &Mutex<Vec<String>>) -> Report {
+fn agree(name: &str, dir: &Path) -> (Report, Vec<String>) {
     let repository = open(dir);
     let report = run(&repository, &Settings { threads: 2, ..Settings::default() }).unwrap();
     let contents = repository.contents().unwrap();
     let reported = lost_in_reports(&report);
-    let wrong = |what: String| trouble.lock().unwrap().push(format!("{name}: {what}"));
+    let mut trouble = Vec::new();
+    let mut wrong = |what: String| trouble.push(format!("{name}: {what}"));
     let catalog = repository.catalog().unwrap();
     for snapshot in catalog.snapshots_and_problems().0 {
         let id = snapshot.id.to_string();
@@ -49,7 +52,7 @@ fn agree(name: &str, dir: &Path, trouble: &Mutex<Vec<String>>) -> Report {
             wrong(format!("{:?} although {truth:?} are lost", report.result));
         }
     }
-    report
+    (report, trouble)
 }
 
 type Act = Box<dyn Fn(&Path) + Sync>;
@@ -170,24 +173,20 @@ fn reported_is_what_is_not_restored() {
         }),
     );
 
-    let trouble = Mutex::new(Vec::new());
-    let lost = Mutex::new((0, 0));
-    in_parallel(acts.len(), |at| {
-        let (name, act) = &acts[at];
-        let repo = dir.path().join(at.to_string());
+    let lost = Counter::new();
+    in_parallel(&acts, |(name, act)| {
+        let copied = tempfile::tempdir_in(dir.path()).unwrap();
+        let repo = copied.path().join("repo");
         copy(&whole, &repo);
         act(&repo);
-        let report = agree(name, &repo, &trouble);
+        let (report, mut trouble) = agree(name, &repo);
         if report.result == Verdict::Clean && report.unneeded.is_empty() {
-            trouble.lock().unwrap().push(format!("{name}: nothing was found"));
+            trouble.push(format!("{name}: nothing was found"));
         }
-        let mut lost = lost.lock().unwrap();
-        *lost = (lost.0 + 1, lost.1 + usize::from(report.result == Verdict::Damaged));
-        std::fs::remove_dir_all(&repo).unwrap();
+        lost.add(usize::from(report.result == Verdict::Damaged));
+        trouble
     });
-    println!("{:?} damages compared, and with losses", lost.into_inner().unwrap());
-    let trouble = trouble.into_inner().unwrap();
-    assert!(trouble.is_empty(), "{}", trouble.join("\n"));
+    println!("{} damages compared, {} with losses", acts.len(), lost.get());
 }
 
 /// What is no damage to any snapshot.
@@ -251,17 +250,15 @@ fn no_alarm_without_a_loss() {
             }),
         ),
     ];
-    let trouble = Mutex::new(Vec::new());
     for (at, (name, act)) in acts.iter().enumerate() {
         let repo = dir.path().join(at.to_string());
         copy(&whole, &repo);
         act(&repo);
-        let report = agree(name, &repo, &trouble);
+        let (report, trouble) = agree(name, &repo);
+        assert_eq!(trouble, [""; 0]);
         assert_eq!((report.result, report.exit_code()), (Verdict::Clean, 0), "{name}: {:#?}", report.damage);
         assert_eq!(report.newest_whole.values().collect::<Vec<_>>(), [&id], "{name}");
     }
-    let trouble = trouble.into_inner().unwrap();
-    assert!(trouble.is_empty(), "{}", trouble.join("\n"));
 }
 
 /// Changes the offset and the length of an entry.
@@ -271,7 +268,6 @@ type Forge = fn(&mut u32, &mut u32, u32);
 #[test]
 fn impossible_and_overlapping_entries() {
     let dir = tempfile::tempdir().unwrap();
-    let trouble = Mutex::new(Vec::new());
     let forged: [(&str, Forge); 5] = [
         ("begins beyond the end", |offset, _, _| *offset = 1 << 30),
         ("ends beyond the end", |_, length, _| *length = 1 << 27),
@@ -293,47 +289,12 @@ fn impossible_and_overlapping_entries() {
         forge(&mut victim.offset, &mut length, 50);
         victim.packed_length = length;
         new.finish().unwrap();
-        let report = agree(name, &repo, &trouble);
+        let (report, trouble) = agree(name, &repo);
+        assert_eq!(trouble, [""; 0]);
         let contents: BTreeSet<_> =
             report.damage.iter().filter_map(|damage| damage.content.clone()).collect();
         assert_eq!((report.exit_code(), contents.len()), (1, 1), "{name}: {:#?}", report.damage);
         assert_eq!(report.coverage.verified + 1, report.coverage.contents, "{name}");
-    }
-    let trouble = trouble.into_inner().unwrap();
-    assert!(trouble.is_empty(), "{}", trouble.join("\n"));
-}
-
-/// A store that does not let one blob be read.
-struct Refusing(FileSystem, String);
-
-impl Refusing {
-    fn refuse(&self, id: &BlobId) -> Result<(), Error> {
-        let denied = || Error::Read { blob: id.clone(), source: std::io::ErrorKind::PermissionDenied.into() };
-        if id.as_str() == self.1 { Err(denied()) } else { Ok(()) }
-    }
-}
-
-impl BlobStore for Refusing {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.0.list(prefix)
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.0.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.refuse(id)?;
-        self.0.read(id, limit)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.refuse(id)?;
-        self.0.read_at(id, offset, buffer)
-    }
-
-    fn describe(&self) -> String {
-        self.0.describe()
     }
 }
 
@@ -346,8 +307,14 @@ fn what_may_not_be_read_is_neither_good_nor_lost() {
     let stored = Damage::open(dir.path()).unwrap();
     let ledger = dir.path().with_extension("ledger");
     for blob in [stored.names("p").unwrap().remove(0), stored.names("q").unwrap().remove(0)] {
-        let store = Refusing(FileSystem::open(dir.path()).unwrap(), blob.clone());
-        let repository = Repository::open(Arc::new(store), &Password::new(PASSWORD)).unwrap();
+        let refused = BlobId::new(&blob).unwrap();
+        let store = Hooked::new(FileSystem::open(dir.path()).unwrap()).before(move |request| match request {
+            Request::Read(id) | Request::ReadAt(id, ..) if *id == refused => {
+                request.fail(ErrorKind::PermissionDenied)
+            }
+            _ => Ok(()),
+        });
+        let repository = Repository::open(store, &Password::new(PASSWORD)).unwrap();
         let claims = || {
             let text = std::fs::read_to_string(&ledger).unwrap_or_default();
             text.lines().filter(|line| line.contains(&blob)).count()

@@ -1,16 +1,12 @@
 //! A writer and maintenance that change the repository while it is verified.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use rokopia::Repository;
-use rokopia::blob::FileSystem;
 use rokopia::content::ContentSource;
-use rokopia::crypto::Password;
 use rokopia::testkit::{Damage, RepositoryWriter};
 use rokopia::verify::{Ledger, Report, Settings, Verdict, Verifier};
 
-use super::made::{PASSWORD, add_snapshot, open, packs, simple, with_ledger, writer};
+use super::made::{add_snapshot, open, packs, simple, with_ledger, writer};
 use super::trace::Trace;
 
 /// Moves all contents to new packs, as maintenance does with packs that are mostly dead, and deletes the old ones.
@@ -29,8 +25,7 @@ fn repack(dir: &Path, writer: &mut RepositoryWriter, delete_index: bool) {
 }
 
 fn verify_while(dir: &Path, act: impl FnOnce() + Send + 'static) -> Report {
-    let store = Trace::new(FileSystem::open(dir).unwrap(), usize::MAX).before_packs(act);
-    let repository = Repository::open(Arc::new(store), &Password::new(PASSWORD)).unwrap();
+    let (repository, _) = Trace::new().before_packs(act).open(dir);
     Verifier::new(&repository, &Settings { threads: 2, ..Settings::default() }).run().unwrap()
 }
 
@@ -68,8 +63,7 @@ fn a_snapshot_that_is_finished_meanwhile_is_no_lost_index() {
     let mut writer = writer(dir.path(), 400_000);
     add_snapshot(&mut writer, 1 << 20, 1);
     let finish = move || drop(add_snapshot(&mut writer, 1 << 20, 2));
-    let store = Trace::new(FileSystem::open(dir.path()).unwrap(), usize::MAX).before_listing(finish);
-    let repository = Repository::open(Arc::new(store), &Password::new(PASSWORD)).unwrap();
+    let (repository, _) = Trace::new().before_listing(finish).open(dir.path());
     let report = Verifier::new(&repository, &Settings::default()).run().unwrap();
     assert_eq!((report.result, report.exit_code()), (Verdict::Clean, 0), "{:#?}", report.damage);
     assert_eq!(report.warnings, [""; 0]);
@@ -119,9 +113,9 @@ fn a_mount_that_goes_away_is_no_answer() {
                 std::fs::create_dir(&repo).unwrap();
             }
         };
-        let store = Trace::new(FileSystem::open(&repo).unwrap(), usize::MAX);
-        let store = if before_packs { store.before_packs(unmount) } else { store.before_listing(unmount) };
-        let repository = Repository::open(Arc::new(store), &Password::new(PASSWORD)).unwrap();
+        let trace = Trace::new();
+        let trace = if before_packs { trace.before_packs(unmount) } else { trace.before_listing(unmount) };
+        let (repository, _) = trace.open(&repo);
         let ledger = Ledger::open(&path, repository.format()).unwrap();
         let result = Verifier::new(&repository, &Settings::default()).ledger(&ledger).run();
         let error = result.expect_err("there is nothing to report");
