@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
-use walkdir::WalkDir;
 
-use super::sharding::SUFFIX;
+use super::listing::Listing;
 use super::{BlobId, BlobMetadata, BlobStore, Error, Sharding};
 
 /// `.shards` of a real store has some hundred bytes.
@@ -20,9 +19,6 @@ const MAX_SHARDS_FILE: u64 = 64 * 1024;
 /// Open files kept for the next read: a restore reads ranges of the same packs again and again, and on a network
 /// file system each open costs as much as a read.
 const MAX_OPEN_FILES: usize = 64;
-
-/// More directory levels than any layout has (`MAX_SHARDS` and the root).
-const MAX_DEPTH: usize = 20;
 
 /// A repository in a directory, as on a NAS (Kopia's `filesystem`, and what its SFTP, WebDAV and rclone storages leave
 /// behind).
@@ -132,50 +128,12 @@ impl FileSystem {
 
 impl BlobStore for FileSystem {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        let mut blobs = Vec::new();
-        let mut walk =
-            WalkDir::new(&self.root).min_depth(1).max_depth(MAX_DEPTH).follow_links(true).into_iter();
-        while let Some(entry) = walk.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(e) => match self.listing_error(&e, prefix)? {
-                    Some(blob) => {
-                        blobs.push(blob);
-                        continue;
-                    }
-                    None => continue,
-                },
-            };
-            let Some(name) = self.joined_name(entry.path()) else {
-                if entry.file_type().is_dir() {
-                    walk.skip_current_dir();
-                }
-                continue;
-            };
-            if entry.file_type().is_dir() {
-                if !(name.starts_with(prefix) || prefix.starts_with(&name)) {
-                    walk.skip_current_dir();
-                }
-                continue;
-            }
-            let Some(id) = blob_name(&name, prefix) else { continue };
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(e) if e.io_error().is_some_and(is_missing) => continue,
-                Err(e) => return Err(Error::List { path: entry.path().to_path_buf(), source: e.into() }),
-            };
-            if !metadata.is_file() {
-                continue;
-            }
-            if entry.path().strip_prefix(&self.root).ok() != Some(Path::new(&self.sharding.path(id.as_str())))
-            {
-                self.layout_differs.store(true, Ordering::Relaxed);
-                let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-                elsewhere.insert(id.clone(), entry.path().to_path_buf());
-            }
-            blobs.push(BlobMetadata { id, size: metadata.len(), modified: metadata.modified().ok() });
+        let listing = Listing { root: &self.root, sharding: &self.sharding, prefix }.run()?;
+        if !listing.elsewhere.is_empty() {
+            self.layout_differs.store(true, Ordering::Relaxed);
+            self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).extend(listing.elsewhere);
         }
-        Ok(blobs)
+        Ok(listing.blobs)
     }
 
     fn size(&self, id: &BlobId) -> Result<u64, Error> {
@@ -229,43 +187,6 @@ impl BlobStore for FileSystem {
     }
 }
 
-impl FileSystem {
-    /// The blob name that a path below the root spells, or `None` for a foreign file.
-    fn joined_name(&self, path: &Path) -> Option<String> {
-        let relative = path.strip_prefix(&self.root).ok()?;
-        let mut name = String::new();
-        for component in relative.components() {
-            name.push_str(component.as_os_str().to_str()?);
-        }
-        let plausible = !name.starts_with('.') && BlobId::new(&name).is_ok();
-        plausible.then_some(name)
-    }
-
-    /// What to make of an entry that could not be walked: a loop and a foreign file are skipped, a dangling link named
-    /// like a blob is listed (reading it will say what is wrong), anything else makes the listing worthless.
-    fn listing_error(&self, error: &walkdir::Error, prefix: &str) -> Result<Option<BlobMetadata>, Error> {
-        let path = error.path().unwrap_or(&self.root).to_path_buf();
-        let name = if path == self.root { Some(String::new()) } else { self.joined_name(&path) };
-        let Some(name) = name else { return Ok(None) };
-        if error.loop_ancestor().is_some() {
-            return Ok(None);
-        }
-        let source = error.io_error().map_or_else(|| io::Error::other(error.to_string()), clone_error);
-        if source.raw_os_error() == Some(nix::libc::ELOOP) {
-            return Ok(None);
-        }
-        if is_missing(&source) && path != self.root {
-            let dangling = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
-            let id = blob_name(&name, prefix).filter(|_| dangling);
-            return Ok(id.map(|id| BlobMetadata { id, size: 0, modified: None }));
-        }
-        if !name.starts_with(prefix) && !prefix.starts_with(&name) {
-            return Ok(None);
-        }
-        Err(Error::List { path, source })
-    }
-}
-
 fn read_sharding(root: &Path) -> Result<(Sharding, bool), Error> {
     let path = root.join(".shards");
     let file = match open_file(&path) {
@@ -313,12 +234,7 @@ fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-fn blob_name(joined: &str, prefix: &str) -> Option<BlobId> {
-    let name = joined.strip_suffix(SUFFIX)?;
-    if name.starts_with(prefix) { BlobId::new(name).ok() } else { None }
-}
-
-fn is_missing(error: &io::Error) -> bool {
+pub(super) fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
@@ -328,12 +244,6 @@ fn blob_error(id: &BlobId, source: io::Error) -> Error {
     } else {
         Error::Read { blob: id.clone(), source }
     }
-}
-
-fn clone_error(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -29,11 +29,19 @@ impl BlobId {
     /// # Errors
     /// [`InvalidBlobId`] with the offending name.
     pub fn new(name: &str) -> Result<Self, InvalidBlobId> {
-        let plausible = !name.is_empty()
+        if Self::is_valid(name) {
+            Ok(Self(name.into()))
+        } else {
+            Err(InvalidBlobId(name.chars().take(300).collect()))
+        }
+    }
+
+    /// Whether a name is plausible.
+    pub(super) fn is_valid(name: &str) -> bool {
+        !name.is_empty()
             && name.len() <= MAX_LENGTH
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
-            && !name.contains("..");
-        if plausible { Ok(Self(name.into())) } else { Err(InvalidBlobId(name.chars().take(300).collect())) }
+            && !name.contains("..")
     }
 
     /// The name as text.

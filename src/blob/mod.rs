@@ -26,6 +26,7 @@ mod fetch;
 mod filesystem;
 mod id;
 mod interrupt;
+mod listing;
 mod retry;
 mod sharding;
 mod throttle;

@@ -52,15 +52,20 @@ pub(super) fn run(
     }
     let opened = match target {
         Some(target) if !session.null => Target::Path(Root::open(target, &root)?),
-        _ => Target::Nothing,
+        Some(target) => Root::look(target, &root)?.map_or(Target::Nothing, Target::Path),
+        None => Target::Nothing,
     };
-    if let Target::Path(opened) = &opened {
+    if let Target::Path(opened) = &opened
+        && !session.null
+    {
         session.preallocate = opened.preallocates();
     }
     let session = &session;
     work(session, &ahead, &root, &opened)?;
     session.close_kept();
-    if let Target::Path(opened) = opened {
+    if let Target::Path(opened) = opened
+        && !session.null
+    {
         opened.sync()?;
         opened.unlock();
     }
@@ -78,7 +83,7 @@ fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Targ
     let walker = Walker::new(session, ahead, planner);
     let dir = match opened {
         Target::Path(opened) => opened.directory(session, root),
-        Target::Nothing => Dir::nowhere(session, root.object),
+        Target::Nothing => Dir::nowhere(session, None, root.object),
     };
     let name = match opened {
         Target::Path(Root { name: Some(name), .. }) => Error::name(name)?,

@@ -88,6 +88,14 @@ impl Error {
         move |source| Self::System { what, source }
     }
 
+    pub(super) fn no_directory() -> Self {
+        Self::Conflict {
+            existing: "non-directory",
+            wanted: "directory",
+            help: "move it away, or allow overwriting and deleting",
+        }
+    }
+
     pub(super) fn name(name: &str) -> Result<EntryName, Self> {
         EntryName::new(name).map_err(|reason| Self::Name { name: name.to_owned(), reason })
     }

@@ -62,6 +62,11 @@ impl Options {
     pub(super) fn keeps_kinds(&self) -> bool {
         self.keep_kinds && !self.delete
     }
+
+    /// Whether what is there stays where the snapshot has a directory.
+    pub(super) fn keeps_what_is_no_directory(&self) -> bool {
+        self.overwrite == Overwrite::Never || self.keeps_kinds()
+    }
 }
 
 macro_rules! switches {
@@ -167,7 +172,8 @@ impl<'a> Restore<'a> {
         /// Whether files with the right size and modification time, and links with the right target, are taken as
         /// they are; their mode and owner are corrected. Default: no.
         skip_existing;
-        /// Whether only to tell what would be done. Default: no.
+        /// Whether only to tell what would be done, by the names, sizes and times in the target: nothing is written, and
+        /// no data is read. What would be deleted is named by [`Progress::warning`](super::Progress::warning). Default: no.
         dry_run;
         /// Whether owners are restored. Default: yes; an ordinary user, who cannot, gets no error.
         owner;

@@ -12,7 +12,7 @@ use super::Error;
 use super::ahead::Ahead;
 use super::report::add;
 use super::session::Session;
-use super::target::{Dir, is_staged, list, remove_all};
+use super::target::{Dir, Sweep, is_staged, list, sweep_all};
 use crate::snapshot::Entries;
 
 /// Removes from directories that existed before what the snapshot does not have there. Nothing is removed when anything
@@ -36,16 +36,20 @@ pub(super) fn prune(session: &Session<'_>, ahead: &Ahead<'_>, mut existed: Vec<A
     }
 }
 
-/// Removes from one directory what the snapshot does not have there, except what was put aside to be patched.
+/// Removes from one directory what the snapshot does not have there, except what was put aside to be patched. A dry run
+/// only tells what that is.
 pub(super) fn prune_directory(
     session: &Session<'_>,
     ahead: &Ahead<'_>,
     dir: &Arc<Dir<'_>>,
 ) -> Result<(), Error> {
-    if dir.made().is_none_or(|made| made.fresh) {
-        return Ok(());
-    }
-    let Some(object) = dir.object() else { return Ok(()) };
+    let sweep = if session.options.dry_run { Sweep::Count } else { Sweep::Remove };
+    let there = match sweep {
+        Sweep::Count => dir.look()?,
+        Sweep::Remove if dir.made().is_none_or(|made| made.fresh) => None,
+        Sweep::Remove => Some(dir.open()?),
+    };
+    let (Some(open), Some(object)) = (there, dir.object()) else { return Ok(()) };
     // Hashes instead of names: two of 64 bits each, with keys that nobody else knows.
     let keys = (RandomState::new(), RandomState::new());
     let hash = |name: &[u8]| (keys.0.hash_one(name), keys.1.hash_one(name));
@@ -53,7 +57,6 @@ pub(super) fn prune_directory(
     for entry in Entries::open(ahead, object) {
         known.insert(hash(entry?.raw_name.as_bytes()));
     }
-    let open = dir.open()?;
     let mut extra: Vec<CString> = Vec::new();
     list(open.as_fd(), |found| {
         let name = found.name.to_bytes();
@@ -67,8 +70,13 @@ pub(super) fn prune_directory(
         if session.options.filter.excludes(&path) {
             continue;
         }
-        match remove_all(open.as_fd(), name) {
-            Ok(count) => add(&session.report.deleted, count),
+        match sweep_all(open.as_fd(), name, sweep) {
+            Ok(count) => {
+                add(&session.report.deleted, count);
+                if sweep == Sweep::Count {
+                    session.report.warning(&format!("{path}: would be deleted"));
+                }
+            }
             Err(errno @ Errno::EBUSY) => {
                 session.report.warning(&format!("{path}: cannot be deleted: {errno}"));
             }

@@ -49,6 +49,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether there is a target whose entries matter, be it only to tell what would become of them.
+    pub(super) fn meets_target(&self) -> bool {
+        !self.null || self.options.dry_run
+    }
+
     /// Whether no more work is to be begun.
     pub(super) fn is_over(&self) -> bool {
         self.is_cancelled() || self.report.stopped()
@@ -90,16 +95,7 @@ pub(super) struct Root {
 impl Root {
     /// Opens the target for `entry`, and makes it if it is missing.
     pub(super) fn open(target: &Path, entry: &DirEntry) -> Result<Self, Error> {
-        let (directory, name) = if entry.is_directory() {
-            (target.to_path_buf(), None)
-        } else {
-            let (parent, name) = (target.parent(), target.file_name());
-            let unusable = |what| Error::Target { path: target.to_path_buf(), what, source: Errno::EINVAL };
-            let name = name.ok_or_else(|| unusable("name a file there"))?;
-            let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there"))?;
-            (parent.to_path_buf(), Some(name.to_owned()))
-        };
+        let (directory, name) = directory_and_name(target, entry)?;
         let failed = |what| {
             let path = directory.clone();
             move |source| Error::Target { path, what, source }
@@ -127,6 +123,16 @@ impl Root {
         Ok(Self { open: Arc::new(OpenDir::new(fd)), name, fresh, lock })
     }
 
+    /// Opens the target for a dry run, if it is there: it is not made, and others may use it.
+    pub(super) fn look(target: &Path, entry: &DirEntry) -> Result<Option<Self>, Error> {
+        let (directory, name) = directory_and_name(target, entry)?;
+        match open(&directory, OPEN, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self { open: Arc::new(OpenDir::new(fd)), name, fresh: false, lock: None })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(source) => Err(Error::Target { path: directory, what: "open the directory", source }),
+        }
+    }
+
     /// Whether reserving space is worth it. In memory it would mean writing everything twice.
     pub(super) fn preallocates(&self) -> bool {
         fstatfs(self.open.as_fd()).is_ok_and(|stat| stat.filesystem_type() != TMPFS_MAGIC)
@@ -138,6 +144,9 @@ impl Root {
 
     /// The directory as the top of the tree. Its attributes are restored if it is what is restored.
     pub(super) fn directory<'s>(&self, session: &'s Session<'s>, entry: &DirEntry) -> Arc<Dir<'s>> {
+        if session.null {
+            return Dir::nowhere(session, Some(&self.open), entry.object);
+        }
         let attributes = self.name.is_none().then(|| Attributes::of(entry));
         Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh)
     }
@@ -145,6 +154,19 @@ impl Root {
     pub(super) fn unlock(self) {
         drop(self.lock);
     }
+}
+
+/// The directory to open, and the name in it for what is no directory.
+fn directory_and_name(target: &Path, entry: &DirEntry) -> Result<(PathBuf, Option<String>), Error> {
+    if entry.is_directory() {
+        return Ok((target.to_path_buf(), None));
+    }
+    let (parent, name) = (target.parent(), target.file_name());
+    let unusable = |what| Error::Target { path: target.to_path_buf(), what, source: Errno::EINVAL };
+    let name = name.ok_or_else(|| unusable("name a file there"))?;
+    let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there"))?;
+    Ok((parent.to_path_buf(), Some(name.to_owned())))
 }
 
 /// The error number of an I/O error.

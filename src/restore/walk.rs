@@ -169,7 +169,7 @@ impl<'s> Walker<'s> {
                 return children;
             }
         }
-        if self.session.options.delete && !self.session.null && visit.included {
+        if self.session.options.delete && self.session.meets_target() && visit.included {
             self.prune.push(dir);
         }
         children
@@ -253,26 +253,31 @@ impl<'s> Walker<'s> {
         let session = self.session;
         let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
         let mut base = None;
-        if !session.null {
-            let open = dir.open()?;
-            if !dir.made().is_some_and(|made| made.fresh) {
-                match self.judge(&open, name, entry)? {
-                    Verdict::Skip => {
-                        add(&session.report.skipped, 1);
-                        add(&session.report.skipped_bytes, entry.size);
-                        return Ok(());
-                    }
-                    Verdict::Compare => base = Base::open(&open, name),
-                    Verdict::Restore => {}
+        if let Some(open) = self.there(dir)? {
+            match judge(session, &open, name, entry)? {
+                Verdict::Skip => {
+                    add(&session.report.skipped, 1);
+                    add(&session.report.skipped_bytes, entry.size);
+                    return Ok(());
                 }
+                Verdict::Compare if !session.null => base = Base::open(&open, name),
+                Verdict::Compare | Verdict::Restore => {}
             }
         }
         self.planner.add(Job::new(dir, name, entry, base), object);
         Ok(())
     }
 
-    fn judge(&self, open: &OpenDir, name: &EntryName, entry: &DirEntry) -> Result<Verdict, Error> {
-        judge(self.session, open, name, entry)
+    /// The directory of the target in which something may be already.
+    fn there(&self, dir: &Dir<'s>) -> Result<Option<Arc<OpenDir>>, Error> {
+        if self.session.options.dry_run {
+            return dir.look();
+        }
+        if self.session.null {
+            return Ok(None);
+        }
+        let open = dir.open()?;
+        Ok((!dir.made().is_some_and(|made| made.fresh)).then_some(open))
     }
 }
 

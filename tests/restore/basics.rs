@@ -8,7 +8,7 @@ use rokopia::testkit::{Attributes, Data, DataKind, Options, Shape, Tree};
 
 use crate::common::{Sample, assert_same, paths, quick};
 
-fn mixed() -> Tree {
+pub(crate) fn mixed() -> Tree {
     let mut tree = Shape::mixed(6 << 20).tree(1).unwrap();
     tree.add_file("empty", Data { kind: DataKind::Text, seed: 1, size: 0 }).unwrap();
     tree.add_file("zeros", Data { kind: DataKind::Zeros, seed: 1, size: 3_000_001 }).unwrap();

@@ -10,6 +10,7 @@
 
 mod basics;
 mod common;
+mod dry_run;
 mod failures;
 mod hostile;
 mod processes;

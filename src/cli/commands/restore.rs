@@ -62,7 +62,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     overwrite: Existing,
 
-    /// Only say what would be done
+    /// Only say what would be done, and what would be deleted; nothing is written and no data is read
     #[arg(long)]
     dry_run: bool,
 

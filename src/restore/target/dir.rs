@@ -131,9 +131,17 @@ impl<'s> Dir<'s> {
         Arc::new(root)
     }
 
-    /// The top of a tree that is written nowhere.
-    pub(in crate::restore) fn nowhere(session: &'s Session<'s>, object: Option<ObjectId>) -> Arc<Self> {
-        Arc::new(Self::build(session, None, "", None, object))
+    /// The top of a tree that is written nowhere, and what a dry run finds in its place.
+    pub(in crate::restore) fn nowhere(
+        session: &'s Session<'s>,
+        there: Option<&Arc<OpenDir>>,
+        object: Option<ObjectId>,
+    ) -> Arc<Self> {
+        let root = Self::build(session, None, "", None, object);
+        if let Some(open) = there {
+            root.state().open = Arc::downgrade(open);
+        }
+        Arc::new(root)
     }
 
     /// A directory that is not made before it is needed.
@@ -216,27 +224,53 @@ impl<'s> Dir<'s> {
 
     /// The open directory, made if it is not there yet, and its parents with it.
     pub(in crate::restore) fn open(&self) -> Result<Arc<OpenDir>, Error> {
-        if let Some(open) = self.state().open.upgrade() {
-            return Ok(open);
-        }
-        // Not by recursion: trees may be thousands of levels deep.
-        let mut closed = vec![self];
-        let mut above = None;
-        let mut next = self.parent.as_deref();
-        while let Some(dir) = next {
-            above = dir.state().open.upgrade();
-            if above.is_some() {
-                break;
-            }
-            closed.push(dir);
-            next = dir.parent.as_deref();
-        }
         let lost = || Error::system("open the directory")(Errno::EBADF);
+        let (mut above, closed) = self.nearest_open();
         for dir in closed.into_iter().rev() {
             let parent = above.take().ok_or_else(lost)?;
             above = Some(dir.open_in(&parent)?);
         }
         above.ok_or_else(lost)
+    }
+
+    /// The directory that is there already, if one is: nothing is made and nothing is changed.
+    pub(in crate::restore) fn look(&self) -> Result<Option<Arc<OpenDir>>, Error> {
+        let (mut above, closed) = self.nearest_open();
+        for dir in closed.into_iter().rev() {
+            let Some(parent) = above else { break };
+            above = dir.look_in(&parent)?;
+        }
+        Ok(above)
+    }
+
+    /// The innermost directory of the path to this one that is open, and those below it, the innermost first.
+    fn nearest_open(&self) -> (Option<Arc<OpenDir>>, Vec<&Self>) {
+        // Not by recursion: trees may be thousands of levels deep.
+        let mut closed = Vec::new();
+        for dir in std::iter::successors(Some(self), |dir| dir.parent.as_deref()) {
+            if let Some(open) = dir.state().open.upgrade() {
+                return (Some(open), closed);
+            }
+            closed.push(dir);
+        }
+        (None, closed)
+    }
+
+    fn look_in(&self, parent: &OpenDir) -> Result<Option<Arc<OpenDir>>, Error> {
+        match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
+            Ok(fd) => {
+                let open = Arc::new(OpenDir::new(fd));
+                self.state().open = Arc::downgrade(&open);
+                self.session.keep_open(&open);
+                Ok(Some(open))
+            }
+            Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::ENOTDIR | Errno::ELOOP) if self.session.options.keeps_what_is_no_directory() => {
+                Err(Error::no_directory())
+            }
+            Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(errno) => Err(Error::system("open the directory")(errno)),
+        }
     }
 
     fn open_in(&self, parent: &OpenDir) -> Result<Arc<OpenDir>, Error> {
@@ -285,16 +319,7 @@ impl<'s> Dir<'s> {
                 state.made = Some(Made { fresh: false, staged: false, adopted: false });
                 return Ok(fd);
             }
-            Some(_)
-                if self.session.options.overwrite == Overwrite::Never
-                    || self.session.options.keeps_kinds() =>
-            {
-                return Err(Error::Conflict {
-                    existing: "non-directory",
-                    wanted: "directory",
-                    help: "move it away, or allow overwriting and deleting",
-                });
-            }
+            Some(_) if self.session.options.keeps_what_is_no_directory() => return Err(Error::no_directory()),
             Some(_) => state.displaces = true,
             None => {}
         }

@@ -10,4 +10,5 @@ pub(super) use attributes::{Attributes, Have, Keep, apply, is_similar, matches};
 pub(super) use dir::{Dir, OPEN, OpenDir, kind};
 pub(super) use file::{OutFile, make_link};
 pub(super) use names::{is_staged, staged_name};
-pub(super) use remove::{list, remove_all};
+use remove::remove_all;
+pub(super) use remove::{Sweep, list, sweep_all};

@@ -41,9 +41,9 @@ fn is_directory(parent: BorrowedFd<'_>, found: &Found) -> Result<bool, Errno> {
     }
 }
 
-fn open(parent: BorrowedFd<'_>, name: &CString) -> Result<OwnedFd, Errno> {
+fn open(parent: BorrowedFd<'_>, name: &CString, sweep: Sweep) -> Result<OwnedFd, Errno> {
     match openat(parent, name.as_c_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
-        Err(Errno::EACCES) => {
+        Err(Errno::EACCES) if sweep == Sweep::Remove => {
             fchmodat(parent, name.as_c_str(), Mode::S_IRWXU, FchmodatFlags::NoFollowSymlink)?;
             openat(parent, name.as_c_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty())
         }
@@ -60,8 +60,8 @@ struct Level {
 }
 
 impl Level {
-    fn enter(parent: BorrowedFd<'_>, name: CString) -> Result<Self, Errno> {
-        let fd = open(parent, &name)?;
+    fn enter(parent: BorrowedFd<'_>, name: CString, sweep: Sweep) -> Result<Self, Errno> {
+        let fd = open(parent, &name, sweep)?;
         let mut rest = Vec::new();
         list(fd.as_fd(), |found| rest.push(found))?;
         Ok(Self { fd, rest, name })
@@ -71,32 +71,51 @@ impl Level {
 /// Removes an entry of a directory and everything below it, and tells how many entries that were. Symbolic links are
 /// removed, never followed. It is no error if it is not there.
 pub(in crate::restore) fn remove_all(parent: BorrowedFd<'_>, name: CString) -> Result<u64, Errno> {
-    let gone = |result| match result {
-        Ok(()) => Ok(1),
-        Err(Errno::ENOENT) => Ok(0),
-        Err(errno) => Err(errno),
+    sweep_all(parent, name, Sweep::Remove)
+}
+
+/// Whether a sweep is the real thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::restore) enum Sweep {
+    Remove,
+    Count,
+}
+
+/// [`remove_all`], or only the count of what that would remove.
+pub(in crate::restore) fn sweep_all(
+    parent: BorrowedFd<'_>,
+    name: CString,
+    sweep: Sweep,
+) -> Result<u64, Errno> {
+    let unlink = |parent: BorrowedFd<'_>, name: &CString, flags| match sweep {
+        Sweep::Count => Ok(1),
+        Sweep::Remove => match unlinkat(parent, name.as_c_str(), flags) {
+            Ok(()) => Ok(1),
+            Err(Errno::ENOENT) => Ok(0),
+            Err(errno) => Err(errno),
+        },
     };
     let first = Found { name, kind: None };
     match is_directory(parent, &first) {
         Ok(true) => {}
-        Ok(false) => return gone(unlinkat(parent, first.name.as_c_str(), UnlinkatFlags::NoRemoveDir)),
+        Ok(false) => return unlink(parent, &first.name, UnlinkatFlags::NoRemoveDir),
         Err(Errno::ENOENT) => return Ok(0),
         Err(errno) => return Err(errno),
     }
-    let mut removed = 0;
-    let mut levels = vec![Level::enter(parent, first.name)?];
+    let mut swept = 0;
+    let mut levels = vec![Level::enter(parent, first.name, sweep)?];
     while let Some(level) = levels.last_mut() {
         if let Some(found) = level.rest.pop() {
             if is_directory(level.fd.as_fd(), &found)? {
-                let below = Level::enter(level.fd.as_fd(), found.name)?;
+                let below = Level::enter(level.fd.as_fd(), found.name, sweep)?;
                 levels.push(below);
             } else {
-                removed += gone(unlinkat(&level.fd, found.name.as_c_str(), UnlinkatFlags::NoRemoveDir))?;
+                swept += unlink(level.fd.as_fd(), &found.name, UnlinkatFlags::NoRemoveDir)?;
             }
         } else if let Some(done) = levels.pop() {
             let above = levels.last().map_or(parent, |level| level.fd.as_fd());
-            removed += gone(unlinkat(above, done.name.as_c_str(), UnlinkatFlags::RemoveDir))?;
+            swept += unlink(above, &done.name, UnlinkatFlags::RemoveDir)?;
         }
     }
-    Ok(removed)
+    Ok(swept)
 }
