@@ -14,7 +14,7 @@ use crate::gojson::go_object;
 const MAX_LOG: u64 = 64 << 20;
 
 /// The blob that an upgrade leaves for clients that do not know epochs: it has this many zeros for a hash.
-const POISON: &str =
+pub(crate) const POISON: &str =
     "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required";
 
 /// What a compaction log says: which index blobs were merged, and into which.

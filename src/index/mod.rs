@@ -32,6 +32,7 @@ pub use entry::{Entry, PackNumber};
 pub use epochs::select as select_epochs;
 pub use error::{Error, Malformed};
 pub use id::{ContentId, InvalidContentId};
+pub(crate) use legacy::POISON;
 pub use listed::ListedEntry;
 pub use manifest_index::ManifestIndex;
 pub use packed::PackedIndex;

@@ -4,7 +4,7 @@ use super::findings::{Finding, is_refusal};
 use crate::blob::{self, BlobMetadata, BlobStore};
 use crate::crypto::MaintenanceCipher;
 use crate::format::RepositoryFormat;
-use crate::index::open_sealed;
+use crate::index::{POISON, open_sealed};
 
 /// None of these blobs is large; logs of a busy client reach some megabytes.
 const LIMIT: u64 = 64 << 20;
@@ -37,6 +37,11 @@ pub(super) fn check(
         (Kind { code: "marker-damaged", vital: false }, same(read(), WATERMARK))
     } else if name.starts_with("_log_") {
         (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
+    } else if name.starts_with('l') || format.epochs().enabled && name.starts_with('m') {
+        // Which merges of indexes took place counts only without epochs, and then it is read with the indexes.
+        (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
+    } else if format.epochs().enabled && name.starts_with('n') && name != POISON {
+        (Kind { code: "index-superseded-damaged", vital: false }, sealed(format, blob, read()))
     } else if name == "kopia.maintenance" {
         (Kind { code: "maintenance-damaged", vital: false }, maintenance(format, read()))
     } else if name == "kopia.blobcfg" {
