@@ -1,7 +1,14 @@
 //! The same work for many items on several threads.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// How many threads can run at the same time, as far as the process may know. Found out once: what limits its control
+/// group cannot be read any more from within the sandbox.
+pub(crate) fn available_threads() -> usize {
+    static AVAILABLE: OnceLock<usize> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// Calls `each` once for every item, on up to `threads` threads and in no particular order.
 ///

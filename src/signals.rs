@@ -7,6 +7,8 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::Sandbox;
+
 /// Exit codes of processes ended by a signal begin here.
 const BASE: i32 = 128;
 
@@ -18,18 +20,22 @@ static CLEANERS: AtomicUsize = AtomicUsize::new(0);
 static STOP: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(Arc::default);
 
 /// How the process ends when a signal arrives.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Manner {
     /// How long to wait for who cleans up; without it, until the end or a second signal.
     pub(crate) patience: Option<Duration>,
     /// Called before the process is ended from here, with its exit code.
     pub(crate) last_words: Option<fn(u8)>,
+    /// What the thread that waits for signals gives up: other threads enter theirs too late for it.
+    pub(crate) sandbox: Sandbox,
 }
 
 /// Starts to watch. Where that is not possible, signals end the process as they always do.
 pub(crate) fn install(manner: Manner) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let watch = move || {
+        // The thread that does the work says what cannot be given up.
+        let _ = manner.sandbox.enter();
         for signal in &mut signals {
             let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
             STOP.store(true, Ordering::SeqCst);

@@ -77,6 +77,11 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
 
+    /// Whether the command gives up what it does not need before it reads the repository: other files, other programs, the
+    /// network; as far as the kernel can [env: ROKOPIA_SANDBOX] [default: off]
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub(super) sandbox: Option<SandboxMode>,
+
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -111,6 +116,12 @@ pub(super) enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SandboxMode {
+    Auto,
+    Off,
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{Color, Global};
+use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::location::Location;
 use super::units;
@@ -15,7 +15,7 @@ use crate::checker::FindPassword;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
 use crate::index::IndexOptions;
-use crate::{Error, Options, Repository};
+use crate::{Error, Options, Repository, Sandbox, parallel};
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
@@ -32,6 +32,7 @@ pub(super) struct Context {
     password_fd: Option<u32>,
     options: Options,
     cache_dir: Option<PathBuf>,
+    sandbox: Sandbox,
     /// Bytes for data in flight and indexes.
     pub(super) memory: u64,
     /// Decoding threads.
@@ -63,7 +64,6 @@ impl Context {
                 .then_some(value)
                 .ok_or_else(|| wrong_value(name, &value.to_string(), "a number from 1 to 1024"))
         };
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let reads = limited("--reads", global.reads)?;
         let cache_dir =
             global.cache_dir.clone().or_else(|| text_variable("ROKOPIA_CACHE_DIR").map(PathBuf::from));
@@ -81,8 +81,12 @@ impl Context {
                 },
             },
             cache_dir,
+            sandbox: sandbox(global),
             memory,
-            threads: limited("--threads", global.threads.unwrap_or_else(available).min(MAX_THREADS))?,
+            threads: limited(
+                "--threads",
+                global.threads.unwrap_or_else(parallel::available_threads).min(MAX_THREADS),
+            )?,
             reads,
             degraded: global.degraded,
             json: global.json,
@@ -112,15 +116,49 @@ impl Context {
         context
     }
 
-    /// Opens the storage alone.
+    /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
+    pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::writing);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// The same for a command that reads other files than those of the repository after that was opened.
+    pub(super) fn reading<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::reading);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// The same for a command that sees what there is in other directories.
+    pub(super) fn listing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::listing);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// What a command still needs that has opened everything but the repository.
+    pub(super) fn sandbox(&self) -> Sandbox {
+        let directory = self.location.as_ref().and_then(Location::directory);
+        let sandbox = directory.into_iter().fold(self.sandbox.clone(), Sandbox::repository);
+        let spill = self.options.index.spill_directory.iter().filter(|directory| directory.is_dir());
+        spill.fold(sandbox, Sandbox::writing)
+    }
+
+    /// Opens the storage alone, and gives up what is not needed from then on.
     pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
+        let store = self.open_store()?;
+        self.sandbox().enter().log();
+        Ok(store)
+    }
+
+    fn open_store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
         self.location()?.open().map_err(|failure| failure.during("opening the repository"))
     }
 
-    /// Opens the repository, and says what it warns about.
+    /// Opens the repository, and says what it warns about. Before its first byte is parsed, what is not needed from then
+    /// on is given up.
     pub(super) fn repository(&self) -> Result<Repository, Failure> {
-        let store = self.store()?;
+        let store = self.open_store()?;
         let password = self.password()?;
+        self.sandbox().enter().log();
         let opening = format!("opening the repository {}", store.describe());
         let repository = Repository::open_with(store, &password, self.options.clone())
             .map_err(|e| Failure::from(e).during(&opening))?;
@@ -184,6 +222,15 @@ impl Context {
             }
             result => result.map_err(|e| Error::from(e).into()),
         }
+    }
+}
+
+/// Whether there is a sandbox at all.
+pub(super) fn sandbox(global: &Global) -> Sandbox {
+    match global.sandbox {
+        Some(SandboxMode::Off) => Sandbox::off(),
+        Some(SandboxMode::Auto) => Sandbox::default(),
+        None => Sandbox::from_env(),
     }
 }
 

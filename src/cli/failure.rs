@@ -2,13 +2,14 @@
 
 use std::io::{self, Write, stderr};
 
+use nix::errno::Errno;
 use serde::Serialize;
 
 use super::args::Color;
 use super::help;
 use super::logging::use_color;
 use super::output::escape;
-use crate::Error;
+use crate::{Error, sandbox};
 
 /// How the process ends; the codes are a promise to whoever calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +169,15 @@ impl Failure {
     }
 }
 
+/// Whether the system refused to open something.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
+            || cause.downcast_ref::<Errno>() == Some(&Errno::EACCES)
+    })
+}
+
 impl From<Error> for Failure {
     /// What keeps a repository from being read means "could not tell", whatever the layer.
     fn from(error: Error) -> Self {
@@ -175,6 +185,11 @@ impl From<Error> for Failure {
         failure.details.blob = error.blob().map(ToString::to_string);
         failure.details.content = error.content().map(|content| content.to_string());
         failure.details.retry = error.is_retryable();
-        failure
+        match sandbox::limits_reading() && is_denied(&error) {
+            true => failure.with_help(
+                "what lies outside of the repository and the target, links followed, takes --sandbox off",
+            ),
+            false => failure,
+        }
     }
 }

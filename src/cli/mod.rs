@@ -54,7 +54,6 @@ pub fn main() -> ExitCode {
         Program::Kopia(arguments) => return kopia::main(arguments),
         Program::Rokopia => {}
     }
-    signals::install(signals::Manner::default());
     let exit = run(&arguments);
     // A signal that arrived while the command cleaned up decides, whatever the command made of it.
     ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))
@@ -77,6 +76,8 @@ fn run(arguments: &[OsString]) -> Exit {
             return Failure::usage(&e).report(json, args::Color::Auto);
         }
     };
+    let sandbox = context::sandbox(&cli.global);
+    signals::install(signals::Manner { sandbox, ..signals::Manner::default() });
     let (json, color) = (cli.global.json, cli.global.color);
     if !cli.command.logs_itself() {
         logging::start(&cli.global);

@@ -21,7 +21,7 @@ use std::ffi::OsString;
 use std::io::{Write, stderr};
 use std::process::ExitCode;
 
-use crate::signals;
+use crate::{Sandbox, signals};
 use failure::Failure;
 use grammar::Request;
 
@@ -30,7 +30,7 @@ const FOLLOWS: &str = "0.23.1";
 
 /// Answers a command line of Kopia's, without the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
-    signals::install(signals::Manner::default());
+    signals::install(signals::Manner { sandbox: Sandbox::from_env(), ..signals::Manner::default() });
     let exit = run(arguments).map_or_else(
         |failure| {
             if !matches!(failure, Failure::BrokenPipe) {

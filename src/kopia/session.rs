@@ -1,8 +1,9 @@
 //! An open repository: the one that the connection file names.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::commands::cache_directory;
 use super::config::Config;
 use super::failure::Failure;
 use super::grammar::Typed;
@@ -12,7 +13,7 @@ use crate::checker::doubt_about_absence;
 use crate::content::Contents;
 use crate::crypto::Password;
 use crate::snapshot::{Problem, Snapshots, Source};
-use crate::{Catalog, Error, Repository, format};
+use crate::{Catalog, Error, Repository, Sandbox, format};
 
 /// What a missing connection is called; callers look for it.
 const NOT_CONNECTED: &str =
@@ -34,8 +35,14 @@ pub(super) fn connection(typed: &Typed) -> Result<Config, Failure> {
 }
 
 impl Session {
-    /// Opens the repository that is connected.
+    /// Opens the repository that is connected. What is not read of it from then on is given up: nothing is handed to
+    /// another program any more.
     pub(super) fn open(typed: &Typed) -> Result<Self, Failure> {
+        Self::open_for(typed, &[])
+    }
+
+    /// The same for a command that writes to `written`.
+    pub(super) fn open_for(typed: &Typed, written: &[PathBuf]) -> Result<Self, Failure> {
         let config = connection(typed)?;
         let directory = config.storage()?.directory()?;
         let (user, host) = (config.text("username")?, config.text("hostname")?);
@@ -43,7 +50,12 @@ impl Session {
             password::get(typed, Some(&config.path)).map_err(|failure| failure.during("open repository"))?;
         let opened = open_store(&directory)
             .map_err(|failure| failure.during("cannot open storage"))
-            .and_then(|store| open_repository(store, &password));
+            .and_then(|store| {
+                let sandbox = written.iter().fold(Sandbox::from_env(), Sandbox::writing);
+                let sandbox = cache_directory(&config).into_iter().fold(sandbox, Sandbox::reading);
+                sandbox.repository(&directory).enter().log();
+                open_repository(store, &password)
+            });
         let repository =
             opened.map_err(|failure| failure.during("open repository: unable to open repository"))?;
         Ok(Self { config, repository, user, host })

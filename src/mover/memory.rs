@@ -1,6 +1,7 @@
 //! How much memory a restore may take.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// More does not make a restore faster.
 const ENOUGH: u64 = 256 << 20;
@@ -13,8 +14,11 @@ const LEAST: u64 = 16 << 20;
 
 /// Bytes for indexes and data in flight: what is enough, or the share of the control group's limit.
 pub(super) fn budget() -> u64 {
-    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    within(limit(Path::new("/sys/fs/cgroup"), &own))
+    static BUDGET: OnceLock<u64> = OnceLock::new();
+    *BUDGET.get_or_init(|| {
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        within(limit(Path::new("/sys/fs/cgroup"), &own))
+    })
 }
 
 /// What of a budget is left beside an index of this size.

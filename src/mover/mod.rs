@@ -20,7 +20,7 @@ mod selection;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::signals;
+use crate::{Sandbox, signals};
 use environment::Environment;
 use error::Error;
 use operation::Operation;
@@ -39,7 +39,11 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         Ok(Operation::Backup | Operation::Maintenance) => PATIENCE_WITH_KOPIA,
         _ => PATIENCE,
     };
-    signals::install(signals::Manner { patience: Some(patience), last_words: Some(log::last_words) });
+    signals::install(signals::Manner {
+        patience: Some(patience),
+        last_words: Some(log::last_words),
+        sandbox: Sandbox::from_env(),
+    });
     let result = run(&environment, operation);
     if let Some(exit_code) = signals::exit_code() {
         log::last_words(exit_code);

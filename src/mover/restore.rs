@@ -18,7 +18,7 @@ use crate::checker::doubt_about_absence;
 use crate::crypto::Password;
 use crate::index::IndexOptions;
 use crate::snapshot::Snapshots;
-use crate::{Catalog, Options, Repository, signals};
+use crate::{Catalog, Entered, Options, Repository, Sandbox, signals};
 
 /// Bytes of the line that names a source without snapshots.
 const LONGEST_MISSING: usize = 300;
@@ -73,6 +73,7 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
             return nothing(&plan, &Snapshots::default(), None);
         }
     };
+    confine(&plan);
     let opened = open(&plan, store)?;
     let done = restore_chosen(&plan, &opened);
     if done.is_ok() {
@@ -82,6 +83,17 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
         ));
     }
     done
+}
+
+/// Gives up everything but the repository and the volume: a restore hands nothing on to other programs.
+fn confine(plan: &Plan) {
+    // What limits the memory is not readable afterwards.
+    memory::budget();
+    let sandbox = Sandbox::from_env().repository(plan.location.path()).writing(&plan.target);
+    match sandbox.enter() {
+        Entered::Off => {}
+        entered => log::info(entered),
+    }
 }
 
 /// Opens the repository and lists its snapshots.

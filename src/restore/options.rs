@@ -8,6 +8,7 @@ use super::filter::Filter;
 use super::report::{Progress, Summary};
 use super::{Error, engine};
 use crate::content::Contents;
+use crate::parallel;
 use crate::snapshot::DirEntry;
 
 /// What happens to something that already exists where the snapshot has an entry.
@@ -84,7 +85,7 @@ impl<'a> Restore<'a> {
     /// A restore of `root`, which is the root of a snapshot or any entry below it: a directory, a file or a symbolic
     /// link.
     pub fn new(contents: &'a Contents, root: &DirEntry) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = parallel::available_threads();
         let options = Options {
             snapshot: None,
             memory: 256 << 20,

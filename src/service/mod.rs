@@ -28,8 +28,8 @@ pub use config::Config;
 pub use error::Error;
 pub use log::{Level, Log};
 
-use crate::Options;
 use crate::checker::{Checker, Clock, FindPassword, OpenStore, Settings};
+use crate::{Options, parallel};
 use app::App;
 
 /// Requests that are open when the service is told to stop may take this long.
@@ -53,7 +53,7 @@ pub fn run(
     password: FindPassword,
     stop: &AtomicBool,
 ) -> Result<bool, Error> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).clamp(2, MAX_WORKERS);
+    let workers = parallel::available_threads().clamp(2, MAX_WORKERS);
     let runtime =
         Builder::new_multi_thread().worker_threads(workers).enable_all().build().map_err(Error::Start)?;
     let completed = runtime.block_on(async {

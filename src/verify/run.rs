@@ -22,12 +22,12 @@ use super::select::{Order, Rules};
 use super::snapshots::Known;
 use super::walk::{Trees, Walk};
 use super::{Error, auxiliary, repaired, seen};
-use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader, Position};
 use crate::snapshot::Snapshot;
+use crate::{Repository, parallel};
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             level: Level::Files,
-            threads: std::thread::available_parallelism().map_or(1, Into::into),
+            threads: parallel::available_threads(),
             reads: 1,
             memory: 256 << 20,
             max_duration: None,

@@ -21,6 +21,7 @@ mod large;
 mod mutants;
 mod race;
 mod run;
+mod sandbox;
 mod secrets;
 mod targets;
 mod trees;

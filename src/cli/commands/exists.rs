@@ -70,6 +70,8 @@ impl Args {
 fn ask(context: &Context, source: Source) -> Result<checker::Answer, Failure> {
     let location = context.location()?;
     let password = context.password()?;
+    // Storage that hangs must not hang this, which would open it.
+    context.sandbox().reading_anywhere().enter().log();
     let open_store: OpenStore = Arc::new(move || location.connect());
     let settings = Settings { refresh_interval: None, storage_timeout: PATIENCE, ..Settings::default() };
     let options = context.strict().options();

@@ -137,7 +137,14 @@ impl Args {
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
-        let context = &if self.dry_run { context.clone() } else { context.spilling_beside(&self.target) };
+        // What takes the place of a directory, or would, is looked at from above.
+        let above =
+            std::path::absolute(&self.target).ok().and_then(|target| target.parent().map(PathBuf::from));
+        let context = context.listing(&above);
+        let context = &match self.dry_run {
+            true => context.reading([&self.target]),
+            false => context.spilling_beside(&self.target).writing([&self.target]),
+        };
         let restore = |place: &Place<'_>| self.restore(context, filter, place);
         match self.use_recovered_index {
             true => at_recovered(context, &self.reference, restore),

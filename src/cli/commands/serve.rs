@@ -118,6 +118,7 @@ impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let clean_up = CleanUp::new();
         let (config, settings) = self.understood()?;
+        let entered = context.sandbox().reading_anywhere().listening().enter();
         let location = context.location_or(|| {
             let path = std::env::var_os("KOPIA_REPOSITORY_PATH").filter(|path| !path.is_empty());
             Location::parse(&path.unwrap_or_else(|| DEFAULT_REPOSITORY.into()))
@@ -130,6 +131,7 @@ impl Args {
         let level: Level = self.log_level.parse().unwrap_or_default();
         let log = Log::start(level)
             .map_err(|e| Failure::new(Exit::Negative, "out-of-threads", format!("starting the log: {e}")))?;
+        entered.log();
         if self.legacy_answers {
             tracing::warn!(
                 code = "legacy-answers",

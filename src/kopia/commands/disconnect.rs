@@ -42,7 +42,7 @@ pub(super) fn forget(path: &Path) {
 }
 
 /// Where a real Kopia keeps its cache.
-pub(super) fn cache_directory(config: &Config) -> Option<PathBuf> {
+pub(in crate::kopia) fn cache_directory(config: &Config) -> Option<PathBuf> {
     let caching: Object = config.object.get("caching").ok().flatten()?;
     let directory = caching.get::<String>("cacheDirectory").ok().flatten().filter(|path| !path.is_empty())?;
     let named = config.path.parent().unwrap_or(Path::new("")).join(directory);

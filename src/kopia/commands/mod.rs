@@ -25,6 +25,7 @@ mod status;
 mod storage_stats;
 
 use super::grammar::Command;
+pub(in crate::kopia) use disconnect::cache_directory;
 
 /// All commands of Kopia v0.23.1. One that is missing here would be a usage error, as it is for Kopia.
 pub(super) const ALL: &[Command] = &[

@@ -55,7 +55,7 @@ const ARCHIVES: [&str; 4] = [".zip", ".tar", ".tar.gz", ".tgz"];
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     only_ours(typed)?;
-    let session = Session::open(typed)?;
+    let session = Session::open_for(typed, &written(typed))?;
     let (text, target) = source_and_target(typed, &session)
         .map_err(|failure| failure.during("unable to initialize output"))?;
     let parallel = typed.int("parallel").unwrap_or(DEFAULT_PARALLEL);
@@ -111,6 +111,19 @@ fn only_ours(typed: &Typed) -> Result<(), Failure> {
         Some("") => Err(Failure::new("invalid snapshot time: it is empty")),
         Some(_) => foreign("with --snapshot-time"),
     }
+}
+
+/// Where it will write to, as far as that is known before the repository is open.
+fn written(typed: &Typed) -> Vec<PathBuf> {
+    let target = match typed.arguments.as_slice() {
+        [source] if !source.starts_with('/') => source
+            .split_once('@')
+            .and_then(|(_, rest)| rest.split_once(':'))
+            .map_or(source.as_str(), |(_, path)| path),
+        [target] | [_, target] => target.as_str(),
+        _ => return Vec::new(),
+    };
+    std::path::absolute(target).map(|target| paths::clean(&target)).into_iter().collect()
 }
 
 fn source_and_target(typed: &Typed, session: &Session) -> Result<(String, PathBuf), Failure> {

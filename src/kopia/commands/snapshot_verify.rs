@@ -253,9 +253,9 @@ impl Verifier<'_> {
     }
 
     fn files(&self, files: &[File]) {
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
         let wanted = self.typed.int("file-parallelism").and_then(|count| usize::try_from(count).ok());
-        let threads = wanted.filter(|count| (1..=1024).contains(count)).unwrap_or_else(available);
+        let threads =
+            wanted.filter(|count| (1..=1024).contains(count)).unwrap_or_else(parallel::available_threads);
         let verified: Result<(), std::convert::Infallible> = parallel::for_each(files, threads, |file| {
             if !self.has_enough() {
                 if let Err(error) = self.file(file) {

@@ -18,7 +18,7 @@ use crate::restore::{Restore, Summary};
 use crate::snapshot::Snapshot;
 
 /// What restores to nowhere.
-const NULL: &str = "null";
+pub(super) const NULL: &str = "null";
 
 /// Errors printed; JSON has all.
 const SHOWN: usize = 20;

@@ -133,6 +133,7 @@ impl Args {
         if self.idle {
             idle::give_way();
         }
+        let context = &self.confined(context);
         if let Some(source) = &self.drill {
             return drill::run(source, self.to.as_deref(), context);
         }
@@ -168,6 +169,16 @@ impl Args {
             1 => Exit::Negative,
             _ => Exit::Unknown,
         })
+    }
+
+    /// The command reads and writes what its options name, and nothing else.
+    fn confined(&self, context: &Context) -> Context {
+        let outputs = [&self.ledger, &self.report, &self.html, &self.textfile, &self.write_repaired];
+        let drill = match (&self.drill, self.to.as_deref()) {
+            (None, _) | (_, Some(drill::NULL)) => None,
+            (Some(_), to) => Some(to.map_or_else(std::env::temp_dir, PathBuf::from)),
+        };
+        context.reading(&self.merge).writing(outputs.into_iter().flatten().chain(&drill))
     }
 
     /// Finds the snapshots that are asked for.
