@@ -87,27 +87,47 @@ const VALUE_WITHOUT_EFFECT: [&str; 16] = [
     "file-log-level",
 ];
 
+/// Those with which kopia both connects and makes snapshots.
+const FOR_BOTH: [&str; 5] =
+    ["description", "progress", "progress-update-interval", "log-level", "file-log-level"];
+
 /// The elements, whole.
 fn elements(environment: &Environment) -> Vec<String> {
     let joined = environment.text("KOPIA_ADDITIONAL_ARGS").unwrap_or_default();
     joined.split(SEPARATOR).filter(|element| !element.is_empty()).map(str::to_owned).collect()
 }
 
-/// Whether an element is a flag with which kopia can connect. It refuses all others there.
-fn is_for_connecting(element: &str) -> bool {
-    let name = element.strip_prefix("--").and_then(|flag| flag.split('=').next()).unwrap_or_default();
-    let name = name.strip_prefix("no-").unwrap_or(name);
-    WITHOUT_EFFECT.contains(&name) || VALUE_WITHOUT_EFFECT.contains(&name)
+/// What is passed on to a kopia that writes. It refuses flags that its command does not have.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PassedOn {
+    /// For connecting to a repository, or creating one.
+    pub(super) connecting: Vec<String>,
+    /// For a snapshot.
+    pub(super) saving: Vec<String>,
 }
 
-/// The elements that a backup passes on to kopia when it connects.
-pub(super) fn for_connecting(environment: &Environment) -> Vec<String> {
-    elements(environment).into_iter().filter(|element| is_for_connecting(element)).collect()
-}
-
-/// All other elements.
-pub(super) fn beyond_connecting(environment: &Environment) -> Vec<String> {
-    elements(environment).into_iter().filter(|element| !is_for_connecting(element)).collect()
+impl PassedOn {
+    pub(super) fn of(environment: &Environment) -> Self {
+        let mut passed = Self::default();
+        let mut elements = elements(environment).into_iter();
+        while let Some(element) = elements.next() {
+            let name = element.strip_prefix("--").and_then(|flag| flag.split('=').next()).unwrap_or_default();
+            let has_value = VALUE_WITHOUT_EFFECT.contains(&name);
+            let name = name.strip_prefix("no-").unwrap_or(name);
+            let connects = has_value || WITHOUT_EFFECT.contains(&name);
+            let saves = !connects || FOR_BOTH.contains(&name);
+            let value = if has_value && !element.contains('=') { elements.next() } else { None };
+            for part in std::iter::once(element).chain(value) {
+                if connects {
+                    passed.connecting.push(part.clone());
+                }
+                if saves {
+                    passed.saving.push(part);
+                }
+            }
+        }
+        passed
+    }
 }
 
 /// What of an element that is no long flag can be shown: what follows the letter of a flag may be a password.
@@ -244,6 +264,25 @@ mod tests {
             .extend(VALUE_WITHOUT_EFFECT.iter().flat_map(|name| [format!("--{name}"), "true".to_owned()]));
         let elements: Vec<&str> = elements.iter().map(String::as_str).collect();
         assert_eq!(parse(&elements).unwrap(), Arguments::default());
+    }
+
+    #[test]
+    fn what_is_passed_on_goes_where_kopia_takes_it() {
+        let elements = [
+            "--tags=a:b",
+            "--max-upload-speed",
+            "1000",
+            "--description=mine",
+            "--no-check-for-updates",
+            "--log-level",
+            "debug",
+            "--force-hash=10",
+        ];
+        let joined = elements.join(SEPARATOR);
+        let passed = PassedOn::of(&[("KOPIA_ADDITIONAL_ARGS", joined.as_str())].into_iter().collect());
+        assert_eq!(passed.connecting, elements[1..7]);
+        let saving = ["--tags=a:b", "--description=mine", "--log-level", "debug", "--force-hash=10"];
+        assert_eq!(passed.saving, saving);
     }
 
     #[test]

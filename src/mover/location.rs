@@ -1,16 +1,18 @@
 //! Where the repository is.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::environment::Environment;
 use super::error::Error;
 use super::log;
 use crate::blob::{self, FileSystem, Interruptible, Retry, RetryPolicy};
+use crate::gojson::go_object;
 use crate::signals;
 
 /// What a new file system holds before anything was put there.
@@ -38,24 +40,25 @@ pub(super) enum Found {
     NotYet(PathBuf),
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Structured {
     storage: Option<Storage>,
-    #[serde(rename = "apiServer")]
-    server: Option<serde::de::IgnoredAny>,
+    server: Option<IgnoredAny>,
 }
+go_object!(Structured { "storage" => storage, "apiServer" => server });
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Storage {
-    #[serde(rename = "type")]
     kind: String,
-    config: Option<StorageConfig>,
+    config: StorageConfig,
 }
+go_object!(Storage { "type" => kind, "config" => config });
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct StorageConfig {
-    path: Option<PathBuf>,
+    path: PathBuf,
 }
+go_object!(StorageConfig { "path" => path });
 
 impl Location {
     /// The location that the environment names; the first setting that names one counts.
@@ -74,27 +77,16 @@ impl Location {
             return Err(Error::Backend("S3"));
         }
         refuse(&BEFORE)?;
-        if let Some(rest) = url.strip_prefix("filesystem://") {
-            return Self::url_path(rest);
+        if let Some(path) = url_path(&url)? {
+            return Ok(Self(path));
         }
         refuse(&AFTER)?;
         Err(Error::NoLocation)
     }
 
-    fn url_path(rest: &str) -> Result<Self, Error> {
-        match rest {
-            _ if !rest.starts_with('/') => Err(Error::LocationFormat),
-            _ if rest.contains("../") => Err(Error::LocationPath),
-            _ => Ok(Self(rest.into())),
-        }
-    }
-
     /// `None` when the configuration has other purposes than to name a storage.
     fn structured(json: &str) -> Result<Option<Self>, Error> {
-        // The parser's own words would quote what it found, which may be a credential.
-        let config: Structured = serde_json::from_str(json).map_err(|e| {
-            Error::Structured(format!("it is not valid at line {}, column {}", e.line(), e.column()))
-        })?;
+        let config: Structured = serde_json::from_str(json).map_err(|e| invalid_json(&e))?;
         if config.server.is_some() {
             return Err(Error::Backend("repository server"));
         }
@@ -105,8 +97,10 @@ impl Location {
                 storage.kind
             )));
         }
-        let path = storage.config.and_then(|config| config.path).filter(|path| path.is_absolute());
-        let path = path.ok_or_else(|| Error::Structured("it has no absolute storage path".into()))?;
+        let path = storage.config.path;
+        if !path.is_absolute() {
+            return Err(Error::Structured("it has no absolute storage path".into()));
+        }
         Ok(Some(Self(path)))
     }
 
@@ -129,6 +123,11 @@ impl Location {
     /// Nothing is there. That is where every repository begins, but also what a volume that is not mounted looks like.
     fn absent(&self, reason: &'static str) -> Result<Found, Error> {
         let path = self.0.clone();
+        if path.as_os_str().as_bytes().last().is_some_and(|byte| byte.is_ascii_whitespace()) {
+            let reason =
+                "nothing is there, and the path ends with a blank or a line break: look into the Secret";
+            return Err(Error::NotMounted { path, reason });
+        }
         let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else {
             return Err(Error::NotMounted { path, reason });
         };
@@ -151,6 +150,22 @@ impl Location {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
+}
+
+/// The directory that a URL names, if it is one that names directories.
+pub(super) fn url_path(url: &str) -> Result<Option<PathBuf>, Error> {
+    match url.strip_prefix("filesystem://") {
+        None => Ok(None),
+        Some(path) if !path.starts_with('/') => Err(Error::LocationFormat),
+        Some(path) if path.contains("../") => Err(Error::LocationPath),
+        Some(path) => Ok(Some(path.into())),
+    }
+}
+
+/// What is wrong with a structured configuration. The parser's own words would quote what it found, which may be a
+/// credential.
+pub(super) fn invalid_json(error: &serde_json::Error) -> Error {
+    Error::Structured(format!("it is not valid at line {}, column {}", error.line(), error.column()))
 }
 
 /// Patient: after a power cut all movers of a cluster start at once on one server.
@@ -195,7 +210,7 @@ pub(super) fn note_ignored(environment: &Environment) {
         log::info("policy and repository configuration files have no effect on a restore");
     }
     if let Some(json) = environment.text("KOPIA_MANUAL_CONFIG")
-        && serde_json::from_str::<serde::de::IgnoredAny>(&json).is_err()
+        && serde_json::from_str::<IgnoredAny>(&json).is_err()
     {
         log::warn("KOPIA_MANUAL_CONFIG is not valid JSON; it has no effect on a restore");
     }
@@ -256,7 +271,10 @@ mod tests {
             path(r#"{"storage":{"type":"filesystem","config":{"path":"/json"}},"hostname":"h"}"#),
             "/json"
         );
+        // Kopia's own parser takes keys of any case for the same.
+        assert_eq!(path(r#"{"Storage":{"TYPE":"filesystem","Config":{"Path":"/json"}}}"#), "/json");
         assert_eq!(path(r#"{"enableActions":true}"#), "/url");
+        assert_eq!(path(r#"{"storage":null}"#), "/url");
         for json in [
             "{",
             "[]",

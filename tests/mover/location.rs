@@ -109,6 +109,17 @@ fn case_20_no_repository_yet() {
     }
 }
 
+/// A Secret that was made with `echo` ends with a line break, which is no reason to call a backup absent.
+#[test]
+fn case_20_a_path_that_is_mistyped_by_a_blank() {
+    for end in ["\n", " ", "\r"] {
+        let Some(world) = on_a_volume() else { return };
+        copy(&World::new().repo(), &world.repo());
+        let url = format!("filesystem://{}{end}", world.repo().display());
+        at(world, url).run().failed().lacks("No eligible snapshots").has("look into the Secret");
+    }
+}
+
 #[test]
 fn case_20_a_volume_of_the_same_device() {
     let script = r#"mount --bind "$VOLUME" "$VOLUME"; exec "$@""#;

@@ -194,25 +194,40 @@ case "$*" in
 esac
 "#;
 
+fn with_stub(variables: &[(&str, &str)], arguments: &[&str]) -> World {
+    let world = World::new().started_with(arguments);
+    let bin = world.dir.path().join("bin");
+    let record = world.dir.path().join("record");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("kopia"), STUB).unwrap();
+    fs::set_permissions(bin.join("kopia"), PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(world.data().join("file"), "data").unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let world = world.set("PATH", path).set("RECORD", record.to_str().unwrap());
+    variables.iter().fold(world, |world, (name, value)| world.set(name, *value))
+}
+
+/// The calls of the stub.
+fn recorded(world: &World) -> Vec<String> {
+    let recorded = fs::read_to_string(world.dir.path().join("record")).unwrap();
+    let root = world.dir.path().to_str().unwrap().to_owned();
+    recorded.replace(&root, "").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn case_14_a_backup_never_goes_elsewhere_because_of_a_typing_error() {
+    let variable = ("KOPIA_STRUCTURED_REPOSITORY_CONFIG", "{\"token\": \"hunter22\"");
+    let world = with_stub(&[variable], &["backup"]);
+    world.run().failed().has("KOPIA_STRUCTURED_REPOSITORY_CONFIG").lacks("hunter22");
+    assert_eq!(recorded(&world), ["--version", "repository status"]);
+}
+
 #[test]
 fn case_14_other_directions_are_handed_to_a_kopia_that_is_there() {
     let run = |variables: &[(&str, &str)], arguments: &[&str]| {
-        let mut world = World::new().started_with(arguments);
-        let bin = world.dir.path().join("bin");
-        let record = world.dir.path().join("record");
-        fs::create_dir(&bin).unwrap();
-        fs::write(bin.join("kopia"), STUB).unwrap();
-        fs::set_permissions(bin.join("kopia"), PermissionsExt::from_mode(0o755)).unwrap();
-        fs::write(world.data().join("file"), "data").unwrap();
-        let path = format!("{}:/usr/bin:/bin", bin.display());
-        world = world.set("PATH", path).set("RECORD", record.to_str().unwrap());
-        for (name, value) in variables {
-            world = world.set(name, *value);
-        }
+        let world = with_stub(variables, arguments);
         world.run().ended(0);
-        let recorded = fs::read_to_string(record).unwrap();
-        let root = world.dir.path().to_str().unwrap().to_owned();
-        recorded.replace(&root, "").lines().map(str::to_owned).collect::<Vec<_>>()
+        recorded(&world)
     };
     let connected = [
         "--version",
@@ -229,6 +244,10 @@ fn case_14_other_directions_are_handed_to_a_kopia_that_is_there() {
         backup[6..],
         ["snapshot create /data --parallel=2 --override-source=/data", "policy set /data --keep-daily=7"]
     );
+    let flags = "--description=of us|VOLSYNC_ARG_SEP|--tags=a:b|VOLSYNC_ARG_SEP|--readonly=false";
+    let backup = run(&[("KOPIA_ADDITIONAL_ARGS", flags)], &["backup"]);
+    assert_eq!(backup[2], format!("{} --description=of us --readonly=false", connected[2]));
+    assert_eq!(backup[6], "snapshot create /data --override-source=/data --description=of us --tags=a:b");
     let maintenance = run(&[limit, ("DIRECTION", "maintenance")], &[]);
     assert_eq!(maintenance[..6], connected);
     assert_eq!(

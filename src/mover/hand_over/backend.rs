@@ -5,48 +5,59 @@ use std::ffi::OsString;
 use super::kopia::option;
 use crate::mover::environment::Environment;
 use crate::mover::error::Error;
+use crate::mover::location;
 
-/// Kind of the storage and its options, by the first setting that names one.
-pub(super) fn arguments(environment: &Environment) -> Result<Vec<OsString>, Error> {
-    let url = environment.text("KOPIA_REPOSITORY").unwrap_or_default();
-    let has = |name| environment.has(name);
-    let given = |options: &[(&str, &str)]| {
-        let set = options.iter().filter_map(|(flag, name)| Some(option(flag, environment.raw(name)?)));
-        set.collect::<Vec<_>>()
-    };
-    let (kind, options) = if has("KOPIA_S3_BUCKET") || url.starts_with("s3://") {
-        ("s3", s3(environment, &url)?)
-    } else if has("KOPIA_AZURE_CONTAINER") {
-        let options = [
+/// A storage that is there when a variable names it.
+struct Storage {
+    kind: &'static str,
+    named_by: &'static str,
+    /// Kopia's options and the variables with their values. Those that are empty are left out, so that kopia's own count.
+    options: &'static [(&'static str, &'static str)],
+}
+
+/// Those that go before a directory, and those that come after it, in the stock mover's order.
+const BEFORE: [Storage; 2] = [
+    Storage {
+        kind: "azure",
+        named_by: "KOPIA_AZURE_CONTAINER",
+        options: &[
             ("--container", "KOPIA_AZURE_CONTAINER"),
             ("--storage-account", "KOPIA_AZURE_STORAGE_ACCOUNT"),
             ("--storage-key", "KOPIA_AZURE_STORAGE_KEY"),
-        ];
-        // Left out where it is empty, so that kopia's own variables count.
-        ("azure", given(&options))
-    } else if has("KOPIA_GCS_BUCKET") {
-        let options =
-            [("--bucket", "KOPIA_GCS_BUCKET"), ("--credentials-file", "GOOGLE_APPLICATION_CREDENTIALS")];
-        ("gcs", given(&options))
-    } else if let Some(path) = url.strip_prefix("filesystem://") {
-        match path {
-            _ if !path.starts_with('/') => return Err(Error::LocationFormat),
-            _ if path.contains("../") => return Err(Error::LocationPath),
-            _ => ("filesystem", vec![option("--path", path)]),
-        }
-    } else if has("KOPIA_B2_BUCKET") {
-        let options =
-            [("--bucket", "KOPIA_B2_BUCKET"), ("--key-id", "B2_ACCOUNT_ID"), ("--key", "B2_APPLICATION_KEY")];
-        ("b2", given(&options))
-    } else if has("WEBDAV_URL") {
-        let options = [
+        ],
+    },
+    Storage {
+        kind: "gcs",
+        named_by: "KOPIA_GCS_BUCKET",
+        options: &[
+            ("--bucket", "KOPIA_GCS_BUCKET"),
+            ("--credentials-file", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ],
+    },
+];
+const AFTER: [Storage; 5] = [
+    Storage {
+        kind: "b2",
+        named_by: "KOPIA_B2_BUCKET",
+        options: &[
+            ("--bucket", "KOPIA_B2_BUCKET"),
+            ("--key-id", "B2_ACCOUNT_ID"),
+            ("--key", "B2_APPLICATION_KEY"),
+        ],
+    },
+    Storage {
+        kind: "webdav",
+        named_by: "WEBDAV_URL",
+        options: &[
             ("--url", "WEBDAV_URL"),
             ("--webdav-username", "WEBDAV_USERNAME"),
             ("--webdav-password", "WEBDAV_PASSWORD"),
-        ];
-        ("webdav", given(&options))
-    } else if has("SFTP_HOST") {
-        let options = [
+        ],
+    },
+    Storage {
+        kind: "sftp",
+        named_by: "SFTP_HOST",
+        options: &[
             ("--host", "SFTP_HOST"),
             ("--username", "SFTP_USERNAME"),
             ("--path", "SFTP_PATH"),
@@ -55,21 +66,44 @@ pub(super) fn arguments(environment: &Environment) -> Result<Vec<OsString>, Erro
             ("--keyfile", "SFTP_KEY_FILE"),
             ("--known-hosts", "SFTP_KNOWN_HOSTS"),
             ("--known-hosts-data", "SFTP_KNOWN_HOSTS_DATA"),
-        ];
-        ("sftp", given(&options))
-    } else if has("RCLONE_REMOTE_PATH") {
-        let options = [
+        ],
+    },
+    Storage {
+        kind: "rclone",
+        named_by: "RCLONE_REMOTE_PATH",
+        options: &[
             ("--remote-path", "RCLONE_REMOTE_PATH"),
             ("--rclone-exe", "RCLONE_EXE"),
             ("--rclone-config", "RCLONE_CONFIG"),
-        ];
-        ("rclone", given(&options))
-    } else if has("GOOGLE_DRIVE_FOLDER_ID") {
-        let options =
-            [("--folder-id", "GOOGLE_DRIVE_FOLDER_ID"), ("--credentials-file", "GOOGLE_DRIVE_CREDENTIALS")];
-        ("gdrive", given(&options))
+        ],
+    },
+    Storage {
+        kind: "gdrive",
+        named_by: "GOOGLE_DRIVE_FOLDER_ID",
+        options: &[
+            ("--folder-id", "GOOGLE_DRIVE_FOLDER_ID"),
+            ("--credentials-file", "GOOGLE_DRIVE_CREDENTIALS"),
+        ],
+    },
+];
+
+/// Kind of the storage and its options, by the first setting that names one.
+pub(super) fn arguments(environment: &Environment) -> Result<Vec<OsString>, Error> {
+    let url = environment.text("KOPIA_REPOSITORY").unwrap_or_default();
+    let first = |storages: &'static [Storage]| {
+        let storage = storages.iter().find(|storage| environment.has(storage.named_by))?;
+        let given =
+            storage.options.iter().filter_map(|(flag, name)| Some(option(flag, environment.raw(name)?)));
+        Some((storage.kind, given.collect()))
+    };
+    let (kind, options) = if environment.has("KOPIA_S3_BUCKET") || url.starts_with("s3://") {
+        ("s3", s3(environment, &url)?)
+    } else if let Some(storage) = first(&BEFORE) {
+        storage
+    } else if let Some(path) = location::url_path(&url)? {
+        ("filesystem", vec![option("--path", path)])
     } else {
-        return Err(Error::NoLocation);
+        first(&AFTER).ok_or(Error::NoLocation)?
     };
     Ok(std::iter::once(kind.into()).chain(options).collect())
 }

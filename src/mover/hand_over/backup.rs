@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::connect::connect;
 use super::kopia::{self, Kopia, option};
+use crate::mover::arguments::PassedOn;
 use crate::mover::environment::Environment;
 use crate::mover::error::Error;
 use crate::mover::location::is_new;
-use crate::mover::{arguments, log};
+use crate::mover::log;
 
 /// Where snapshots say they come from, whatever the mount point.
 const SAVED_AS: &str = "/data";
@@ -49,7 +50,7 @@ pub(super) fn run(kopia: &Kopia, environment: &Environment) -> Result<(), Error>
     let mut create: Vec<OsString> = vec!["snapshot".into(), "create".into(), data.clone().into_os_string()];
     create.extend(environment.raw("KOPIA_PARALLELISM").map(|count| option("--parallel", count)));
     create.extend(source.map(|path| option("--override-source", path)));
-    create.extend(arguments::beyond_connecting(environment).into_iter().map(Into::into));
+    create.extend(PassedOn::of(environment).saving.into_iter().map(Into::into));
     kopia.run("creating the snapshot", &create)?;
     log::info("Snapshot created successfully");
     if let Some(action) = environment.raw("KOPIA_AFTER_SNAPSHOT").filter(|_| actions)

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::kopia::{Kopia, option};
 use super::{backend, policy};
+use crate::mover::arguments::PassedOn;
 use crate::mover::environment::Environment;
 use crate::mover::error::Error;
 use crate::mover::identity::Client;
-use crate::mover::{arguments, log};
+use crate::mover::{location, log};
 
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
 
@@ -45,7 +46,7 @@ fn connect_anew(kopia: &Kopia, environment: &Environment) -> Result<bool, Error>
         return Ok(true);
     }
     let location = backend::arguments(environment)?;
-    let more = arguments::for_connecting(environment);
+    let more = PassedOn::of(environment).connecting;
     let command = |verb: &str| {
         let mut command: Vec<OsString> = vec!["repository".into(), verb.into()];
         command.extend(location.iter().cloned());
@@ -62,6 +63,8 @@ fn connect_anew(kopia: &Kopia, environment: &Environment) -> Result<bool, Error>
 fn connect_structured(kopia: &Kopia, json: &std::ffi::OsStr) -> Result<bool, Error> {
     use std::io::Write;
     use std::os::unix::ffi::OsStrExt;
+    let _: serde::de::IgnoredAny =
+        serde_json::from_slice(json.as_bytes()).map_err(|e| location::invalid_json(&e))?;
     let path = kopia.cache.join("structured.config");
     let mut options = std::fs::OpenOptions::new();
     let write = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
