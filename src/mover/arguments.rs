@@ -20,6 +20,7 @@ pub(super) struct Arguments {
     pub(super) permissions: bool,
     pub(super) times: bool,
     pub(super) sparse: bool,
+    /// Otherwise something where a file should be is an error.
     pub(super) overwrite_files: bool,
     /// Files of the right size and about the right time are not looked into.
     pub(super) skip_existing: bool,
@@ -146,6 +147,15 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// Takes back what would let the volume differ from the snapshot afterwards: the stock mover restores into a volume that
+    /// it has emptied. Returns whether there was any.
+    pub(super) fn let_nothing_stay(&mut self) -> bool {
+        let kept = self.skip_existing || !self.overwrite_files;
+        self.skip_existing = false;
+        self.overwrite_files = true;
+        kept
+    }
+
     fn read(&mut self, mut elements: VecDeque<&str>) -> Result<(), Error> {
         while let Some(element) = elements.pop_front() {
             let Some(flag) = element.strip_prefix("--") else {
@@ -215,8 +225,9 @@ impl Arguments {
         let wrong = || Error::ArgumentValue { flag: format!("--{name}"), value: value.into() };
         match name {
             "parallel" => {
-                let parallel = value.parse().ok().filter(|parallel| (1..=MAX_PARALLEL).contains(parallel));
-                self.parallel = Some(parallel.ok_or_else(wrong)?);
+                let parallel = value.parse::<usize>().ok().filter(|parallel| *parallel <= MAX_PARALLEL);
+                // Kopia decides by itself on 0.
+                self.parallel = Some(parallel.ok_or_else(wrong)?).filter(|parallel| *parallel > 0);
             }
             "mode" if !matches!(value, "auto" | "local") => return Err(wrong()),
             // A restore names its snapshot, so that no time is looked for.
@@ -249,6 +260,7 @@ mod tests {
         };
         assert_eq!(some, expected);
         assert_eq!(parse(&["--parallel", "3", "--no-overwrite-files"]).unwrap().parallel, Some(3));
+        assert_eq!(parse(&["--parallel=0"]).unwrap(), Arguments::default());
         assert!(!parse(&["--no-overwrite-files"]).unwrap().overwrite_files);
         assert!(parse(&["--no-skip-owners", "--skip-times=false"]).unwrap() == Arguments::default());
         assert!(parse(&["--rokopia-strict"]).unwrap().strict);
@@ -295,7 +307,8 @@ mod tests {
             ("--mode=LOCAL_PATH", "LOCAL_PATH"),
             ("--mode=tar", "tar"),
             ("--snapshot-time=2024", "2024"),
-            ("--parallel=0", "0"),
+            ("--parallel=-1", "-1"),
+            ("--parallel=1025", "1025"),
             ("--parallel=many", "many"),
             ("--parallel", "--parallel"),
             ("--skip-owners=maybe", "maybe"),

@@ -41,12 +41,16 @@ impl Plan {
         }
         let password = environment.raw("KOPIA_PASSWORD").ok_or(Error::Undefined("KOPIA_PASSWORD"))?;
         let source = identity::source(environment, &Client::of_process())?;
-        let arguments = Arguments::of(environment)?;
+        let mut arguments = Arguments::of(environment)?;
+        let delete = environment.is_true("KOPIA_ENABLE_FILE_DELETION");
+        if delete && arguments.let_nothing_stay() {
+            log::info("file deletion is enabled: what is in the volume neither stays nor hinders");
+        }
         let plan = Self {
             password: Password::new(std::os::unix::ffi::OsStrExt::as_bytes(password)),
             location: Location::choose(environment)?,
             request: Request::new(environment, source)?,
-            delete: environment.is_true("KOPIA_ENABLE_FILE_DELETION") || arguments.delete_extra,
+            delete: delete || arguments.delete_extra,
             target,
             arguments,
         };

@@ -52,6 +52,13 @@ pub(super) fn judge(
             return Ok(Verdict::Skip);
         }
     }
+    if options.keep_files && entry.kind == EntryType::File && existing != SFlag::S_IFDIR {
+        return Err(Error::Conflict {
+            existing: if existing == SFlag::S_IFLNK { "symbolic link" } else { "file" },
+            wanted: "file",
+            help: "it exists already, and files are not to be overwritten",
+        });
+    }
     if existing == SFlag::S_IFDIR && !options.delete {
         return Err(Error::Conflict {
             existing: "directory",

@@ -1,7 +1,7 @@
 //! Cases 66 to 70: additional arguments.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
@@ -31,10 +31,80 @@ fn case_67_elements_arrive_whole() {
 
 #[test]
 fn case_68_no_overwriting() {
+    for elements in [&["--no-overwrite-files"][..], &["--no-overwrite-files", "--skip-existing"]] {
+        let world = with(elements);
+        fs::write(world.data().join("hello.txt"), "mine").unwrap();
+        fs::create_dir(world.data().join("etc")).unwrap();
+        let status = world.run().failed().status();
+        assert!(status.lines().last().unwrap().contains("hello.txt: "), "{status}");
+        // Whatever is not in the way of anything is there all the same.
+        let differences = tree(3).compare(&world.data(), Compare::default()).unwrap();
+        assert!(!differences.is_empty() && differences.iter().all(|line| line.starts_with("hello.txt: ")));
+        assert_eq!(fs::read(world.data().join("hello.txt")).unwrap(), b"mine");
+    }
+}
+
+#[test]
+fn case_68_no_overwriting_of_links() {
+    for target in ["hello.txt", "no/where"] {
+        let world = with(&["--no-overwrite-files"]);
+        symlink(target, world.data().join("bin")).unwrap();
+        symlink(target, world.data().join("link")).unwrap();
+        world.run().failed().has("bin: ");
+        assert_eq!(fs::read_link(world.data().join("bin")).unwrap(), Path::new(target));
+        // A link where the snapshot has one is no file.
+        assert_eq!(fs::read_link(world.data().join("link")).unwrap(), Path::new("etc/settings.json"));
+    }
     let world = with(&["--no-overwrite-files"]);
-    fs::write(world.data().join("hello.txt"), "mine").unwrap();
-    world.run().failed().has("--no-overwrite-files");
-    assert_eq!(fs::read(world.data().join("hello.txt")).unwrap(), b"mine");
+    symlink("no/where", world.data().join("hello.txt")).unwrap();
+    world.run().failed().has("hello.txt: ");
+    assert_eq!(fs::read_link(world.data().join("hello.txt")).unwrap(), Path::new("no/where"));
+}
+
+#[test]
+fn case_68_no_overwriting_of_what_was_restored_before() {
+    let world = with(&["--no-overwrite-files"]);
+    world.run().ended(0);
+    world.holds(&tree(3));
+    let before = listing(&world.data());
+    world.run().failed().has("(and 5 more entries)");
+    assert_eq!(listing(&world.data()), before);
+    // Together with the other flag nothing is in the way of itself.
+    let world = world.set("KOPIA_ADDITIONAL_ARGS", "--skip-existing|VOLSYNC_ARG_SEP|--no-overwrite-files");
+    world.run().ended(0).has("7 entries were skipped");
+    assert_eq!(listing(&world.data()), before);
+    let kept = alter(&world.data().join("same"), 9.0);
+    world.run().failed().has("same: ").lacks("more entries");
+    assert_eq!(fs::read(world.data().join("same")).unwrap(), kept);
+    let world = world.set("KOPIA_ADDITIONAL_ARGS", "--no-overwrite-files|VOLSYNC_ARG_SEP|--ignore-errors");
+    world.run().ended(0).has("6 errors were ignored");
+    assert_eq!(fs::read(world.data().join("same")).unwrap(), kept);
+}
+
+/// File deletion is a restore into an emptied volume for the stock mover, which no flag of the restore can mean.
+#[test]
+fn case_47_and_68_nothing_stays_where_deletion_is_enabled() {
+    for element in ["--no-overwrite-files", "--skip-existing"] {
+        let world = with(&[element]);
+        world.run().ended(0);
+        alter(&world.data().join("same"), 0.0);
+        fs::write(world.data().join("extra"), "x").unwrap();
+        world.run_with("KOPIA_ENABLE_FILE_DELETION", "true").ended(0);
+        world.holds(&tree(3));
+    }
+}
+
+/// The flag alone deletes what the snapshot does not have, and leaves the rest to the others.
+#[test]
+fn case_68_delete_extra_beside_no_overwriting() {
+    let world = with(&["--delete-extra", "--no-overwrite-files"]);
+    fs::create_dir_all(world.data().join("hello.txt/below")).unwrap();
+    fs::write(world.data().join("extra"), "x").unwrap();
+    world.run().ended(0);
+    world.holds(&tree(3));
+    fs::write(world.data().join("extra"), "x").unwrap();
+    world.run().failed().has("nothing is deleted");
+    assert!(world.data().join("extra").exists());
 }
 
 /// Changes bytes but not the size, and leaves a modification time that differs by `seconds` from what it was.

@@ -65,6 +65,41 @@ fn case_47_nothing_is_deleted_for_nothing() {
 }
 
 #[test]
+fn case_47_nothing_is_deleted_for_a_part() {
+    let packs = |world: &World| {
+        let blobs = Damage::open(&world.repo()).unwrap();
+        for pack in blobs.names("p").unwrap() {
+            blobs.flip_some(&pack, 60, 7).unwrap();
+        }
+    };
+    for (arguments, code) in [("", 1), ("--ignore-errors", 0)] {
+        let world = deleting(World::new()).set("KOPIA_ADDITIONAL_ARGS", arguments);
+        let mut before = listing(&world.data());
+        before.remove(&world.data().join("hello.txt"));
+        packs(&world);
+        world.run().ended(code).has("nothing is deleted");
+        let after = listing(&world.data());
+        assert!(before.keys().all(|path| after.contains_key(path)), "{before:?} {after:?}");
+    }
+}
+
+#[test]
+fn case_48_an_ordinary_user_replaces_what_it_may_not_write() {
+    let Some(wrapper) = sandbox::user() else { return };
+    let tree = tree(3);
+    let world = World::new();
+    litter(&world.data());
+    for (path, owner) in [("", 1234), ("etc", 1234), ("hello.txt", 0), (".hidden-extra", 0)] {
+        chown(world.data().join(path), Some(owner), Some(5678)).unwrap();
+    }
+    world.run_in(&strs(&wrapper)).ended(0);
+    let differences = tree.compare(&world.data(), Compare::default()).unwrap();
+    assert!(differences.iter().all(|line| line.ends_with(": not in the tree")), "{differences:#?}");
+    assert_eq!(world.data().join("hello.txt").metadata().unwrap().uid(), 1234);
+    assert_eq!(fs::read(world.data().join(".hidden-extra")).unwrap(), b"old");
+}
+
+#[test]
 fn case_48_without_deletion_extras_stay() {
     let world = World::new();
     litter(&world.data());

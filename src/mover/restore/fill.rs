@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::Plan;
 use super::progress::Progress;
-use crate::mover::arguments::Arguments;
 use crate::mover::error::Error;
 use crate::mover::{log, memory};
 use crate::restore::{self, Filter, Overwrite, Restore, Summary};
@@ -38,7 +37,7 @@ pub(super) fn fill(plan: &Plan, repository: &Repository, snapshot: &Snapshot) ->
     match result
         .map_err(|e| if signals::exit_code().is_some() { Error::Stopped } else { cause(e.code(), &e) })
     {
-        Ok(summary) if is_whole(plan, &summary) => {
+        Ok(summary) if summary.error_count == 0 || (plan.arguments.ignore_errors && !summary.stopped) => {
             log::line(format_args!("TIMING: Restore execution took {seconds:.3} seconds"));
             told(&summary);
             Ok(())
@@ -63,16 +62,13 @@ fn described<'a>(plan: &Plan, restore: Restore<'a>) -> Restore<'a> {
     let restore = restore
         .delta(true)
         .keep_kinds(true)
+        .keep_files(!arguments.overwrite_files)
         .owner(arguments.owners)
         .permissions(arguments.permissions)
         .times(arguments.times)
         .sparse(arguments.sparse)
         .fsync(arguments.flush_files)
-        .overwrite(match arguments {
-            Arguments { overwrite_files: false, .. } => Overwrite::Never,
-            Arguments { skip_existing: true, .. } => Overwrite::UnlessSimilar,
-            _ => Overwrite::Always,
-        });
+        .overwrite(if arguments.skip_existing { Overwrite::UnlessSimilar } else { Overwrite::Always });
     match arguments.parallel {
         Some(parallel) => restore.reads(parallel).threads(parallel),
         None => restore,
@@ -91,25 +87,15 @@ fn filter(tree: &Tree<'_>) -> Result<Filter, crate::snapshot::Error> {
     }
 }
 
-/// Whether the result is what was asked for.
-fn is_whole(plan: &Plan, summary: &Summary) -> bool {
-    let stayed = !plan.arguments.overwrite_files && summary.skipped > 0;
-    (summary.error_count == 0 && !stayed) || (plan.arguments.ignore_errors && !summary.stopped)
-}
-
 fn shortfall(summary: &Summary) -> String {
-    match summary.errors.first() {
-        Some(restore::EntryError { path, code, message }) => {
-            let more = match summary.error_count.saturating_sub(1) {
-                0 => String::new(),
-                more => format!(" (and {more} more entries)"),
-            };
-            format!("{}: {message} [{code}]{more}", if path.is_empty() { "." } else { path })
-        }
-        None => {
-            format!("{} existing entries were left alone because of --no-overwrite-files", summary.skipped)
-        }
-    }
+    let Some(restore::EntryError { path, code, message }) = summary.errors.first() else {
+        return format!("{} entries could not be restored", summary.error_count);
+    };
+    let more = match summary.error_count.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more entries)"),
+    };
+    format!("{}: {message} [{code}]{more}", if path.is_empty() { "." } else { path })
 }
 
 fn told(summary: &Summary) {

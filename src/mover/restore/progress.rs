@@ -21,15 +21,24 @@ pub(super) struct Progress {
     errors: AtomicU64,
 }
 
-impl restore::Progress for Progress {
-    fn status(&self, status: &Status) {
+impl Progress {
+    /// Whether it is time for a line, which counts as written then.
+    fn is_due(&self, elapsed: Duration) -> bool {
         let lines = self.lines.load(Ordering::Relaxed);
         let due = INTERVAL * u32::try_from(lines * (lines + 1) / 2 + 1).unwrap_or(u32::MAX);
-        if status.elapsed < due {
-            return;
+        let is_due = elapsed >= due;
+        if is_due {
+            self.lines.store(lines + 1, Ordering::Relaxed);
         }
-        self.lines.store(lines + 1, Ordering::Relaxed);
-        log::info(line(status));
+        is_due
+    }
+}
+
+impl restore::Progress for Progress {
+    fn status(&self, status: &Status) {
+        if self.is_due(status.elapsed) {
+            log::info(line(status));
+        }
     }
 
     fn error(&self, error: &EntryError) {
@@ -67,6 +76,17 @@ fn line(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_become_rarer() {
+        let progress = Progress::default();
+        let lines = |seconds: std::ops::Range<u64>| {
+            seconds.filter(|second| progress.is_due(Duration::from_secs(*second))).count()
+        };
+        assert_eq!(lines(0..60), 3);
+        assert_eq!(lines(60..3600), 24);
+        assert!(lines(3600..24 * 3600) < 120);
+    }
 
     #[test]
     fn one_line_says_how_far_it_is() {
