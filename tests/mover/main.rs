@@ -17,6 +17,7 @@ mod arguments;
 mod common;
 mod damage;
 mod data;
+mod kopia;
 mod location;
 mod nfs;
 mod operator;

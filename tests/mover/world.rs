@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use rokopia::snapshot::{Source, UtcTimestamp};
 use rokopia::testkit::{Compare, Data, DataKind, NewSnapshot, Options, RepositoryWriter, Tree};
@@ -232,13 +233,19 @@ impl World {
 
     /// Runs to the end; the repository must be as it was, and nothing secret in the log.
     pub(crate) fn run_in(&self, wrapper: &[&str]) -> Run {
-        let before = listing(&self.repo());
+        let before = self.repository();
         let output = self.command(wrapper).output().unwrap();
         let mut log = String::from_utf8(output.stdout).unwrap();
         log.push_str(&String::from_utf8_lossy(&output.stderr));
-        assert!(self.busy || listing(&self.repo()) == before, "the repository was changed\n{log}");
+        assert!(self.busy || self.repository() == before, "the repository was changed\n{log}");
         self.check(&log);
         Run { code: output.status.code().unwrap_or(-1), log }
+    }
+
+    /// All of the repository, with the time at which something last came to or went from its directory.
+    fn repository(&self) -> (Option<SystemTime>, BTreeMap<PathBuf, String>) {
+        let repo = self.repo();
+        (repo.metadata().and_then(|meta| meta.modified()).ok(), listing(&repo))
     }
 
     /// What holds of every log.
