@@ -144,36 +144,36 @@ impl Engine {
 
 impl Opened {
     fn update(&mut self) -> Result<(), crate::Error> {
-        match &mut self.catalog {
+        let changed = match &mut self.catalog {
             Some(catalog) => catalog.refresh()?,
-            None => self.catalog = Some(self.repository.catalog()?),
+            None => {
+                self.catalog = Some(self.repository.catalog()?);
+                true
+            }
+        };
+        if changed {
+            self.inventory = None;
         }
         Ok(())
     }
 
+    /// What the catalog has, made anew if that changed.
     fn inventory(&mut self, location: String) -> Option<Arc<Inventory>> {
         let catalog = self.catalog.as_ref()?;
-        let changed = parse_new(&mut self.parsed, catalog);
-        let index = catalog.index();
         let doubts = doubts(catalog);
-        let indexed = Indexed::of(catalog);
-        if let Some(known) = &self.inventory
-            && !changed
-            && known.indexed.named == indexed.named
-            && known.doubts == doubts
-            && known.index_blobs == index.blob_count()
-        {
+        if let Some(known) = self.inventory.as_ref().filter(|known| known.doubts == doubts) {
             return Some(Arc::clone(known));
         }
+        parse_new(&mut self.parsed, catalog);
         let (sources, by_source) = sources(&self.parsed);
         let inventory = Arc::new(Inventory {
             repository: RepositoryInfo::new(self.repository.format(), location),
-            index_blobs: index.blob_count(),
+            index_blobs: catalog.index().blob_count(),
             sources,
             by_source,
             suspects: suspects(&self.parsed),
             doubts,
-            indexed,
+            indexed: Indexed::of(catalog),
         });
         self.inventory = Some(Arc::clone(&inventory));
         Some(inventory)
@@ -185,16 +185,14 @@ pub(super) fn is_snapshot(manifest: &Manifest) -> bool {
     manifest.label(TYPE_LABEL) == Some("snapshot")
 }
 
-/// Parses the snapshots that are not known yet; whether anything changed.
-fn parse_new(parsed: &mut Parsed, catalog: &Catalog) -> bool {
+/// Parses the snapshots that are not known yet, and forgets those that are gone.
+fn parse_new(parsed: &mut Parsed, catalog: &Catalog) {
     let mut live = 0;
-    let mut changed = false;
     for manifest in catalog.manifests().iter().filter(|manifest| is_snapshot(manifest)) {
         live += 1;
         if parsed.get(manifest.id()).is_some_and(|(modified, ..)| *modified == manifest.modified()) {
             continue;
         }
-        changed = true;
         let snapshot = match Snapshot::parse(manifest) {
             Ok(snapshot) => Ok((snapshot.found_as.clone(), Arc::new(SnapshotInfo::new(&snapshot)))),
             Err(e) => Err(Suspect::new(manifest, e.code(), e.to_string())),
@@ -203,9 +201,7 @@ fn parse_new(parsed: &mut Parsed, catalog: &Catalog) -> bool {
     }
     if parsed.len() != live {
         parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(is_snapshot));
-        changed = true;
     }
-    changed
 }
 
 fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {

@@ -1,6 +1,7 @@
 //! The part of the index that names manifests: all that listing snapshots needs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::active::{ActiveSet, Doubt};
 use super::content_index::{ContentIndex, visible};
@@ -21,6 +22,8 @@ pub struct ManifestIndex {
     entries: BTreeMap<ContentId, (Entry, BlobId)>,
     watermark: Option<i64>,
     doubts: Vec<Doubt>,
+    /// Whether the entries are not those of the blobs any more.
+    stale: bool,
 }
 
 /// What is kept of one index blob.
@@ -38,15 +41,24 @@ impl ManifestIndex {
         Self { entries: named.collect(), watermark, doubts, ..Self::default() }
     }
 
-    /// Brings the index up to date with the storage.
+    /// Brings the index up to date with the storage, and tells whether index blobs are new or gone.
     ///
     /// # Errors
     /// As [`IndexReader::update`]; the entries are then those of the last successful update.
-    pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<(), Error> {
-        let ActiveSet { watermark, doubts, .. } = reader
-            .update(&mut self.blobs, |blob| Ok(Extract::new(reader.fetch_prefixed(blob, MANIFEST)?)))?;
+    pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<bool, Error> {
+        let (before, read) = (self.blobs.len(), AtomicBool::new(false));
+        let updated = reader.update(&mut self.blobs, |blob| {
+            read.store(true, Ordering::Relaxed);
+            Ok(Extract::new(reader.fetch_prefixed(blob, MANIFEST)?))
+        });
+        // What was read before an error stays, and counts with the next update.
+        self.stale |= read.into_inner() || self.blobs.len() != before;
+        let ActiveSet { watermark, doubts, .. } = updated?;
         self.watermark = watermark;
         self.doubts = doubts;
+        if !std::mem::take(&mut self.stale) {
+            return Ok(false);
+        }
         self.entries.clear();
         for (entry, pack) in self.blobs.values().flat_map(|extract| &extract.manifests) {
             match self.entries.get_mut(&entry.id) {
@@ -57,7 +69,7 @@ impl ManifestIndex {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The manifest contents that are not deleted: those that make up the live set.

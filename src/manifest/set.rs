@@ -1,6 +1,6 @@
 //! All manifests of a repository: the merge of all manifest contents.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::entry::{Labels, Manifest, ManifestId};
@@ -12,6 +12,8 @@ use crate::index::ContentId;
 pub struct ManifestSet {
     contents: HashMap<ContentId, Vec<Arc<Manifest>>>,
     live: BTreeMap<ManifestId, Arc<Manifest>>,
+    /// Those of all contents, each held once.
+    labels: HashSet<Labels>,
 }
 
 impl ManifestSet {
@@ -20,7 +22,8 @@ impl ManifestSet {
         self.contents.contains_key(content)
     }
 
-    /// Takes in newly read contents, forgets those that are not in `current`, and merges.
+    /// Takes in newly read contents, forgets those that are not in `current`, and merges. Tells whether there were any of
+    /// these.
     ///
     /// Of several versions of a manifest the one with the latest `modified` counts; only then do deletions take effect,
     /// because the deletion and what it deletes may be in different contents.
@@ -28,13 +31,18 @@ impl ManifestSet {
         &mut self,
         current: &BTreeSet<ContentId>,
         read: impl IntoIterator<Item = (ContentId, Vec<Manifest>)>,
-    ) {
+    ) -> bool {
+        let before = self.contents.len();
         self.contents.retain(|content, _| current.contains(content));
-        let mut labels: BTreeSet<Labels> =
-            self.live.values().map(|manifest| Arc::clone(&manifest.labels)).collect();
+        let mut changed = self.contents.len() != before;
         for (content, manifests) in read {
-            let shared = manifests.into_iter().map(|manifest| Arc::new(share_labels(manifest, &mut labels)));
-            self.contents.insert(content, shared.collect());
+            let manifests = manifests.into_iter().map(|manifest| Arc::new(self.share_labels(manifest)));
+            let manifests = manifests.collect();
+            self.contents.insert(content, manifests);
+            changed = true;
+        }
+        if !changed {
+            return false;
         }
         let mut newest: BTreeMap<ManifestId, Arc<Manifest>> = BTreeMap::new();
         for manifest in self.contents.values().flatten() {
@@ -48,6 +56,18 @@ impl ManifestSet {
         }
         newest.retain(|_, manifest| !manifest.deleted);
         self.live = newest;
+        self.labels.retain(|labels| Arc::strong_count(labels) > 1);
+        true
+    }
+
+    fn share_labels(&mut self, mut manifest: Manifest) -> Manifest {
+        match self.labels.get(&manifest.labels) {
+            Some(shared) => manifest.labels = Arc::clone(shared),
+            None => {
+                self.labels.insert(Arc::clone(&manifest.labels));
+            }
+        }
+        manifest
     }
 
     /// A live manifest.
@@ -94,16 +114,6 @@ impl ManifestSet {
 fn supersedes(manifest: &Manifest, known: &Manifest) -> bool {
     manifest.modified > known.modified
         || (manifest.modified == known.modified && known.deleted && !manifest.deleted)
-}
-
-fn share_labels(mut manifest: Manifest, known: &mut BTreeSet<Labels>) -> Manifest {
-    match known.get(&manifest.labels) {
-        Some(shared) => manifest.labels = Arc::clone(shared),
-        None => {
-            known.insert(Arc::clone(&manifest.labels));
-        }
-    }
-    manifest
 }
 
 #[cfg(test)]

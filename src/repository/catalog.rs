@@ -34,6 +34,8 @@ pub struct Catalog {
     manifests: ManifestSet,
     skipped: Vec<Problem>,
     repairs: Repairs,
+    /// Whether something changed since the last refresh that succeeded.
+    changed: bool,
 }
 
 /// Something that makes lists of snapshots uncertain: what is listed is right, but there may be more.
@@ -108,6 +110,7 @@ impl Catalog {
             manifests: ManifestSet::default(),
             skipped: Vec::new(),
             repairs: Repairs::default(),
+            changed: true,
         };
         catalog.refresh()?;
         Ok(catalog)
@@ -123,20 +126,22 @@ impl Catalog {
             manifests: ManifestSet::default(),
             skipped: Vec::new(),
             repairs: Repairs::default(),
+            changed: true,
         };
         catalog.read_manifests()?;
         Ok(catalog)
     }
 
-    /// Brings the catalog up to date with the storage.
+    /// Brings the catalog up to date with the storage, and tells whether there is anything new in it or gone.
     ///
     /// # Errors
     /// Any index blob or manifest content that cannot be read, unless reading degraded. The catalog then still shows
     /// what it showed before.
-    pub fn refresh(&mut self) -> Result<(), Error> {
+    pub fn refresh(&mut self) -> Result<bool, Error> {
         let mut attempt = 1;
         loop {
-            self.index.update(&IndexReader::new(&self.store, &self.format, self.options.index.clone()))?;
+            let reader = IndexReader::new(&self.store, &self.format, self.options.index.clone());
+            self.changed |= self.index.update(&reader)?;
             match self.read_manifests() {
                 Err(manifest::Error::Content { source: content::Error::PackMissing { content, blob } })
                     if attempt < ATTEMPTS =>
@@ -145,7 +150,10 @@ impl Catalog {
                     attempt += 1;
                     std::thread::sleep(PAUSE);
                 }
-                result => return Ok(result?),
+                result => {
+                    result?;
+                    return Ok(std::mem::take(&mut self.changed));
+                }
             }
         }
     }
@@ -172,7 +180,8 @@ impl Catalog {
             Ok(())
         })?;
         self.skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.manifests.update(&current, read.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.changed |= self.manifests.update(&current, read);
         Ok(())
     }
 
