@@ -128,7 +128,7 @@ impl FileSystem {
 
 impl BlobStore for FileSystem {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        let listing = Listing { root: &self.root, sharding: &self.sharding, prefix }.run()?;
+        let listing = Listing::new(&self.root, &self.sharding, prefix).run()?;
         if !listing.elsewhere.is_empty() {
             self.layout_differs.store(true, Ordering::Relaxed);
             self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).extend(listing.elsewhere);

@@ -19,10 +19,16 @@ const QUESTIONS: usize = 16;
 
 /// One walk over the files of a store.
 pub(super) struct Listing<'a> {
-    pub(super) root: &'a Path,
-    pub(super) sharding: &'a Sharding,
+    sharding: &'a Sharding,
+    wanted: Wanted,
+}
+
+/// What is looked for below which directory.
+#[derive(Clone)]
+struct Wanted {
+    root: PathBuf,
     /// What the names of the wanted blobs begin with.
-    pub(super) prefix: &'a str,
+    prefix: String,
 }
 
 /// What a walk found.
@@ -38,31 +44,39 @@ pub(super) struct Listed {
 enum Step {
     /// No blob that is wanted.
     Pass,
-    /// A directory in which none can be.
-    Skip,
     Blob(BlobMetadata),
     BlobElsewhere(BlobMetadata, PathBuf),
 }
 
-impl Listing<'_> {
+impl<'a> Listing<'a> {
+    /// A walk below `root` that looks for blobs whose names begin with `prefix`.
+    pub(super) fn new(root: &Path, sharding: &'a Sharding, prefix: &str) -> Self {
+        Self { sharding, wanted: Wanted { root: root.to_path_buf(), prefix: prefix.to_owned() } }
+    }
+
     /// Walks.
     ///
     /// # Errors
     /// [`Error::List`] for anything that could hide a wanted blob.
     pub(super) fn run(&self) -> Result<Listed, Error> {
         let listed = Mutex::new(Ok(Listed::default()));
-        let walk = WalkBuilder::new(self.root)
+        let wanted = self.wanted.clone();
+        let walk = WalkBuilder::new(&self.wanted.root)
             .standard_filters(false)
             .follow_links(true)
             .max_depth(Some(MAX_DEPTH))
             .threads(QUESTIONS)
+            .filter_entry(move |entry| wanted.may_be(entry))
             .build_parallel();
         walk.run(|| {
             Box::new(|entry| {
                 let step = entry.map_or_else(|error| self.unreadable(&error), |entry| self.entry(&entry));
                 let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
                 match (step, listed.as_mut()) {
-                    (Ok(step), Ok(listed)) => return listed.add(step),
+                    (Ok(step), Ok(listed)) => {
+                        listed.add(step);
+                        return WalkState::Continue;
+                    }
                     (Err(error), Ok(_)) => *listed = Err(error),
                     (_, Err(_)) => {}
                 }
@@ -75,16 +89,11 @@ impl Listing<'_> {
     }
 
     fn entry(&self, entry: &DirEntry) -> Result<Step, Error> {
-        if entry.depth() == 0 {
+        if is_directory(entry) {
             return Ok(Step::Pass);
         }
-        let is_directory = entry.file_type().is_some_and(|kind| kind.is_dir());
-        let elsewhere = if is_directory { Step::Skip } else { Step::Pass };
-        let Some((relative, name)) = self.joined_name(entry.path()) else { return Ok(elsewhere) };
-        if is_directory {
-            return Ok(if self.may_hold_wanted(&name) { Step::Pass } else { Step::Skip });
-        }
-        let Some(id) = self.wanted(&name) else { return Ok(Step::Pass) };
+        let Some((relative, name)) = self.wanted.joined_name(entry.path()) else { return Ok(Step::Pass) };
+        let Some(id) = self.wanted.blob(&name) else { return Ok(Step::Pass) };
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
             Err(error) => return self.unreadable(&error),
@@ -102,59 +111,71 @@ impl Listing<'_> {
     fn unreadable(&self, error: &ignore::Error) -> Result<Step, Error> {
         let (path, source) = match cause(error) {
             Cause::Loop => return Ok(Step::Pass),
-            Cause::Io(path, source) => (path.unwrap_or(self.root), source),
+            Cause::Io(path, source) => (path.unwrap_or(&self.wanted.root), source),
         };
-        let name = if path == self.root {
+        let is_root = path == self.wanted.root;
+        let name = if is_root {
             String::new()
         } else {
-            let Some((_, name)) = self.joined_name(path) else { return Ok(Step::Pass) };
+            let Some((_, name)) = self.wanted.joined_name(path) else { return Ok(Step::Pass) };
             name
         };
         if source.raw_os_error() == Some(nix::libc::ELOOP) {
             return Ok(Step::Pass);
         }
-        if is_missing(&source) && path != self.root {
+        if is_missing(&source) && !is_root {
             let dangling = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
-            let id = self.wanted(&name).filter(|_| dangling);
+            let id = self.wanted.blob(&name).filter(|_| dangling);
             return Ok(id.map_or(Step::Pass, |id| Step::Blob(BlobMetadata { id, size: 0, modified: None })));
         }
-        if self.may_hold_wanted(&name) {
+        if self.wanted.may_be_below(&name) {
             return Err(Error::List { path: path.to_path_buf(), source });
         }
         Ok(Step::Pass)
     }
+}
+
+fn is_directory(entry: &DirEntry) -> bool {
+    entry.file_type().is_some_and(|kind| kind.is_dir())
+}
+
+impl Wanted {
+    /// Whether an entry may be wanted, or a directory hold what is. Others are not opened.
+    fn may_be(&self, entry: &DirEntry) -> bool {
+        entry.depth() == 0
+            || !is_directory(entry)
+            || self.joined_name(entry.path()).is_some_and(|(_, name)| self.may_be_below(&name))
+    }
 
     /// The path below the root and the blob name that it spells, or `None` for a foreign file.
     fn joined_name<'p>(&self, path: &'p Path) -> Option<(&'p str, String)> {
-        let relative = path.strip_prefix(self.root).ok()?.to_str()?;
+        let relative = path.strip_prefix(&self.root).ok()?.to_str()?;
         let name: String = relative.split('/').collect();
         let plausible = !name.starts_with('.') && BlobId::is_valid(&name);
         plausible.then_some((relative, name))
     }
 
     /// Whether what lies below a directory that spells this, or is hidden by a file that does, can be wanted.
-    fn may_hold_wanted(&self, joined: &str) -> bool {
-        joined.starts_with(self.prefix) || self.prefix.starts_with(joined)
+    fn may_be_below(&self, joined: &str) -> bool {
+        joined.starts_with(&self.prefix) || self.prefix.starts_with(joined)
     }
 
-    fn wanted(&self, joined: &str) -> Option<BlobId> {
+    fn blob(&self, joined: &str) -> Option<BlobId> {
         let name = joined.strip_suffix(SUFFIX)?;
-        if name.starts_with(self.prefix) { BlobId::new(name).ok() } else { None }
+        if name.starts_with(&self.prefix) { BlobId::new(name).ok() } else { None }
     }
 }
 
 impl Listed {
-    fn add(&mut self, step: Step) -> WalkState {
+    fn add(&mut self, step: Step) {
         match step {
             Step::Pass => {}
-            Step::Skip => return WalkState::Skip,
             Step::Blob(blob) => self.blobs.push(blob),
             Step::BlobElsewhere(blob, path) => {
                 self.elsewhere.push((blob.id.clone(), path));
                 self.blobs.push(blob);
             }
         }
-        WalkState::Continue
     }
 }
 

@@ -147,9 +147,18 @@ impl<'a> IndexReader<'a> {
         known: &mut HashMap<BlobId, T>,
         read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
     ) -> Result<ActiveSet, Error> {
+        self.update_from(self.active()?, known, read)
+    }
+
+    /// [`update`](Self::update), with a listing just made.
+    fn update_from<T: Send>(
+        &self,
+        mut active: ActiveSet,
+        known: &mut HashMap<BlobId, T>,
+        read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
+    ) -> Result<ActiveSet, Error> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let mut active = self.active()?;
             match self.fetch_missing(&mut active, known, &read)? {
                 None => {
                     if self.options.degraded && lost_any(&active) {
@@ -178,8 +187,9 @@ impl<'a> IndexReader<'a> {
             }
             std::thread::sleep(pause);
             pause *= 2;
+            active = self.active()?;
         }
-        self.active()
+        Ok(active)
     }
 
     /// Reads what is missing; gives back a blob that is not there any more, if any.
@@ -236,21 +246,22 @@ impl<'a> IndexReader<'a> {
             let directory = self.options.spill_directory.as_deref();
             let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
             let file = SpillFile::create(directory).map_err(Error::Spill)?;
-            let (indexes, active) = self.load_all(|blob| self.fetch_spilled(blob, &file))?;
+            let (indexes, active) = self.load_all(active, |blob| self.fetch_spilled(blob, &file))?;
             let ActiveSet { watermark, doubts, .. } = active;
             return ContentIndex::build_spilled(indexes, &file, directory, limit / 4, watermark, doubts);
         }
-        let (indexes, active) = self.load_all(|blob| self.fetch(&blob.id))?;
+        let (indexes, active) = self.load_all(active, |blob| self.fetch(&blob.id))?;
         Ok(ContentIndex::build(indexes, active.watermark, active.doubts))
     }
 
     /// All active index blobs, in the order of their names.
     fn load_all<T: Send>(
         &self,
+        active: ActiveSet,
         read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
     ) -> Result<(Vec<(BlobId, T)>, ActiveSet), Error> {
         let mut known = HashMap::new();
-        let active = self.update(&mut known, read)?;
+        let active = self.update_from(active, &mut known, read)?;
         let mut indexes: Vec<_> = known.into_iter().collect();
         indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok((indexes, active))
