@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use rokopia::blob::{BlobId, FileSystem};
 use rokopia::codec::CompressionId;
@@ -15,7 +15,7 @@ use rokopia::index::IndexOptions;
 use rokopia::restore::Restore;
 use rokopia::snapshot::DirEntry;
 use rokopia::testkit::{Chunks, Epochs, Options, RepositoryWriter, Rng, Shape};
-use rokopia::verify::{Ledger, Report, Settings, Verdict, Verifier};
+use rokopia::verify::{Ledger, Level, Report, Settings, Verdict, Verifier};
 use rokopia::{Options as Reading, Repository};
 
 use super::common::memory::Memory;
@@ -24,6 +24,9 @@ use super::made::{PASSWORD, source};
 use super::support::lost_in_reports;
 
 const DAMAGES: usize = 39;
+
+/// Snapshots of each repository that are restored.
+const COMPARED: usize = 4;
 
 /// What is at a path: `None` is a directory.
 type Files = BTreeMap<String, Option<Vec<u8>>>;
@@ -94,12 +97,13 @@ impl Base {
         let report = Verifier::new(&repository, &Settings::default()).ledger(&ledger).run().unwrap();
         assert_eq!(report.result, Verdict::Clean, "{name}: {:#?}", report.damage);
         let mut snapshots = BTreeMap::new();
-        for snapshot in repository.catalog().unwrap().snapshots_and_problems().0 {
+        let listed = repository.catalog().unwrap().snapshots_and_problems().0;
+        assert_eq!(listed.len(), report.snapshots.len(), "{name}");
+        for snapshot in listed.iter().rev().take(COMPARED) {
             let (files, failed) = restore(&repository, snapshot.root.as_ref().unwrap());
             assert!(failed.is_empty(), "{name}: {failed:?}");
             snapshots.insert(snapshot.id.to_string(), files);
         }
-        assert_eq!(snapshots.len(), report.snapshots.len(), "{name}");
         let blobs = Memory::copy_of(repository.store()).unwrap();
         let ledger = std::fs::read(path).unwrap();
         Self { name: name.to_owned(), format: Arc::clone(repository.format()), blobs, ledger, snapshots }
@@ -135,8 +139,18 @@ const RECORDED: [&str; 8] = [
     "upgraded",
 ];
 
-/// Ways to make what is damaged.
-fn makers() -> Vec<Box<dyn Fn() -> Base + Send + Sync>> {
+type Maker = Box<dyn Fn() -> Base + Send + Sync>;
+
+/// What is damaged, made when it is first wanted.
+static BASES: LazyLock<Vec<(Maker, OnceLock<Base>)>> =
+    LazyLock::new(|| makers().into_iter().map(|maker| (maker, OnceLock::new())).collect());
+
+fn base(number: usize) -> &'static Base {
+    let (maker, base) = &BASES[number];
+    base.get_or_init(maker)
+}
+
+fn makers() -> Vec<Maker> {
     let small =
         Options { pack_size: 40_000, chunks: Chunks::Between { min: 2000, max: 9000 }, ..Options::default() };
     let compressed = |header| CompressionId::from_header(header).ok();
@@ -163,7 +177,7 @@ fn makers() -> Vec<Box<dyn Fn() -> Base + Send + Sync>> {
             },
         ),
     ];
-    let mut makers: Vec<Box<dyn Fn() -> Base + Send + Sync>> = Vec::new();
+    let mut makers: Vec<Maker> = Vec::new();
     for (name, options) in made {
         makers.push(Box::new(move || Base::made(name, options.clone())));
     }
@@ -359,12 +373,9 @@ fn whatever_happens_the_report_is_what_a_restore_comes_to() {
         Some(one) => vec![one],
         None => (0..number("ROKOPIA_DAMAGES").unwrap_or(DAMAGES)).collect(),
     };
-    let makers = makers();
-    let bases: Vec<OnceLock<Base>> = makers.iter().map(|_| OnceLock::new()).collect();
     let counts = Counts::default();
     in_parallel(&cases, |&case| {
-        let number = case % bases.len();
-        let base = bases[number].get_or_init(&makers[number]);
+        let base = base(case % BASES.len());
         let mut rng = Rng::new(case as u64);
         let mut blobs = base.blobs.clone();
         let acts: Vec<String> = (0..rng.between(1, 3)).map(|_| damage(&mut blobs, &mut rng)).collect();
@@ -378,7 +389,7 @@ fn whatever_happens_the_report_is_what_a_restore_comes_to() {
     println!(
         "{} damages to {} repositories, {} with losses, {} without a report: {} paths lost, {} brought back, {} snapshots gone",
         counts.damages.get(),
-        bases.len(),
+        BASES.len(),
         counts.with_losses.get(),
         counts.refused.get(),
         counts.lost.get(),
@@ -386,4 +397,49 @@ fn whatever_happens_the_report_is_what_a_restore_comes_to() {
         counts.gone.get()
     );
     assert!(number("ROKOPIA_DAMAGE").is_some() || counts.with_losses.get() * 5 > cases.len());
+}
+
+/// Every byte of what is neither a pack nor a format blob bears on something: one flip is found, by name.
+#[test]
+fn a_flip_in_any_other_blob_is_found() {
+    let flips = Counter::new();
+    let settings = Settings { level: Level::Decrypt, ..Settings::default() };
+    in_parallel(&(0..BASES.len()).collect::<Vec<_>>(), |&number| {
+        let base = base(number);
+        let mut rng = Rng::new(base.blobs.0.len() as u64);
+        let mut others: BTreeMap<&str, Vec<&BlobId>> = BTreeMap::new();
+        for id in base.blobs.0.keys() {
+            let name = id.as_str();
+            let kind = match name.as_bytes()[0] {
+                b'p' | b'q' => continue,
+                b'_' => "_log_",
+                b'k' => name,
+                b'x' => &name[..2],
+                _ => &name[..1],
+            };
+            others.entry(kind).or_default().push(id);
+        }
+        // Opening proves the format blob; copies that an upgrade left of it serve nobody.
+        others.retain(|kind, _| !kind.starts_with("kopia.repository"));
+        let mut trouble = Vec::new();
+        for blobs in others.into_values() {
+            let blob = blobs[rng.below(blobs.len() as u64) as usize];
+            let mut changed = base.blobs.clone();
+            let mut bytes = changed.0[blob].to_vec();
+            let place = rng.below(bytes.len() as u64) as usize;
+            bytes[place] ^= 1 << rng.below(8);
+            changed.0.insert(blob.clone(), bytes.into());
+            let repository = Repository::with_format(changed, Arc::clone(&base.format), reading());
+            let report = Verifier::new(&repository, &settings).run().unwrap();
+            let named = report.damage.iter().chain(&report.unneeded).filter_map(|item| item.blob.as_deref());
+            let repaired = report.ecc.repairs.iter().map(|repair| repair.blob.as_str());
+            if !named.chain(repaired).any(|name| name == blob.as_str()) {
+                trouble.push(format!("{}: {blob} flipped at {place}: {:?}", base.name, report.result));
+            }
+            flips.add(1);
+        }
+        trouble
+    });
+    println!("{} flips in blobs that are no packs", flips.get());
+    assert!(flips.get() > 20);
 }
