@@ -51,6 +51,8 @@ enum Step {
 impl<'a> Listing<'a> {
     /// A walk below `root` that looks for blobs whose names begin with `prefix`.
     pub(super) fn new(root: &Path, sharding: &'a Sharding, prefix: &str) -> Self {
+        // To the walker a single dash is no directory, but standard input.
+        let root = if root == Path::new("-") { Path::new("./-") } else { root };
         Self { sharding, wanted: Wanted { root: root.to_path_buf(), prefix: prefix.to_owned() } }
     }
 

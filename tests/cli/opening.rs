@@ -1,7 +1,11 @@
 //! What is wrong with a location or a password is told apart, and is always "could not tell".
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use crate::common::run;
 use crate::support::{PASSWORD, assert_failure, copy_without, rokopia, sample, stderr};
@@ -14,6 +18,24 @@ fn a_wrong_password() {
     assert_failure(&output, 3, "wrong-password");
     assert!(stderr(&output).contains("help: blanks and newlines"), "{output:?}");
     assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn a_repository_may_have_any_name() {
+    let place = tempfile::tempdir().unwrap();
+    let expected = rokopia(&["snapshots", "--json"]).stdout;
+    for name in [&b"-"[..], b"plain", b" ", b"x\ny", b"*", b"\xff\xfe"] {
+        let name = OsStr::from_bytes(name);
+        symlink(sample(), place.path().join(name)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_rokopia"))
+            .current_dir(place.path())
+            .env("ROKOPIA_PASSWORD", PASSWORD)
+            .env("ROKOPIA_REPOSITORY", name)
+            .args(["snapshots", "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.stdout, expected, "{name:?}: {output:?}");
+    }
 }
 
 #[test]
