@@ -166,7 +166,7 @@ pub(crate) fn limits_reading() -> bool {
 }
 
 /// The nearest directory that is there: the path itself, or one above it.
-fn existing_directory(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
+pub(crate) fn existing_directory(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     path.ancestors().find(|path| path.is_dir()).map(Path::to_path_buf)
 }

@@ -72,7 +72,7 @@ impl<'a> Listing<'a> {
             .build_parallel();
         walk.run(|| {
             Box::new(|entry| {
-                let step = entry.map_or_else(|error| self.unreadable(&error), |entry| self.entry(&entry));
+                let step = entry.map_or_else(|error| self.unreadable(error), |entry| self.entry(&entry));
                 let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
                 match (step, listed.as_mut()) {
                     (Ok(step), Ok(listed)) => {
@@ -98,7 +98,7 @@ impl<'a> Listing<'a> {
         let Some(id) = self.wanted.blob(&name) else { return Ok(Step::Pass) };
         let metadata = match entry.metadata() {
             Ok(metadata) => metadata,
-            Err(error) => return self.unreadable(&error),
+            Err(error) => return self.unreadable(error),
         };
         if !metadata.is_file() {
             return Ok(Step::Pass);
@@ -110,28 +110,28 @@ impl<'a> Listing<'a> {
 
     /// What to make of an entry that could not be walked: a loop and a foreign file are passed by, a dangling link named
     /// like a blob is listed (reading it will say what is wrong), anything else makes the listing worthless.
-    fn unreadable(&self, error: &ignore::Error) -> Result<Step, Error> {
+    fn unreadable(&self, error: ignore::Error) -> Result<Step, Error> {
         let (path, source) = match cause(error) {
             Cause::Loop => return Ok(Step::Pass),
-            Cause::Io(path, source) => (path.unwrap_or(&self.wanted.root), source),
+            Cause::Io(path, source) => (path.unwrap_or_else(|| self.wanted.root.clone()), source),
         };
         let is_root = path == self.wanted.root;
         let name = if is_root {
             String::new()
         } else {
-            let Some((_, name)) = self.wanted.joined_name(path) else { return Ok(Step::Pass) };
+            let Some((_, name)) = self.wanted.joined_name(&path) else { return Ok(Step::Pass) };
             name
         };
         if source.raw_os_error() == Some(nix::libc::ELOOP) {
             return Ok(Step::Pass);
         }
         if is_missing(&source) && !is_root {
-            let dangling = std::fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink());
+            let dangling = std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink());
             let id = self.wanted.blob(&name).filter(|_| dangling);
             return Ok(id.map_or(Step::Pass, |id| Step::Blob(BlobMetadata { id, size: 0, modified: None })));
         }
         if self.wanted.may_be_below(&name) {
-            return Err(Error::List { path: path.to_path_buf(), source });
+            return Err(Error::List { path, source });
         }
         Ok(Step::Pass)
     }
@@ -181,27 +181,21 @@ impl Listed {
     }
 }
 
-enum Cause<'a> {
+enum Cause {
     Loop,
-    Io(Option<&'a Path>, io::Error),
+    Io(Option<PathBuf>, io::Error),
 }
 
-fn cause(error: &ignore::Error) -> Cause<'_> {
+fn cause(error: ignore::Error) -> Cause {
     use ignore::Error::{Io, Loop, WithDepth, WithPath};
     match error {
         Loop { .. } => Cause::Loop,
-        WithDepth { err, .. } => cause(err),
-        WithPath { path, err } => match cause(err) {
+        WithDepth { err, .. } => cause(*err),
+        WithPath { path, err } => match cause(*err) {
             Cause::Io(None, source) => Cause::Io(Some(path), source),
             inner => inner,
         },
-        Io(source) => Cause::Io(None, clone_error(source)),
+        Io(source) => Cause::Io(None, source),
         other => Cause::Io(None, io::Error::other(other.to_string())),
     }
-}
-
-fn clone_error(error: &io::Error) -> io::Error {
-    error
-        .raw_os_error()
-        .map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error)
 }

@@ -15,6 +15,7 @@ use crate::checker::FindPassword;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
 use crate::index::IndexOptions;
+use crate::sandbox::existing_directory;
 use crate::{Error, Options, Repository, Sandbox, parallel};
 
 const DEFAULT_MEMORY: u64 = 256 << 20;
@@ -109,9 +110,7 @@ impl Context {
     pub(super) fn spilling_beside(&self, target: &Path) -> Self {
         let mut context = self.clone();
         if self.cache_dir.is_none() {
-            let target = std::path::absolute(target).unwrap_or_else(|_| target.to_path_buf());
-            context.options.index.spill_directory =
-                target.ancestors().find(|directory| directory.is_dir()).map(Path::to_path_buf);
+            context.options.index.spill_directory = existing_directory(target);
         }
         context
     }

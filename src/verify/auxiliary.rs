@@ -35,10 +35,11 @@ pub(super) fn check(
         (Kind { code: "marker-damaged", vital: false }, same(read(), EPOCH_MARKER))
     } else if name.starts_with("xw") {
         (Kind { code: "marker-damaged", vital: false }, same(read(), WATERMARK))
-    } else if name.starts_with("_log_") {
-        (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
-    } else if name.starts_with('l') || format.epochs().enabled && name.starts_with('m') {
+    } else if name.starts_with("_log_")
+        || name.starts_with('l')
         // Which merges of indexes took place counts only without epochs, and then it is read with the indexes.
+        || format.epochs().enabled && name.starts_with('m')
+    {
         (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
     } else if format.epochs().enabled && name.starts_with('n') && name != POISON {
         (Kind { code: "index-superseded-damaged", vital: false }, sealed(format, blob, read()))
