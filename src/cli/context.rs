@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{IsTerminal, stdin};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -206,9 +207,8 @@ impl Context {
             return from_file(path);
         }
         if let Some(number) = self.password_fd {
-            // Opened anew where the system allows it: the number itself is not ours to close.
             let path = PathBuf::from(format!("/proc/self/fd/{number}"));
-            return File::open(&path)
+            return descriptor(number, &path)
                 .and_then(Password::from_reader)
                 .map_err(|source| Error::from(crypto::Error::PasswordFile { path, source }).into());
         }
@@ -221,6 +221,15 @@ impl Context {
             }
             result => result.map_err(|e| Error::from(e).into()),
         }
+    }
+}
+
+/// The open file of that number; the number itself stays open, it is not ours to close. Standard input is duplicated:
+/// opening its path anew fails for a pipe that was made by another user, as `sudo -u` passes it.
+fn descriptor(number: u32, path: &Path) -> std::io::Result<File> {
+    match number {
+        0 => stdin().as_fd().try_clone_to_owned().map(File::from),
+        _ => File::open(path),
     }
 }
 

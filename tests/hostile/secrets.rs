@@ -263,7 +263,7 @@ fn the_memory_of_the_process_is_private() {
         command.uid(NOBODY).gid(NOBODY);
     }
     let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let environment = format!("/proc/{}/environ", child.id());
     let began = Instant::now();
     loop {
@@ -274,6 +274,9 @@ fn the_memory_of_the_process_is_private() {
         assert!(began.elapsed() < Duration::from_secs(30), "anybody of its user may read its memory");
         std::thread::sleep(Duration::from_millis(2));
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // A pipe that another user made is read all the same.
+    child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("error[not-a-repository]"), "{said}");
 }
