@@ -3,7 +3,6 @@
 # docker buildx build --platform linux/amd64,linux/arm64 -t rokopia .
 FROM docker.io/library/rust:1.95-bookworm AS build
 ARG TARGETARCH
-RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN image/static "$TARGETARCH" /build/rokopia \

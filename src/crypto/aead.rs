@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use hmac::{Hmac, KeyInit, Mac};
+use ring::aead::{AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -188,7 +188,7 @@ impl fmt::Debug for ContentCipher {
 
 /// The cipher of `kopia.repository` and `kopia.blobcfg`: AES-256-GCM.
 pub struct FormatCipher {
-    key: LessSafeKey,
+    key: Secret,
     aad: Secret,
 }
 
@@ -201,7 +201,7 @@ impl FormatCipher {
     pub fn new(format_key: &Secret, unique_id: &[u8]) -> Result<Self, Error> {
         let key = hkdf_sha256(format_key.expose(), unique_id, FORMAT_KEY_INFO, KEY_LEN)?;
         let aad = hkdf_sha256(format_key.expose(), unique_id, FORMAT_AAD_INFO, KEY_LEN)?;
-        Ok(Self { key: aead_key(&AES_256_GCM, key.expose())?, aad })
+        Ok(Self { key, aad })
     }
 
     /// Decrypts. The plaintext holds the repository's keys and is wiped when dropped.
@@ -209,7 +209,7 @@ impl FormatCipher {
     /// # Errors
     /// [`Error::Truncated`] or [`Error::Authentication`]. A wrong password and damaged data look the same.
     pub fn open(&self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        open(&self.key, self.aad.expose(), data)
+        open(&aead_key(&AES_256_GCM, self.key.expose())?, self.aad.expose(), data)
     }
 
     /// Encrypts. Only for writers of test repositories.
@@ -218,7 +218,7 @@ impl FormatCipher {
     /// [`Error::Authentication`] if the cipher refuses, which it does for data of many GiB.
     #[cfg(any(test, feature = "testkit"))]
     pub fn seal(&self, nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        seal(&self.key, self.aad.expose(), nonce, plaintext)
+        seal(&aead_key(&AES_256_GCM, self.key.expose())?, self.aad.expose(), nonce, plaintext)
     }
 }
 
@@ -230,7 +230,7 @@ impl fmt::Debug for FormatCipher {
 
 /// The cipher of `kopia.maintenance`: AES-256-GCM.
 pub struct MaintenanceCipher {
-    key: LessSafeKey,
+    key: Secret,
 }
 
 impl MaintenanceCipher {
@@ -244,8 +244,7 @@ impl MaintenanceCipher {
         if secret.is_empty() {
             return Err(Error::KeyLength { what: "the master key", length: 0, allowed: "1 to 1024" });
         }
-        let key = hkdf_sha256(secret, unique_id, MAINTENANCE_INFO, KEY_LEN)?;
-        Ok(Self { key: aead_key(&AES_256_GCM, key.expose())? })
+        Ok(Self { key: hkdf_sha256(secret, unique_id, MAINTENANCE_INFO, KEY_LEN)? })
     }
 
     /// Decrypts the blob into its JSON.
@@ -253,7 +252,7 @@ impl MaintenanceCipher {
     /// # Errors
     /// [`Error::Truncated`] or [`Error::Authentication`].
     pub fn open(&self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        open(&self.key, MAINTENANCE_AAD, data)
+        open(&aead_key(&AES_256_GCM, self.key.expose())?, MAINTENANCE_AAD, data)
     }
 
     /// Encrypts. Only for writers of test repositories.
@@ -262,7 +261,7 @@ impl MaintenanceCipher {
     /// [`Error::Authentication`] if the cipher refuses, which it does for data of many GiB.
     #[cfg(any(test, feature = "testkit"))]
     pub fn seal(&self, nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        seal(&self.key, MAINTENANCE_AAD, nonce, plaintext)
+        seal(&aead_key(&AES_256_GCM, self.key.expose())?, MAINTENANCE_AAD, nonce, plaintext)
     }
 }
 
@@ -280,6 +279,7 @@ fn checked_master_key(key: &Secret) -> Result<&[u8], Error> {
     Ok(key)
 }
 
+/// The key, expanded. The library does not wipe what it expands to: it is made for one use and never kept.
 fn aead_key(algorithm: &'static Algorithm, key: &[u8]) -> Result<LessSafeKey, Error> {
     let key = UnboundKey::new(algorithm, key).map_err(|_| Error::KeyLength {
         what: "the derived key",
@@ -301,19 +301,11 @@ fn open_in_place<'a>(key: &LessSafeKey, aad: &[u8], data: &'a mut [u8]) -> Resul
 }
 
 fn open(key: &LessSafeKey, aad: &[u8], data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let truncated = || Error::Truncated { length: data.len(), minimum: OVERHEAD };
-    let (nonce, sealed) = data.split_first_chunk::<NONCE_LEN>().ok_or_else(truncated)?;
-    let (ciphertext, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or_else(truncated)?;
-    let mut plaintext = Zeroizing::new(vec![0; ciphertext.len()]);
-    key.open_separate_gather(
-        Nonce::assume_unique_for_key(*nonce),
-        Aad::from(aad),
-        ciphertext,
-        tag,
-        &mut plaintext,
-    )
-    .map_err(|_| Error::Authentication)?;
-    Ok(plaintext)
+    let mut data = Zeroizing::new(data.to_vec());
+    let length = open_in_place(key, aad, &mut data)?.len();
+    data.copy_within(NONCE_LEN..NONCE_LEN + length, 0);
+    data.truncate(length);
+    Ok(data)
 }
 
 #[cfg(any(test, feature = "testkit"))]
