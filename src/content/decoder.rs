@@ -43,6 +43,16 @@ impl Scratch {
     }
 }
 
+/// Makes so many buffers ready, and gives those back that hold more than `keep` bytes together.
+pub(crate) fn make_room(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
+    if buffers.iter().map(Scratch::capacity).sum::<usize>() > keep {
+        buffers.clear();
+    }
+    if buffers.len() < count {
+        buffers.resize_with(count, Scratch::default);
+    }
+}
+
 /// A decoded content.
 #[derive(Debug)]
 pub struct Decoded<'a> {
@@ -111,6 +121,12 @@ impl<'a> Decoder<'a> {
             return Err(Error::WrongHash { content, blob: blob(), offset });
         }
         Ok(Decoded { plaintext, repaired })
+    }
+
+    /// Bytes of memory that decoding a content takes, beside its stored bytes.
+    pub(crate) fn inflated(&self, entry: &Entry) -> usize {
+        let copied = entry.compression != 0 || self.format.ecc().is_some();
+        if copied { entry.original_length as usize } else { 0 }
     }
 
     /// Refuses an entry that no writer produces, before a byte is allocated for it.

@@ -66,16 +66,16 @@ fn open_closed(directory: &OpenDir, name: &str, flags: OFlag) -> Option<OwnedFd>
 
 impl<'s> Fetcher<'s> {
     /// Keeps the pieces that the file has already, and fetches and writes the others.
-    pub(super) fn compare(&self, member: &Member<'_>, mut pieces: Batch<'s>, scratch: &mut Scratch) {
+    pub(super) fn compare(&self, member: &Member<'_>, mut pieces: Batch<'s>, buffers: &mut Vec<Scratch>) {
         let there = self.find_there(member, &pieces);
         let mut each = there.into_iter();
         pieces.uses.retain(|_| !each.next().unwrap_or_default());
-        let ranges = plan(&mut pieces.uses);
+        let ranges = plan(&mut pieces.uses, self.session.longest_range);
         for range in &ranges {
             if self.session.is_over() {
                 return;
             }
-            self.fetch(member, &pieces, range, scratch);
+            self.fetch(member, &pieces, range, buffers);
         }
     }
 

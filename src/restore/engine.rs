@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ahead::Ahead;
 use super::buffers::Permits;
 use super::fetch::Fetcher;
-use super::options::Restore;
+use super::options::{Options, Restore};
 use super::plan::Planner;
 use super::report::{Progress, Summary};
 use super::session::{Root, Session, absolute};
@@ -78,7 +78,7 @@ pub(super) fn run(
 fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Target) -> Result<(), Error> {
     let permits = Permits::new(BATCHES);
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
-    let fetcher = Fetcher::new(session, in_flight(session.options.memory));
+    let fetcher = Fetcher::new(session, in_flight(session.options));
     let planner = Planner::new(session, ahead, &permits, sender);
     let walker = Walker::new(session, ahead, planner);
     let dir = match opened {
@@ -109,8 +109,9 @@ fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Targ
     Ok(())
 }
 
-fn in_flight(memory: u64) -> usize {
-    usize::try_from((memory / 4).min(MAX_IN_FLIGHT)).unwrap_or(usize::MAX)
+fn in_flight(options: &Options) -> usize {
+    let most = if options.verify { 2 * MAX_IN_FLIGHT } else { MAX_IN_FLIGHT };
+    usize::try_from((options.memory / 4).min(most)).unwrap_or(usize::MAX)
 }
 
 fn tick(session: &Session<'_>, root: &DirEntry, ended: &AtomicBool) {

@@ -1,5 +1,6 @@
 //! Reading ranges of packs, decoding what is in them and handing it to the files.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -11,7 +12,7 @@ use super::job::Job;
 use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
 use super::session::Session;
-use crate::content::{self, ContentSource, Decoder, Scratch, pack_of, read_error};
+use crate::content::{self, ContentSource, Decoder, Scratch, make_room, pack_of, read_error};
 use crate::crew::{Crew, Member};
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
@@ -19,11 +20,12 @@ use crate::object::{self, Chunk, ObjectId};
 /// After so many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;
 
-/// Contents that are hashed together.
-const LANES: usize = 8;
+/// Contents that are hashed together: enough for the lanes of vector registers to stay filled.
+const TOGETHER: usize = 64;
 
-/// Contents that are longer are rare, and do not keep their memory for the next one.
-const LARGE: u32 = 8 << 20;
+/// Bytes that a thread inflates and hashes together, and for which it keeps buffers, if the memory allows. A content that
+/// is longer is rare, and does not keep its memory for the next one.
+const MAX_ROUND: usize = 16 << 20;
 
 /// What the threads that read and decode share.
 ///
@@ -33,9 +35,18 @@ pub(super) struct Fetcher<'s> {
     pub(super) pool: Pool,
     reading: Permits,
     crew: Crew,
-    /// Bytes that large contents inflate to.
+    /// Bytes that a thread inflates at a time, unless one content alone has more.
+    round: usize,
+    /// Bytes of those that have more.
     inflating: Allowance,
     misses: AtomicU32,
+}
+
+/// A content that was read, and where it is used.
+struct Piece<'b> {
+    uses: &'b [Use],
+    entry: Entry,
+    stored: &'b mut [u8],
 }
 
 impl<'s> Fetcher<'s> {
@@ -46,6 +57,7 @@ impl<'s> Fetcher<'s> {
             pool: Pool::new(memory),
             reading: Permits::new(session.options.reads),
             crew: Crew::new(session.options.threads, session.options.reads),
+            round: (memory / 2 / session.options.threads.max(1)).min(MAX_ROUND),
             inflating: Allowance::new(memory),
             misses: AtomicU32::new(0),
         }
@@ -58,7 +70,7 @@ impl<'s> Fetcher<'s> {
 
     /// Takes items until there are no more.
     pub(super) fn work(&self, items: &Receiver<Item<'s>>) {
-        let mut scratch = Scratch::default();
+        let mut buffers = Vec::new();
         let member = self.crew.join();
         loop {
             // Before an item is taken: what a thread holds that is not wanted now would wait with it.
@@ -68,8 +80,8 @@ impl<'s> Fetcher<'s> {
                 continue;
             }
             match item {
-                Item::Range { batch, range } => self.fetch(&member, &batch, &range, &mut scratch),
-                Item::Compare(pieces) => self.compare(&member, pieces, &mut scratch),
+                Item::Range { batch, range } => self.fetch(&member, &batch, &range, &mut buffers),
+                Item::Compare(pieces) => self.compare(&member, pieces, &mut buffers),
                 Item::Empty(job) => {
                     let _working = member.work();
                     job.done();
@@ -84,7 +96,7 @@ impl<'s> Fetcher<'s> {
         member: &Member<'_>,
         batch: &Batch<'s>,
         range: &Planned,
-        scratch: &mut Scratch,
+        buffers: &mut Vec<Scratch>,
     ) {
         let (offset, length) = (range.offset, range.length);
         let uses = batch.uses.get(range.uses.clone()).unwrap_or_default();
@@ -104,7 +116,7 @@ impl<'s> Fetcher<'s> {
             Ok(()) => {
                 self.misses.store(0, Ordering::Relaxed);
                 add(&self.session.report.fetched, length as u64);
-                self.decode(batch, uses, offset, &mut buffer, scratch);
+                self.decode(batch, split(uses, offset, &mut buffer), buffers);
             }
             // The pack may have been replaced by maintenance, or only part of the range may be unreadable.
             Err(error) => {
@@ -115,36 +127,59 @@ impl<'s> Fetcher<'s> {
         }
     }
 
-    fn decode(&self, batch: &Batch<'s>, uses: &[Use], start: u64, buffer: &mut [u8], scratch: &mut Scratch) {
-        let groups = uses.chunk_by(|a, b| a.entry.id == b.entry.id);
-        if self.session.options.verify {
-            let groups: Vec<&[Use]> = groups.collect();
-            let mut rest = buffer;
-            let mut position = start;
-            let mut groups = groups.as_slice();
-            while !groups.is_empty() {
-                let lanes;
-                (lanes, groups) = groups.split_at(lanes_of(groups));
-                (rest, position) = self.decode_verified(batch, lanes, position, rest);
-            }
-            return;
+    /// Decodes what was read, one content at a time, or several where they are hashed: that is faster together.
+    fn decode(&self, batch: &Batch<'s>, mut pieces: Vec<Piece<'_>>, buffers: &mut Vec<Scratch>) {
+        let verify = self.session.options.verify;
+        if verify {
+            // Those of one length are neighbours in the lanes.
+            pieces.sort_by_key(|piece| Reverse(piece.entry.original_length));
         }
-        for group in groups {
-            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
-            if group.iter().any(|piece| batch.job(piece).is_some_and(|job| !job.is_over())) {
-                let at = (u64::from(entry.offset) - start) as usize;
-                let stored = buffer.get_mut(at..at + entry.packed_length as usize).unwrap_or_default();
-                let large = entry.original_length > LARGE;
-                let _inflating = large.then(|| self.inflating.take(entry.original_length as usize));
-                match self.open(batch, &entry, stored, scratch) {
-                    Ok(plaintext) => deliver(batch, group, plaintext),
-                    Err(error) => fail(batch, group, error),
-                }
-                if large {
-                    *scratch = Scratch::default();
-                }
+        let decoder = Decoder::new(self.session.contents.format());
+        let mut rest = pieces.as_mut_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let mut fits = |piece: &Piece<'_>| {
+                let sum = bytes + decoder.inflated(&piece.entry);
+                (bytes == 0 || sum <= self.round).then(|| bytes = sum).is_some()
+            };
+            let most = if verify { TOGETHER } else { 1 };
+            let count = rest.iter().take(most).take_while(|piece| fits(piece)).count();
+            let Some((pieces, others)) = rest.split_at_mut_checked(count) else { break };
+            rest = others;
+            let _inflating = (bytes > self.round).then(|| self.inflating.take(bytes));
+            make_room(buffers, count, self.round);
+            self.decode_together(batch, pieces, buffers);
+            if bytes > self.round {
+                buffers.clear();
             }
-            finish(batch, group);
+        }
+    }
+
+    fn decode_together(&self, batch: &Batch<'s>, pieces: &mut [Piece<'_>], buffers: &mut [Scratch]) {
+        let mut opened = Vec::with_capacity(pieces.len());
+        for (Piece { uses, entry, stored }, scratch) in pieces.iter_mut().zip(buffers) {
+            let wanted = jobs(batch, uses).any(|(_, job)| !job.is_over());
+            match wanted.then(|| self.open(batch, entry, stored, scratch)) {
+                Some(Ok(plaintext)) => opened.push((*uses, *entry, plaintext)),
+                Some(Err(error)) => {
+                    fail(batch, uses, error);
+                    finish(batch, uses);
+                }
+                None => finish(batch, uses),
+            }
+        }
+        let hashes = self.session.options.verify.then(|| {
+            let plaintexts: Vec<&[u8]> = opened.iter().map(|(_, _, plaintext)| *plaintext).collect();
+            self.session.contents.format().hasher().hash_many(&plaintexts)
+        });
+        let mut hashes = hashes.into_iter().flatten();
+        for (uses, entry, plaintext) in opened {
+            if hashes.next().is_none_or(|hash| hash.as_bytes() == entry.id.hash()) {
+                deliver(batch, uses, plaintext);
+            } else {
+                fail(batch, uses, wrong_hash(batch, &entry));
+            }
+            finish(batch, uses);
         }
     }
 
@@ -160,47 +195,6 @@ impl<'s> Fetcher<'s> {
         let decoded = decoder.decode(entry, pack, stored, scratch)?;
         self.session.contents.repairs().note(pack, decoded.repaired.len());
         Ok(decoded.plaintext)
-    }
-
-    /// Decodes some contents and hashes them together, which is faster than one after the other. Returns what follows
-    /// them in the range, and where that begins.
-    fn decode_verified<'b>(
-        &self,
-        batch: &Batch<'s>,
-        groups: &[&[Use]],
-        start: u64,
-        buffer: &'b mut [u8],
-    ) -> (&'b mut [u8], u64) {
-        let bytes = inflated(groups);
-        let _inflating = (bytes > LARGE as usize).then(|| self.inflating.take(bytes));
-        let mut scratches: Vec<Scratch> = groups.iter().map(|_| Scratch::default()).collect();
-        let (mut rest, mut position) = (buffer, start);
-        let mut opened = Vec::new();
-        for (group, scratch) in groups.iter().zip(&mut scratches) {
-            let Some(entry) = group.first().map(|piece| piece.entry) else { continue };
-            let gap = u64::from(entry.offset).saturating_sub(position) as usize;
-            let end = gap + entry.packed_length as usize;
-            let Some((piece, after)) = std::mem::take(&mut rest).split_at_mut_checked(end) else { break };
-            (rest, position) = (after, entry.end());
-            match self.open(batch, &entry, piece.get_mut(gap..).unwrap_or_default(), scratch) {
-                Ok(plaintext) => opened.push((*group, entry, plaintext)),
-                Err(error) => {
-                    fail(batch, group, error);
-                    finish(batch, group);
-                }
-            }
-        }
-        let plaintexts: Vec<&[u8]> = opened.iter().map(|(_, _, plaintext)| *plaintext).collect();
-        let hashes = self.session.contents.format().hasher().hash_many(&plaintexts);
-        for ((group, entry, plaintext), hash) in opened.into_iter().zip(hashes) {
-            if hash.as_bytes() == entry.id.hash() {
-                deliver(batch, group, plaintext);
-            } else {
-                fail(batch, group, wrong_hash(batch, &entry));
-            }
-            finish(batch, group);
-        }
-        (rest, position)
     }
 
     /// Reads each content by itself, with indexes that are read again if its pack is gone.
@@ -237,14 +231,19 @@ impl<'s> Fetcher<'s> {
     }
 }
 
-/// How many of the contents of `groups`, from the first on, are hashed together: few if they are large.
-fn lanes_of(groups: &[&[Use]]) -> usize {
-    let fits = |count: &usize| inflated(groups.get(..*count).unwrap_or_default()) <= LARGE as usize;
-    (2..=LANES.min(groups.len())).take_while(fits).last().unwrap_or(1)
-}
-
-fn inflated(groups: &[&[Use]]) -> usize {
-    groups.iter().filter_map(|group| Some(group.first()?.entry.original_length as usize)).sum()
+/// The pieces of a range, which starts at `start` of its pack.
+fn split<'b>(uses: &'b [Use], start: u64, buffer: &'b mut [u8]) -> Vec<Piece<'b>> {
+    let (mut rest, mut position) = (buffer, start);
+    let mut pieces = Vec::new();
+    for uses in uses.chunk_by(|a, b| a.entry.id == b.entry.id) {
+        let Some(entry) = uses.first().map(|piece| piece.entry) else { continue };
+        let gap = u64::from(entry.offset).saturating_sub(position) as usize;
+        let end = gap + entry.packed_length as usize;
+        let Some((bytes, after)) = std::mem::take(&mut rest).split_at_mut_checked(end) else { break };
+        (rest, position) = (after, entry.end());
+        pieces.push(Piece { uses, entry, stored: bytes.get_mut(gap..).unwrap_or_default() });
+    }
+    pieces
 }
 
 fn wrong_hash(batch: &Batch<'_>, entry: &Entry) -> content::Error {

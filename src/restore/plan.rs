@@ -29,7 +29,10 @@ const FIRST: usize = 16;
 const TABLES_AT_ONCE: usize = 64;
 
 /// Ranges end at this many bytes, unless one content is longer.
-const MAX_RANGE: u64 = 1 << 20;
+pub(super) const MAX_RANGE: u64 = 1 << 20;
+
+/// The same where contents are hashed, several at a time.
+pub(super) const MAX_VERIFIED_RANGE: u64 = 8 << 20;
 
 /// Gaps up to this many bytes are read over, as long as they make up no more than a part of the range.
 const MAX_GAP: u64 = 64 << 10;
@@ -250,7 +253,7 @@ impl<'s> Planner<'s> {
         (self.split, self.dirs) = (0, 0);
         self.scale = (self.scale / 2).max(1);
         let Some(mut batch) = self.batch.take() else { return };
-        let ranges = plan(&mut batch.uses);
+        let ranges = plan(&mut batch.uses, self.session.longest_range);
         let batch = Arc::new(batch);
         for range in ranges {
             let item = Item::Range { batch: Arc::clone(&batch), range };
@@ -270,7 +273,7 @@ pub(super) struct Planned {
 }
 
 /// Sorts pieces by pack and offset, packs in the order in which they are first needed, and makes reads of them.
-pub(super) fn plan(uses: &mut [Use]) -> Vec<Planned> {
+pub(super) fn plan(uses: &mut [Use], longest: u64) -> Vec<Planned> {
     let mut ranks: HashMap<PackNumber, usize> = HashMap::new();
     for piece in uses.iter() {
         let next = ranks.len();
@@ -300,7 +303,7 @@ pub(super) fn plan(uses: &mut [Use]) -> Vec<Planned> {
             && start >= *last
             && start - *last <= MAX_GAP
             && (*waste + (start - *last)) * GAP_SHARE <= end - *first
-            && end - *first <= MAX_RANGE
+            && end - *first <= longest
         {
             *waste += start - *last;
             *last = end;

@@ -14,6 +14,7 @@ use nix::unistd::syncfs;
 
 use super::Error;
 use super::options::{Options, Restore};
+use super::plan::{MAX_RANGE, MAX_VERIFIED_RANGE};
 use super::report::{Progress, Report};
 use super::target::{Attributes, Dir, Keep, OPEN, OpenDir};
 use crate::content::Contents;
@@ -32,6 +33,8 @@ pub(super) struct Session<'a> {
     pub(super) null: bool,
     /// Whether space for large files is reserved before they are written.
     pub(super) preallocate: bool,
+    /// Bytes at which a read ends, unless one content is longer.
+    pub(super) longest_range: u64,
     recent: Mutex<VecDeque<Arc<OpenDir>>>,
 }
 
@@ -45,6 +48,7 @@ impl<'a> Session<'a> {
             keep: Keep::of(options),
             null: null || options.dry_run,
             preallocate: false,
+            longest_range: longest_range(options),
             recent: Mutex::default(),
         }
     }
@@ -80,6 +84,11 @@ impl<'a> Session<'a> {
     pub(super) fn close_kept(&self) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// What is hashed needs many contents at once, which are long where the hash takes most of the time.
+fn longest_range(options: &Options) -> u64 {
+    if options.verify { (options.memory / 32).clamp(MAX_RANGE, MAX_VERIFIED_RANGE) } else { MAX_RANGE }
 }
 
 /// The opened target: the directory that is restored into, or the one that holds what is restored.

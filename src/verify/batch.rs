@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::findings::Cause;
 use super::options::Level;
 use crate::blob::BlobId;
-use crate::content::{Decoded, Decoder, Error, Scratch};
+use crate::content::{Decoded, Decoder, Error, Scratch, make_room};
 use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
@@ -137,29 +137,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Decodes one content, whose hash is for others to check.
-    pub(super) fn decode<'b>(
-        &self,
-        pack: &BlobId,
-        piece: Piece<'b>,
-        buffer: &'b mut Scratch,
-    ) -> Result<Decoded<'b>, Error> {
-        self.decoder.decode(&piece.entry, pack, piece.stored, buffer)
-    }
-
-    /// Bytes of memory that decoding a content takes.
-    pub(super) fn inflated(&self, entry: &Entry) -> u64 {
-        let copied = entry.compression != 0 || self.format.ecc().is_some();
-        if copied { entry.original_length.into() } else { 0 }
-    }
-}
-
-/// Makes so many buffers ready, and gives those back that hold more than `keep` bytes together.
-pub(super) fn make_room(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
-    if buffers.iter().map(Scratch::capacity).sum::<usize>() > keep {
-        buffers.clear();
-    }
-    if buffers.len() < count {
-        buffers.resize_with(count, Scratch::default);
+    /// For contents whose hash is for others to check.
+    pub(super) fn decoder(&self) -> &Decoder<'a> {
+        &self.decoder
     }
 }

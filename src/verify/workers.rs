@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::batch::{Checked, Checker, Piece, make_room};
+use super::batch::{Checked, Checker, Piece};
 use super::findings::{Finding, is_refusal};
 use super::lanes::Lanes;
 use super::options::Level;
 use super::plan::PackPlan;
 use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 use crate::blob::{self, BlobId};
-use crate::content::{Decoded, Scratch, read_error};
+use crate::content::{Decoded, Scratch, make_room, read_error};
 use crate::crew::{Crew, Member};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
@@ -166,8 +166,8 @@ impl<'a> Scan<'a> {
                         continue;
                     };
                     let entry = piece.entry;
-                    inflated += checker.inflated(&entry);
-                    match checker.decode(pack, piece, scratch) {
+                    inflated += checker.decoder().inflated(&entry);
+                    match checker.decoder().decode(&entry, pack, piece.stored, scratch) {
                         Ok(Decoded { plaintext, repaired }) => {
                             let job = self.keep(&stretch.job);
                             waiting.push((Waiting { job, entry, repaired }, plaintext));
@@ -183,7 +183,7 @@ impl<'a> Scan<'a> {
             stretch.job.result().checked.absorb(checked);
             self.release(&stretch.job, queue);
             drop(working);
-            if !together || waiting.len() >= WAITING || inflated >= workers.round as u64 {
+            if !together || waiting.len() >= WAITING || inflated >= workers.round {
                 break;
             }
             held = take();
