@@ -50,17 +50,17 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
     let mut snapshots: Vec<SnapshotState> =
         known.snapshots.iter().map(|known| SnapshotState::of(known, 0)).collect();
     let certain = impact.as_ref().is_none_or(|(trees, _)| trees.is_complete());
-    if let Some((trees, impact)) = &impact {
-        warnings.extend(trees.warnings.iter().cloned());
-        for (at, fault) in trees.faults.iter().enumerate() {
+    if let Some((trees, mut impact)) = impact {
+        warnings.extend(trees.warnings);
+        for (at, fault) in trees.faults.into_iter().enumerate() {
             reported.extend(fault.content);
-            let paths = impact.paths.get(at).cloned().unwrap_or_default();
+            let paths = impact.paths.get_mut(at).map(std::mem::take).unwrap_or_default();
             let more_paths = impact.truncated.get(at).copied().unwrap_or(false);
             if paths.is_empty() && !more_paths {
                 // It concerns an entry that another one of the same name hides.
                 continue;
             }
-            damage.push(Damage { paths, more_paths, ..from_fault(fault, &forensics.superseded_only) });
+            damage.push(Damage { paths, more_paths, ..from_fault(&fault, &forensics.superseded_only) });
         }
         for (snapshot, lost) in snapshots.iter_mut().zip(&impact.damaged) {
             snapshot.damaged_paths = *lost;

@@ -1,17 +1,24 @@
 //! Which paths of which snapshots are lost: the trees seen from their roots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::walk::{Edge, Node, Root, Trees};
+use super::walk::{Root, Trees};
 use crate::content::Contents;
 use crate::object::ObjectId;
-use crate::snapshot::{Entries, MAX_DEPTH, Snapshot};
+use crate::snapshot::{self, DirEntry, Entries, MAX_DEPTH, Snapshot, Winners};
 
 /// Paths listed for one fault, and in all. All are counted.
 const MAX_PATHS_OF_FAULT: usize = 10_000;
 const MAX_PATHS: usize = 200_000;
+
+/// Directories read to find out what other snapshots have at the path of an unreadable one.
+const MAX_LOOKUPS: usize = 50_000;
+
+/// Bytes of paths that are listed, and of such as are still to be looked at: names may be long.
+const MAX_BYTES: usize = 32 << 20;
 
 /// Directories looked at to list paths. Whoever has the key can nest shared directories so that there are more paths
 /// than anybody can list.
@@ -46,19 +53,41 @@ struct Listing<'a> {
     snapshots: &'a [Snapshot],
     impact: Impact,
     total: usize,
+    /// Bytes of listed paths.
+    bytes: usize,
+    /// Whether any fault may have more paths than are listed.
+    cut_short: bool,
     steps: usize,
+    /// Directories read to find one of another snapshot.
+    lookups: usize,
+    /// What was found to be bad in some directories, and the bytes that it takes: snapshots share most of them.
+    named: HashMap<u32, Arc<[(u32, String)]>>,
+    named_bytes: usize,
 }
 
 impl Impact {
     /// Follows the faults to all snapshots; `trees` are those of `snapshots`, in the same order.
     pub(super) fn of(trees: &Trees, snapshots: &[Snapshot], contents: &Contents) -> Self {
-        let counts = Counts::of(&trees.nodes);
+        let counts = Counts::of(trees);
         let impact = Self {
             paths: vec![Vec::new(); trees.faults.len()],
             truncated: vec![false; trees.faults.len()],
             damaged: Vec::new(),
         };
-        let mut listing = Listing { trees, contents, snapshots, impact, total: 0, steps: 0 };
+        let mut listing = Listing {
+            trees,
+            contents,
+            snapshots,
+            impact,
+            total: 0,
+            bytes: 0,
+            // What was not looked at may have lost anything.
+            cut_short: trees.unseen.is_some(),
+            steps: 0,
+            lookups: 0,
+            named: HashMap::new(),
+            named_bytes: 0,
+        };
         for (at, root) in trees.roots.iter().enumerate() {
             let damaged = match root {
                 Root::Directory(node) if counts.of_node(*node) > 0 => {
@@ -72,6 +101,9 @@ impl Impact {
             };
             listing.impact.damaged.push(damaged);
         }
+        if listing.cut_short {
+            listing.impact.truncated.fill(true);
+        }
         for paths in &mut listing.impact.paths {
             paths.sort();
             paths.dedup();
@@ -84,38 +116,42 @@ impl Impact {
 struct Counts(Vec<u64>);
 
 impl Counts {
-    fn of(nodes: &[Node]) -> Self {
-        let mut counts = vec![0_u64; nodes.len()];
-        if nodes.iter().all(|node| node.lost.is_empty() && node.more_lost == 0 && node.unreadable.is_empty())
-        {
-            return Self(counts);
+    fn of(trees: &Trees) -> Self {
+        let graph = &trees.graph;
+        if graph.all_damage().next().is_none() && trees.unseen.is_none() {
+            return Self(Vec::new());
         }
+        let mut counts = vec![0_u64; graph.len()];
         // Children before parents, without recursion: how deep trees are is up to whoever wrote them.
-        let mut state = vec![0_u8; nodes.len()];
-        let mut stack: Vec<(usize, usize)> = Vec::new();
-        for start in 0..nodes.len() {
-            if state.get(start) != Some(&0) {
+        let mut state = vec![0_u8; graph.len()];
+        let mut stack: Vec<(u32, usize)> = Vec::new();
+        for start in 0..graph.len() as u32 {
+            if state.get(start as usize) != Some(&0) {
                 continue;
             }
             stack.push((start, 0));
             while let Some((at, next)) = stack.pop() {
-                let Some(node) = nodes.get(at) else { continue };
-                if let Some(slot) = state.get_mut(at) {
+                let children = graph.children(at);
+                if let Some(slot) = state.get_mut(at as usize) {
                     *slot = 1;
                 }
-                match node.children.get(next) {
-                    Some(edge) => {
+                match children.get(next) {
+                    Some(&child) => {
                         stack.push((at, next + 1));
-                        if state.get(edge.child as usize) == Some(&0) {
-                            stack.push((edge.child as usize, 0));
+                        if state.get(child as usize) == Some(&0) {
+                            stack.push((child, 0));
                         }
                     }
                     None => {
-                        let below = node.children.iter().filter_map(|edge| counts.get(edge.child as usize));
-                        let mut count = below
-                            .fold(node.lost.len() as u64 + node.more_lost, |sum, n| sum.saturating_add(*n));
-                        count = count.saturating_add(u64::from(!node.unreadable.is_empty()));
-                        if let Some(slot) = counts.get_mut(at) {
+                        let damage = graph.damage_of(at).map_or(0, |damage| {
+                            damage.lost.len() as u64
+                                + damage.more_lost
+                                + u64::from(!damage.unreadable.is_empty())
+                        });
+                        let own = damage + u64::from(trees.unseen.is_some() && graph.is_unseen(at));
+                        let below = children.iter().filter_map(|child| counts.get(*child as usize));
+                        let count = below.fold(own, |sum, n| sum.saturating_add(*n));
+                        if let Some(slot) = counts.get_mut(at as usize) {
                             *slot = count;
                         }
                     }
@@ -135,37 +171,99 @@ impl Listing<'_> {
     fn list(&mut self, snapshot: usize, root: u32, counts: &Counts) -> u64 {
         let trees = self.trees;
         let mut presumed = 0;
+        let mut held = 0;
         let mut stack: Vec<(u32, String, usize)> = vec![(root, String::new(), 0)];
         while let Some((number, path, depth)) = stack.pop() {
-            let Some(node) = trees.nodes.get(number as usize) else { continue };
             self.steps += 1;
-            if depth > MAX_DEPTH || self.total >= MAX_PATHS || self.steps > MAX_STEPS {
-                self.impact.truncated.iter_mut().for_each(|truncated| *truncated = true);
+            held -= path.len();
+            if depth > MAX_DEPTH || self.is_full() {
+                self.cut_short = true;
                 break;
             }
-            if !node.unreadable.is_empty() {
-                let shown = if path.is_empty() { "/" } else { &path };
-                self.lose(snapshot, shown, None, &node.unreadable);
-                presumed += self.presume(snapshot, &path, &node.unreadable);
+            let shown = if path.is_empty() { "/" } else { &path };
+            if let Some(unseen) = trees.unseen.filter(|_| trees.graph.is_unseen(number)) {
+                self.lose(snapshot, shown, None, &[unseen]);
             }
-            if node.more_lost > 0 {
-                self.impact.truncated.iter_mut().for_each(|truncated| *truncated = true);
+            if let Some(damage) = trees.graph.damage_of(number) {
+                if !damage.unreadable.is_empty() {
+                    self.lose(snapshot, shown, None, &damage.unreadable);
+                    presumed += self.presume(snapshot, &path, &damage.unreadable);
+                }
+                if damage.more_lost > 0 {
+                    self.cut_short = true;
+                }
+                for entry in &damage.lost {
+                    self.lose(snapshot, &join(&path, &entry.name), None, &entry.faults);
+                }
             }
-            for entry in &node.lost {
-                self.lose(snapshot, &join(&path, &entry.name), None, &entry.faults);
+            for (child, name) in self.bad_children(number, counts).iter() {
+                let path = join(&path, name);
+                if held + path.len() > MAX_BYTES {
+                    self.cut_short = true;
+                    break;
+                }
+                held += path.len();
+                stack.push((*child, path, depth + 1));
             }
-            let bad = node.children.iter().filter(|edge| counts.of_node(edge.child) > 0);
-            stack.extend(bad.map(|Edge { name, child }| (*child, join(&path, name), depth + 1)));
         }
         presumed
+    }
+
+    /// The directories in a directory below which something is lost. Their names are in the directory alone.
+    fn bad_children(&mut self, number: u32, counts: &Counts) -> Arc<[(u32, String)]> {
+        if let Some(known) = self.named.get(&number) {
+            return Arc::clone(known);
+        }
+        let graph = &self.trees.graph;
+        let bad = graph.children(number).iter().filter(|child| counts.of_node(**child) > 0);
+        let bad: HashMap<ObjectId, u32> =
+            bad.filter_map(|child| Some((graph.object(*child)?, *child))).take(MAX_PATHS).collect();
+        if bad.is_empty() {
+            return Arc::default();
+        }
+        let mut unnamed: HashSet<u32> = bad.values().copied().collect();
+        let mut bytes = 0;
+        let named = |entry: DirEntry| {
+            let child = *bad.get(&entry.object.filter(|_| entry.is_directory())?)?;
+            bytes += entry.raw_name.len() + size_of::<(u32, String)>();
+            (bytes <= MAX_BYTES).then(|| unnamed.remove(&child)).map(|_| (child, entry.raw_name))
+        };
+        let found: Arc<[(u32, String)]> = self.entries(number).filter_map(named).collect();
+        if !unnamed.is_empty() || bad.len() >= MAX_PATHS {
+            self.cut_short = true;
+        }
+        if self.named_bytes + bytes <= MAX_BYTES {
+            self.named_bytes += bytes;
+            self.named.insert(number, Arc::clone(&found));
+        }
+        found
+    }
+
+    /// The entries of a directory that the walk took in, up to where it cannot be read any more.
+    fn entries(&self, number: u32) -> Box<dyn Iterator<Item = DirEntry> + '_> {
+        let graph = &self.trees.graph;
+        let Some(object) = graph.object(number) else { return Box::new(std::iter::empty()) };
+        if !graph.are_winners(number) {
+            return Box::new(readable(Entries::open(self.contents, &object)));
+        }
+        match Winners::open(self.contents, &object) {
+            Ok(entries) => Box::new(readable(entries)),
+            Err(_) => Box::new(std::iter::empty()),
+        }
+    }
+
+    /// Whether no more paths are listed.
+    fn is_full(&self) -> bool {
+        self.total >= MAX_PATHS || self.bytes >= MAX_BYTES || self.steps > MAX_STEPS
     }
 
     fn lose(&mut self, snapshot: usize, path: &str, named_by: Option<&str>, faults: &[u32]) {
         let Some(snapshot) = self.snapshots.get(snapshot) else { return };
         for &fault in faults {
             let Some(paths) = self.impact.paths.get_mut(fault as usize) else { continue };
-            if paths.len() < MAX_PATHS_OF_FAULT {
+            if paths.len() < MAX_PATHS_OF_FAULT && self.bytes < MAX_BYTES {
                 self.total += 1;
+                self.bytes += path.len();
                 paths.push(LostPath {
                     snapshot: snapshot.id.to_string(),
                     path: path.to_owned(),
@@ -189,11 +287,15 @@ impl Listing<'_> {
         others.sort_by_key(|(_, other)| other.start_time.seconds_since(damaged.start_time).unsigned_abs());
         let found = others.into_iter().find_map(|(at, other)| {
             let Some(Root::Directory(root)) = trees.roots.get(at) else { return None };
-            Some((other, trees.directory(*root, path)?))
+            Some((other, self.directory(*root, path)?))
         });
         let Some((other, directory)) = found else { return 0 };
         let mut names = BTreeSet::new();
-        self.names_below(directory, path, &mut names);
+        if !self.names_below(directory, path, &mut names) {
+            for &fault in faults {
+                self.impact.truncated.get_mut(fault as usize).into_iter().for_each(|more| *more = true);
+            }
+        }
         let id = other.id.to_string();
         for name in &names {
             self.lose(snapshot, name, Some(&id), faults);
@@ -201,33 +303,54 @@ impl Listing<'_> {
         names.len() as u64
     }
 
-    fn names_below(&self, directory: ObjectId, path: &str, names: &mut BTreeSet<String>) {
+    /// The readable directory at a path.
+    fn directory(&mut self, root: u32, path: &str) -> Option<ObjectId> {
+        let graph = &self.trees.graph;
+        let mut number = root;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            if self.lookups >= MAX_LOOKUPS {
+                self.cut_short = true;
+                return None;
+            }
+            self.lookups += 1;
+            if graph.children(number).is_empty() {
+                return None;
+            }
+            let named = self.entries(number).filter(|entry| entry.is_directory() && entry.raw_name == name);
+            number = graph.find(&named.filter_map(|entry| entry.object).last()?)?;
+        }
+        let unreadable = graph.damage_of(number).is_some_and(|damage| !damage.unreadable.is_empty());
+        graph.object(number).filter(|_| !unreadable)
+    }
+
+    /// Takes in the names below a directory; false if there are more than are listed.
+    fn names_below(&self, directory: ObjectId, path: &str, names: &mut BTreeSet<String>) -> bool {
         let mut stack = vec![(directory, path.to_owned(), 0)];
+        let mut bytes = 0;
         while let Some((object, path, depth)) = stack.pop() {
             for entry in Entries::open(self.contents, &object).map_while(Result::ok) {
-                if names.len() >= MAX_PATHS_OF_FAULT || depth > MAX_DEPTH {
-                    return;
+                if names.len() >= MAX_PATHS_OF_FAULT || depth > MAX_DEPTH || bytes >= MAX_BYTES {
+                    return false;
                 }
                 let below = join(&path, &entry.raw_name);
+                bytes += below.len();
                 if let Some(object) = entry.object.filter(|_| entry.is_directory()) {
                     stack.push((object, below.clone(), depth + 1));
                 }
                 names.insert(below);
             }
         }
+        true
     }
 }
 
-impl Trees {
-    /// The readable directory at a path.
-    fn directory(&self, root: u32, path: &str) -> Option<ObjectId> {
-        let mut node = self.nodes.get(root as usize)?;
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            let edge = node.children.iter().rev().find(|edge| &*edge.name == name)?;
-            node = self.nodes.get(edge.child as usize)?;
-        }
-        node.unreadable.is_empty().then_some(node.object)
-    }
+/// The entries of a directory up to where it cannot be read.
+fn readable(
+    entries: impl Iterator<Item = Result<DirEntry, snapshot::Error>>,
+) -> impl Iterator<Item = DirEntry> {
+    let goes_on =
+        |error: &snapshot::Error| error.is_entry() || matches!(error, snapshot::Error::Shadowed { .. });
+    entries.take_while(move |entry| entry.as_ref().err().is_none_or(goes_on)).filter_map(Result::ok)
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -10,6 +10,7 @@ mod batch;
 mod error;
 mod findings;
 mod forensics;
+mod graph;
 mod impact;
 mod lanes;
 mod ledger;

@@ -62,7 +62,11 @@ pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recover
     snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
     let none = Failures::default();
     let roots: Vec<_> = snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
-    let trees = Walk::new(&recovered.contents, &none, false).run(&roots, THREADS, &|| false);
+    let trees = Walk::new(&recovered.contents, &none, false, repository.options().index.memory).run(
+        &roots,
+        THREADS,
+        &|| false,
+    );
     let impact = Impact::of(&trees, &snapshots, &recovered.contents);
     let entries = recovered.contents.index().iter().count() as u64;
     let regained = recovered.regained.len() as u64;

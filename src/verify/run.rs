@@ -203,7 +203,7 @@ impl Run<'_> {
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
 
-        let needs = settings.snapshots.as_ref().map(|ids| self.needs(&contents, ids));
+        let needs = settings.snapshots.as_ref().and_then(|ids| self.needs(&contents, ids));
         let wanted = |position| needs.as_ref().is_none_or(|needs| needs.contains(&position));
         let mut plan = Plan::build(format, &index, &listing, settings.shard, wanted);
         index.check()?;
@@ -281,7 +281,7 @@ impl Run<'_> {
                 shown.retain(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
             }
             let impact = (thorough || !failures.is_empty()).then(|| {
-                let walk = Walk::new(contents, failures, thorough);
+                let walk = Walk::new(contents, failures, thorough, self.memory_beside(contents));
                 let roots: Vec<_> = shown.iter().map(|snapshot| snapshot.root.as_ref()).collect();
                 let trees = walk.run(&roots, self.walkers(), &|| self.is_interrupted());
                 let impact = Impact::of(&trees, &shown, contents);
@@ -296,17 +296,29 @@ impl Run<'_> {
         }
     }
 
-    /// The contents that snapshots are made of.
-    fn needs(&self, contents: &Contents, ids: &[String]) -> HashSet<Position> {
+    /// The contents that snapshots are made of; `None` if there is no memory to find that out.
+    fn needs(&self, contents: &Contents, ids: &[String]) -> Option<HashSet<Position>> {
         let known = Known::load(contents);
         let chosen =
             known.snapshots.iter().filter(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
         let roots: Vec<_> = chosen.map(|snapshot| snapshot.root.as_ref()).collect();
         let none = Failures::default();
-        let mut walk = Walk::new(contents, &none, false);
+        let mut walk = Walk::new(contents, &none, false, self.memory_beside(contents));
         let used = walk.collect();
-        walk.run(&roots, self.walkers(), &|| self.is_interrupted());
-        std::mem::take(&mut used.lock().unwrap_or_else(PoisonError::into_inner))
+        let trees = walk.run(&roots, self.walkers(), &|| self.is_interrupted());
+        if trees.unseen.is_some() {
+            tracing::warn!(
+                "the memory budget is too small to tell what the snapshots need: everything is read"
+            );
+            return None;
+        }
+        Some(std::mem::take(&mut used.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What is left beside the index, most of it: bytes for a walk.
+    fn memory_beside(&self, contents: &Contents) -> u64 {
+        let memory = self.asked.settings.memory;
+        (memory.saturating_sub(contents.index().memory()) / 4 * 3).max(memory / 8)
     }
 
     /// Reads of trees are small and wait for each other: more threads than processors.

@@ -2,23 +2,37 @@
 //! read once however many snapshots share it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
 use super::findings::{Cause, Failures};
+use super::graph::{Damage, Graph};
 use crate::blob::BlobId;
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
 use crate::snapshot::{self, DirEntry, Entries, EntryType, MAX_DEPTH, Winners};
 
-/// Directories read before their results are taken in: bounds what is held at once.
+/// Directories read before somebody is asked whether to stop.
 const ROUND: usize = 4096;
 
-/// Names of lost entries that are held; more than a report lists. Others are counted.
-const MAX_LOST: u64 = 1_000_000;
+/// Faults that are held one by one, if there is memory: as many as paths are listed. Of the others, those of one code are
+/// one fault together.
+const MAX_FAULTS: u64 = 200_000;
+
+/// What a fault takes, with all that is made of it for a report.
+const FAULT_BYTES: u64 = 1024;
+
+/// What it takes to know an object of several contents.
+const SEEN_BYTES: u64 = 128;
+
+/// Bytes of lost entries that are held, at most a quarter of the memory; more than a report lists. Others are counted.
+const MAX_LOST: u64 = 96 << 20;
+
+/// Directories in a directory after which it is looked at how much memory is left.
+const CHECKED: usize = 4096;
 
 /// A reason for which paths are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,22 +52,12 @@ pub(super) struct LostEntry {
     pub(super) faults: Vec<u32>,
 }
 
-#[derive(Debug)]
-pub(super) struct Edge {
-    pub(super) name: Box<str>,
-    pub(super) child: u32,
-}
-
-/// A directory object.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) object: ObjectId,
-    pub(super) children: Vec<Edge>,
-    pub(super) lost: Vec<LostEntry>,
-    /// How many more entries are lost whose names are not held.
-    pub(super) more_lost: u64,
-    /// Why the directory itself cannot be read; empty when it can.
-    pub(super) unreadable: Vec<u32>,
+impl LostEntry {
+    /// What it takes, allocations included.
+    pub(super) fn bytes(&self) -> u64 {
+        const OVERHEAD: usize = 80;
+        (OVERHEAD + self.name.len() + self.faults.len() * size_of::<u32>()) as u64
+    }
 }
 
 /// The root of a snapshot.
@@ -65,19 +69,23 @@ pub(super) enum Root {
 
 /// All trees, as far as damage is concerned.
 pub(super) struct Trees {
-    pub(super) nodes: Vec<Node>,
+    pub(super) graph: Graph,
     pub(super) roots: Vec<Root>,
     pub(super) faults: Vec<Fault>,
     /// Oddities that keep nothing from being brought back.
     pub(super) warnings: Vec<String>,
     /// Whether the walk was ended before it had seen everything.
     pub(super) stopped: bool,
+    /// What is said of directories that were not looked at for want of memory, where there are such.
+    pub(super) unseen: Option<u32>,
 }
 
 impl Trees {
     /// Whether every directory was read, so that what is not referenced is certainly not needed.
     pub(super) fn is_complete(&self) -> bool {
-        !self.stopped && self.nodes.iter().all(|node| node.unreadable.is_empty())
+        !self.stopped
+            && self.unseen.is_none()
+            && self.graph.all_damage().all(|damage| damage.unreadable.is_empty())
     }
 }
 
@@ -88,11 +96,18 @@ pub(super) struct Walk<'a> {
     failures: &'a Failures,
     /// Whether to decompress what is compressed at the object layer, to know its length.
     thorough: bool,
+    /// Bytes that what is known of the trees may take.
+    memory: u64,
+    max_faults: usize,
+    max_seen: usize,
+    graph: Mutex<Graph>,
+    /// Whether it took more.
+    exhausted: AtomicBool,
     faults: Mutex<Faults>,
     /// What is known of objects of several contents.
     seen: Mutex<HashMap<ObjectId, Arc<[u32]>>>,
     warnings: Mutex<Vec<String>>,
-    /// Lost entries so far.
+    /// Bytes of lost entries so far.
     lost: AtomicU64,
     /// Where the contents are that the trees are made of, when that is asked for.
     used: Option<Used>,
@@ -107,30 +122,35 @@ struct Faults {
     by_content: HashMap<ContentId, u32>,
     by_object: HashMap<(ObjectId, &'static str), u32>,
     without_object: Option<u32>,
-}
-
-/// What one directory came to.
-enum Read {
-    Good(Listed),
-    Bad(Vec<u32>),
+    /// Those of which there are too many.
+    by_code: HashMap<&'static str, u32>,
 }
 
 /// What is in a directory.
 #[derive(Default)]
 struct Listed {
-    children: Vec<(Box<str>, ObjectId)>,
+    /// The directories in it, by number.
+    children: Vec<u32>,
+    /// Whether entries that others of the same name hide are left out.
+    winners: bool,
     lost: Vec<LostEntry>,
     more_lost: u64,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(contents: &'a Contents, failures: &'a Failures, thorough: bool) -> Self {
+    /// A walk that takes up to `memory` bytes for what it comes by.
+    pub(super) fn new(contents: &'a Contents, failures: &'a Failures, thorough: bool, memory: u64) -> Self {
         let index = contents.index();
         Self {
             contents,
             index,
             failures,
             thorough,
+            memory,
+            max_faults: MAX_FAULTS.min(memory / 4 * 3 / FAULT_BYTES) as usize,
+            max_seen: (memory / 4 / SEEN_BYTES) as usize,
+            graph: Mutex::default(),
+            exhausted: AtomicBool::new(false),
             faults: Mutex::default(),
             seen: Mutex::default(),
             warnings: Mutex::default(),
@@ -151,30 +171,16 @@ impl<'a> Walk<'a> {
         threads: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Trees {
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut numbers: HashMap<ObjectId, u32> = HashMap::new();
-        // Where the walk goes on, with the fewest levels that lie above: it comes to the upper ones first.
-        let mut frontier: Vec<(u32, usize)> = Vec::new();
-        let mut visit =
-            |object: ObjectId, depth: usize, nodes: &mut Vec<Node>, frontier: &mut Vec<(u32, usize)>| {
-                *numbers.entry(object).or_insert_with(|| {
-                    let number = nodes.len() as u32;
-                    nodes.push(Node {
-                        object,
-                        children: Vec::new(),
-                        lost: Vec::new(),
-                        more_lost: 0,
-                        unreadable: Vec::new(),
-                    });
-                    frontier.push((number, depth));
-                    number
-                })
-            };
         let mut starts = Vec::with_capacity(roots.len());
         for root in roots {
             starts.push(match root {
                 Some(entry) if entry.is_directory() => match entry.object {
-                    Some(object) => Root::Directory(visit(object, 0, &mut nodes, &mut frontier)),
+                    Some(object) => {
+                        let mut graph = self.graph();
+                        let number = graph.number(&object);
+                        graph.queue(number);
+                        Root::Directory(number)
+                    }
                     None => Root::File(vec![self.no_object(entry)]),
                 },
                 Some(entry) => Root::File(self.check_entry(entry)),
@@ -183,74 +189,87 @@ impl<'a> Walk<'a> {
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build().ok();
         let mut stopped = false;
-        while !frontier.is_empty() {
-            if stop() {
-                stopped = true;
+        // Level by level: what lies at several depths is come to at the least of them.
+        for depth in 0.. {
+            let level = self.graph().take_queued();
+            if level.is_empty() || stopped {
                 break;
             }
-            let rest = frontier.split_off(frontier.len().min(ROUND));
-            let objects: Vec<(u32, usize, ObjectId)> = frontier
-                .iter()
-                .filter_map(|&(number, depth)| Some((number, depth, nodes.get(number as usize)?.object)))
-                .collect();
-            let read_at = |(number, depth, object): &(u32, usize, ObjectId)| {
-                let read = if *depth < MAX_DEPTH { self.read(object) } else { self.too_deep(object) };
-                (*number, *depth, read)
-            };
-            let read = || objects.par_iter().map(read_at).collect();
-            let results: Vec<(u32, usize, Read)> = match &pool {
-                Some(pool) => pool.install(read),
-                None => read(),
-            };
-            frontier = rest;
-            for (number, depth, result) in results {
-                let filled = match result {
-                    Read::Good(Listed { children, lost, more_lost }) => {
-                        let edge = |(name, object)| Edge {
-                            name,
-                            child: visit(object, depth + 1, &mut nodes, &mut frontier),
-                        };
-                        (children.into_iter().map(edge).collect(), lost, more_lost, Vec::new())
-                    }
-                    Read::Bad(faults) => (Vec::new(), Vec::new(), 0, faults),
-                };
-                if let Some(node) = nodes.get_mut(number as usize) {
-                    (node.children, node.lost, node.more_lost, node.unreadable) = filled;
+            for round in level.chunks(ROUND) {
+                stopped = stopped || self.is_exhausted() || stop();
+                if stopped {
+                    break;
+                }
+                let visit = || round.par_iter().for_each(|number| self.visit(*number, depth));
+                match &pool {
+                    Some(pool) => pool.install(visit),
+                    None => visit(),
                 }
             }
         }
+        let unseen = self.is_exhausted().then(|| self.no_memory());
         Trees {
-            nodes,
+            graph: self.graph.into_inner().unwrap_or_else(PoisonError::into_inner),
             roots: starts,
             faults: self.faults.into_inner().unwrap_or_else(PoisonError::into_inner).list,
             warnings: self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner),
             stopped,
+            unseen,
+        }
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Relaxed)
+    }
+
+    /// Reads a directory and takes in what is in it, unless there is no memory for that.
+    fn visit(&self, number: u32, depth: usize) {
+        let Some(object) = self.graph().object(number).filter(|_| !self.is_exhausted()) else { return };
+        let read = if depth < MAX_DEPTH { self.read(&object) } else { Err(vec![self.too_deep(&object)]) };
+        let mut graph = self.graph();
+        if self.is_exhausted() {
+            return;
+        }
+        match read {
+            Ok(Listed { children, winners, lost, more_lost }) => {
+                graph.fill(number, &children, winners, Damage { lost, more_lost, unreadable: Vec::new() });
+            }
+            Err(unreadable) => graph.fill(number, &[], false, Damage { unreadable, ..Damage::default() }),
+        }
+        self.look_at_memory(&graph);
+    }
+
+    fn look_at_memory(&self, graph: &Graph) {
+        if graph.memory() + self.faults().list.len() as u64 * FAULT_BYTES > self.memory {
+            self.exhausted.store(true, Ordering::Relaxed);
         }
     }
 
     /// What no restore goes down to.
-    fn too_deep(&self, object: &ObjectId) -> Read {
+    fn too_deep(&self, object: &ObjectId) -> u32 {
         let detail = format!("directory {object} lies more than {MAX_DEPTH} levels down");
-        Read::Bad(vec![self.plain_fault("directory-too-deep", Some(object), &detail)])
+        self.plain_fault("directory-too-deep", Some(object), &detail)
     }
 
-    fn read(&self, object: &ObjectId) -> Read {
+    /// What is in a directory, or why it cannot be read.
+    fn read(&self, object: &ObjectId) -> Result<Listed, Vec<u32>> {
         let source = Tracked { walk: self, bad: Mutex::default() };
         let entries = Entries::open(&source, object);
         let mut result = self.entries(entries);
         if let Ok(listed) = &result
             && !listed.lost.is_empty()
         {
-            self.lost.fetch_sub(listed.lost.len() as u64, Ordering::Relaxed);
+            self.lost.fetch_sub(listed.lost.iter().map(LostEntry::bytes).sum(), Ordering::Relaxed);
             // Of several entries with one name only the last can be brought back at all: is it that which is lost?
-            result = Winners::open(&source, object).and_then(|entries| self.entries(entries));
+            let winners = Winners::open(&source, object).and_then(|entries| self.entries(entries));
+            result = winners.map(|listed| Listed { winners: true, ..listed });
         }
         let bad = source.bad.into_inner().unwrap_or_else(PoisonError::into_inner);
         match result {
-            Ok(listed) if bad.is_empty() => Read::Good(listed),
-            Ok(_) => Read::Bad(bad),
-            Err(_) if !bad.is_empty() => Read::Bad(bad),
-            Err(e) => Read::Bad(vec![self.snapshot_fault(object, &e)]),
+            Ok(listed) if bad.is_empty() => Ok(listed),
+            Ok(_) => Err(bad),
+            Err(_) if !bad.is_empty() => Err(bad),
+            Err(e) => Err(vec![self.snapshot_fault(object, &e)]),
         }
     }
 
@@ -260,9 +279,10 @@ impl<'a> Walk<'a> {
     ) -> Result<Listed, snapshot::Error> {
         let mut listed = Listed::default();
         let lose = |listed: &mut Listed, name: Box<str>, faults: Vec<u32>| {
-            if self.lost.load(Ordering::Relaxed) < MAX_LOST {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-                listed.lost.push(LostEntry { name, faults });
+            let entry = LostEntry { name, faults };
+            if self.lost.load(Ordering::Relaxed) < MAX_LOST.min(self.memory / 4) {
+                self.lost.fetch_add(entry.bytes(), Ordering::Relaxed);
+                listed.lost.push(entry);
             } else {
                 listed.more_lost += 1;
             }
@@ -271,7 +291,14 @@ impl<'a> Walk<'a> {
             match entry {
                 Ok(entry) => match entry.object {
                     Some(object) if entry.is_directory() => {
-                        listed.children.push((entry.raw_name.into_boxed_str(), object));
+                        let mut graph = self.graph();
+                        listed.children.push(graph.number(&object));
+                        if listed.children.len().is_multiple_of(CHECKED) {
+                            self.look_at_memory(&graph);
+                        }
+                        if self.is_exhausted() {
+                            return Ok(listed);
+                        }
                     }
                     _ => {
                         let faults = self.check_entry(&entry);
@@ -312,7 +339,10 @@ impl<'a> Walk<'a> {
         if let Some(length) = length {
             self.compare_size(entry, &object, length);
         }
-        self.seen().insert(object, faults.as_slice().into());
+        let mut seen = self.seen();
+        if seen.len() < self.max_seen {
+            seen.insert(object, faults.as_slice().into());
+        }
         faults
     }
 
@@ -424,6 +454,19 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// What there is no memory for is neither good nor bad.
+    fn no_memory(&self) -> u32 {
+        let detail = format!(
+            "the directories of the snapshots take more than the {} KiB that are left of the memory budget: what is in \
+             these was not looked at",
+            self.memory >> 10
+        );
+        let (blob, content, object) = (None, None, None);
+        let fault =
+            Fault { code: "memory-budget", blob, content, object, detail: detail.into(), unchecked: true };
+        push(&mut self.faults().list, fault)
+    }
+
     fn no_root(&self) -> u32 {
         self.plain_fault("snapshot-without-root", None, "the snapshot has no root entry")
     }
@@ -455,17 +498,24 @@ impl<'a> Walk<'a> {
             detail: detail.into(),
             unchecked: false,
         };
-        match object {
-            Some(object) => {
-                let Faults { list, by_object, .. } = &mut *faults;
-                *by_object.entry((*object, code)).or_insert_with(|| push(list, fault()))
-            }
-            None => push(&mut faults.list, fault()),
+        let Some(object) = object else { return push(&mut faults.list, fault()) };
+        let Faults { list, by_object, by_code, .. } = &mut *faults;
+        if list.len() >= self.max_faults && !by_object.contains_key(&(*object, code)) {
+            return many(list, by_code, code, false);
         }
+        *by_object.entry((*object, code)).or_insert_with(|| push(list, fault()))
     }
 
     fn content_fault(&self, content: &ContentId, cause: &Cause) -> u32 {
-        let Faults { list, by_content, .. } = &mut *self.faults();
+        let Faults { list, by_content, by_code, .. } = &mut *self.faults();
+        // Who has read the packs names the contents that were found bad there, and takes those for unneeded that no
+        // fault names.
+        if list.len() >= self.max_faults
+            && !by_content.contains_key(content)
+            && self.failures.get(content).is_none()
+        {
+            return many(list, by_code, cause.code, cause.unchecked);
+        }
         *by_content.entry(*content).or_insert_with(|| {
             let fault = Fault {
                 code: cause.code,
@@ -483,9 +533,27 @@ impl<'a> Walk<'a> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn graph(&self) -> MutexGuard<'_, Graph> {
+        self.graph.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> MutexGuard<'_, HashMap<ObjectId, Arc<[u32]>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The fault that stands for all of one kind that are not held one by one.
+fn many(
+    list: &mut Vec<Fault>,
+    by_code: &mut HashMap<&'static str, u32>,
+    code: &'static str,
+    unchecked: bool,
+) -> u32 {
+    *by_code.entry(code).or_insert_with(|| {
+        let (blob, content, object) = (None, None, None);
+        let detail = "more of these than are reported one by one".into();
+        push(list, Fault { code, blob, content, object, detail, unchecked })
+    })
 }
 
 fn push(list: &mut Vec<Fault>, fault: Fault) -> u32 {

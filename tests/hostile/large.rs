@@ -112,6 +112,33 @@ fn entries_without_objects_by_the_hundred_thousand() {
     scene.assert_untouched("entries without objects");
 }
 
+/// A directory of so many others, none of which is there.
+fn many_subdirectories(count: u64, memory: &str, expected: &str) {
+    let filler = "n".repeat(150);
+    let scene = Scene::new(|writer| {
+        directory(writer, count, |number| {
+            format!(r#"{{"name":"{number}{filler}","type":"d","mode":"0755","obj":"k{number:032x}"}}"#)
+        })
+    });
+    let outcome = scene.run(&["verify", "--level", "files", "--json", "--memory", memory]);
+    report(&format!("{count} subdirectories: verify in {memory}"), &outcome);
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    assert!(said.contains(expected), "{expected}");
+    assert!(said.contains("\"whole\":false"));
+    scene.assert_untouched("many subdirectories");
+}
+
+#[test]
+fn subdirectories_by_the_hundred_thousand() {
+    many_subdirectories(60_000, "64MiB", "more of these than are reported one by one");
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn subdirectories_by_the_million() {
+    many_subdirectories(5_000_000, "256MiB", "memory-budget");
+}
+
 #[test]
 fn long_names_that_occur_twice() {
     let scene = Scene::new(|writer| {

@@ -1,5 +1,7 @@
 //! Repositories whose plaintexts were changed and encrypted again: what hostile writers store reaches every layer.
 
+use std::path::Path;
+
 use crate::common::say;
 
 #[path = "../../fuzz/structured.rs"]
@@ -23,6 +25,15 @@ fn changed_plaintexts_reach_every_layer_and_do_no_harm() {
         }
         reached.add(&structured::run(&input));
     }
-    say(&format!("changed plaintexts: {INPUTS} repositories; {reached:?}"));
+    let mut files = 0;
+    for folder in ["seeds", "regressions"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder).join("structured");
+        for file in std::fs::read_dir(folder).into_iter().flatten() {
+            reached.add(&structured::run(&std::fs::read(file.unwrap().path()).unwrap()));
+            files += 1;
+        }
+    }
+    assert!(files > 0, "no seeds");
+    say(&format!("changed plaintexts: {INPUTS} repositories and those of {files} files; {reached:?}"));
     assert!(reached.listed > 0 && reached.restored > 0 && reached.verified > 0, "{reached:?}");
 }

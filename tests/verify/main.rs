@@ -14,6 +14,8 @@ mod cli;
 mod common;
 mod damage;
 #[cfg(feature = "testkit")]
+mod directories;
+#[cfg(feature = "testkit")]
 mod disk;
 #[cfg(feature = "testkit")]
 mod flips;
