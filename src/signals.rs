@@ -13,7 +13,7 @@ use crate::Sandbox;
 const BASE: i32 = 128;
 
 /// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(300);
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 static CLEANERS: AtomicUsize = AtomicUsize::new(0);

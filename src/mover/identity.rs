@@ -1,7 +1,5 @@
 //! Whose snapshot is wanted.
 
-use std::path::Path;
-
 use nix::sys::utsname::uname;
 use nix::unistd::geteuid;
 
@@ -62,7 +60,8 @@ fn path(environment: &Environment) -> String {
         return path.into_owned();
     }
     match environment.data_dir() {
-        Some(path) if path != Path::new(RESTORED_TO) => path.to_string_lossy().into_owned(),
+        // This very text: paths compare equal with a slash at the end and without.
+        Some(path) if path.as_os_str() != RESTORED_TO => path.to_string_lossy().into_owned(),
         _ => SAVED_FROM.into(),
     }
 }
@@ -82,7 +81,12 @@ mod tests {
     fn the_path_is_where_the_backup_saw_the_data() {
         let with = |name, value| search(&[BOTH[0], BOTH[1], (name, value)]).unwrap();
         assert_eq!(with("DATA_DIR", "/restore/data"), "app@ns:/data");
-        assert_eq!(with("DATA_DIR", "/elsewhere"), "app@ns:/elsewhere");
+        for path in ["/elsewhere", "/elsewhere/", "//elsewhere/."] {
+            assert_eq!(with("DATA_DIR", path), "app@ns:/elsewhere");
+        }
+        for path in ["/restore/data/", "/restore//data", "/restore/./data"] {
+            assert_eq!(with("DATA_DIR", path), "app@ns:/restore/data");
+        }
         for path in ["/var/lib/app", "/var/lib/app/", "/var//lib/./app", "/var/lib/x/../app"] {
             assert_eq!(with("KOPIA_SOURCE_PATH_OVERRIDE", path), "app@ns:/var/lib/app");
         }

@@ -27,6 +27,7 @@ use operation::Operation;
 
 /// The stock mover ignores the signal that ends its pod; we answer within two seconds, also where storage hangs.
 const PATIENCE: Duration = Duration::from_millis(1300);
+const _: () = assert!(PATIENCE.as_millis() + signals::LAST_WORDS.as_millis() < 2000);
 
 /// Kopia gets most of the 30 seconds that Kubernetes grants, to end a backup in good order.
 const PATIENCE_WITH_KOPIA: Duration = Duration::from_secs(25);

@@ -147,6 +147,11 @@ fn hanging(world: &World, settings: &[(&str, &str)]) -> (Server, std::path::Path
     (server, gate)
 }
 
+/// Waits until the service has taken so many questions in all.
+fn arrived(server: &Server, questions: f64) {
+    until("all have arrived", || server.metric("pvc_plumber_requests_total") == Some(questions));
+}
+
 #[test]
 fn cases_31_and_32_storage_that_hangs() {
     let world = World::fixture();
@@ -166,9 +171,9 @@ fn case_33_whoever_leaves_takes_no_answer_with_him() {
     let world = World::fixture();
     let (server, gate) = hanging(&world, &[]);
     let leader = server.send("GET", "/exists/media/none", &[], "");
-    std::thread::sleep(Duration::from_millis(200));
+    arrived(&server, 1.0);
     let follower = server.send("GET", "/exists/media/none", &[], "");
-    std::thread::sleep(Duration::from_millis(100));
+    arrived(&server, 2.0);
     drop(leader);
     std::fs::remove_file(gate).unwrap();
     assert_eq!(follower.receive().decision(), fresh());
@@ -215,7 +220,7 @@ fn case_38_many_ask_the_same() {
     let (server, gate) = hanging(&world, &[]);
     let before = server.metric("rokopia_refreshes_total{result=\"success\"}").unwrap();
     let open: Vec<_> = (0..50).map(|_| server.send("GET", "/exists/media/none", &[], "")).collect();
-    std::thread::sleep(Duration::from_millis(500));
+    arrived(&server, 50.0);
     std::fs::remove_file(gate).unwrap();
     let bodies: Vec<String> = open.into_iter().map(|open| open.receive().body).collect();
     assert!(bodies.iter().all(|body| *body == bodies[0] && body.contains("\"fresh\"")), "{bodies:?}");

@@ -18,7 +18,7 @@ const USER: u32 = 65532;
 const USER_NAME: &str = "65532";
 
 /// Whatever is waited for happens within this time, or never.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until something is true.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -40,6 +40,21 @@ fn case_29_path_override() {
 }
 
 #[test]
+fn the_data_directory_is_the_path_of_the_snapshot() {
+    for slashes in ["", "/", "//."] {
+        let world = World::without_repository().unset("KOPIA_SOURCE_PATH_OVERRIDE");
+        let data = world.data().to_str().unwrap().to_owned();
+        let mut writer = create(&world.repo());
+        add(&mut writer, &format!("app@ns:{data}"), STARTS[0], &tree(1));
+        add(&mut writer, "app@ns:/data", STARTS[1], &tree(2));
+        writer.finish().unwrap();
+        let world = world.set("DATA_DIR", data + slashes);
+        world.run().ended(0).lacks("even though");
+        world.holds(&tree(1));
+    }
+}
+
+#[test]
 fn case_30_path_override_without_snapshots() {
     chooses(&[("KOPIA_SOURCE_PATH_OVERRIDE", "/var/lib/app")], 0);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::sandbox::{self, strs};
-use crate::world::{PASSWORD, World, tree};
+use crate::world::{PASSWORD, Run, World, tree};
 
 fn restores(world: &World) {
     let run = world.run();
@@ -97,36 +97,46 @@ exec /usr/sbin/chroot --userspec=1234:5678 --groups= "$R" /usr/bin/setpriv --no-
   /mover-kopia/entry.sh restore
 "#;
 
-fn contained(closed: &str) {
-    let Some(wrapper) = sandbox::mounts(CONTAINER) else { return };
-    if sandbox::user().is_none() {
-        return;
-    }
+/// A run in such a container, with R and an empty volume.
+fn contained(closed: &str, data_dir: &str) -> Option<(World, Run)> {
+    let wrapper = sandbox::mounts(CONTAINER)?;
+    sandbox::user()?;
     let world = World::new();
     let root = world.dir.path().to_str().unwrap().to_owned();
     let world = world
         .set("W", root)
         .set("CLOSED", closed)
-        .set("DATA_DIR", "/restore/data")
+        .set("DATA_DIR", data_dir)
         .set("KOPIA_CACHE_DIR", "/cache")
         .set("KOPIA_REPOSITORY", "filesystem:///mnt/repo")
         .unset("KOPIA_SOURCE_PATH_OVERRIDE");
     chown(world.data(), Some(1234), Some(5678)).unwrap();
-    world
-        .run_in(&strs(&wrapper))
-        .ended(0)
-        .has("path /data (original path) even though restoring to /restore/data");
+    let run = world.run_in(&strs(&wrapper));
+    Some((world, run))
+}
+
+fn restores_contained(closed: &str) {
+    let Some((world, run)) = contained(closed, "/restore/data") else { return };
+    run.ended(0).has("path /data (original path) even though restoring to /restore/data");
     world.holds(&tree(3));
 }
 
 #[test]
 fn case_10_read_only_root_unknown_user() {
-    contained("");
+    restores_contained("");
 }
 
 #[test]
 fn case_11_only_the_volume_is_writable() {
-    contained("yes");
+    restores_contained("yes");
+}
+
+/// The operator's own directory stands for the source's by its very name alone; any other is the path itself.
+#[test]
+fn the_data_directory_is_compared_to_the_letter() {
+    let Some((world, run)) = contained("", "/restore/data/") else { return };
+    run.found_nothing().has("app@ns:/restore/data");
+    world.is_empty();
 }
 
 #[test]
@@ -140,7 +150,7 @@ fn case_12_debug_mode_waits() {
     }
     let mut child = world.command(&strs(&wrapper)).spawn().unwrap();
     let flag = format!("/proc/{}/root/tmp/exit-debug-if-removed", child.id());
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !Path::new(&flag).exists() {
         assert!(Instant::now() < deadline, "debug mode does not begin");
         assert!(child.try_wait().unwrap().is_none(), "debug mode does not wait");

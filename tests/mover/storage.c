@@ -1,5 +1,6 @@
 /* Put before the C library, this is a file server's bad days: what FAULT says happens to paths that contain FAULT_AT.
-   hang: whoever opens one waits for ever. once: the first open of each process fails, as on a time-out. */
+   hang: whoever opens one waits until there is a file FAULT_UNTIL, or for ever; the first FAULT_AFTER are let pass.
+   once: the first open of each process fails, as on a time-out. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -16,11 +17,17 @@ static int faults;
 static int fails(const char *path) {
   const char *fault = getenv("FAULT"), *at = getenv("FAULT_AT");
   if (fault == NULL || at == NULL || strstr(path, at) == NULL) return 0;
-  if (strcmp(fault, "hang") == 0) {
+  int hangs = strcmp(fault, "hang") == 0;
+  if (!hangs && strcmp(fault, "once") != 0) return 0;
+  int before = __sync_fetch_and_add(&faults, 1);
+  if (hangs) {
+    const char *after = getenv("FAULT_AFTER"), *until = getenv("FAULT_UNTIL");
+    if (before < (after == NULL ? 0 : atoi(after))) return 0;
     if (write(1, "INFO: it hangs\n", 15) < 0) _exit(9);
-    for (;;) pause();
+    while (until == NULL || access(until, F_OK) != 0) usleep(5000);
+    return 0;
   }
-  if (__sync_fetch_and_add(&faults, 1) > 0) return 0;
+  if (before > 0) return 0;
   errno = ETIMEDOUT;
   return 1;
 }

@@ -1,20 +1,20 @@
 //! Storage that hangs or fails under the real executable, by a library that is loaded before the C library's own functions;
 //! and many movers at once on one repository.
 
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::fcntl::OFlag;
+use nix::sys::signal::{Signal, kill};
 
 use crate::sandbox::{self, strs};
-use crate::signals::{end_of, holds_part_of, innermost, interrupt, large, with_large};
+use crate::signals::{Hung, end_of, holds_part_of, innermost, large, was_stopped, with_large};
 use crate::world::{Run, World};
-
-/// Longer than the two seconds that a mover may take to end, for machines that are busy otherwise.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The library, where there is a C compiler.
 fn library() -> Option<&'static Path> {
@@ -38,27 +38,24 @@ fn library() -> Option<&'static Path> {
     LIBRARY.get_or_init(build).as_deref()
 }
 
-fn with_fault(world: World, fault: &str, at: &str) -> Option<World> {
+pub(crate) fn with_fault(world: World, fault: &str, at: &str) -> Option<World> {
     let preload = library()?.to_str().unwrap();
     Some(world.set("LD_PRELOAD", preload).set("FAULT", fault).set("FAULT_AT", at))
 }
 
+/// That it ends at all is what is tried here: how long it may take is a matter of its constants, and not of this machine.
 #[test]
 fn case_62_sigterm_ends_it_while_storage_hangs() {
     let Some(wrapper) = sandbox::process_1() else { return };
-    let world = with_large();
-    let mut world = Some(world);
+    let mut world = with_large();
     for at in ["/repo", "/repo/kopia.repository", "/repo/x", "/repo/q", "/repo/p"] {
-        let Some(hung) = with_fault(world.take().unwrap(), "hang", at) else { return };
-        let started = Instant::now();
-        let run = interrupt(&hung, &strs(&wrapper), "it hangs", Duration::from_millis(100), Signal::SIGTERM);
-        assert!(started.elapsed() < DEADLINE, "{at}: {:?}", started.elapsed());
-        run.has("it hangs").ended(143).has("INFO: EXIT_CODE: 143").has("INFO: OPERATION_RESULT: FAILURE");
-        assert!(run.status().ends_with("[stopped]"), "{}", run.status());
-        holds_part_of(&hung, &large());
-        world = Some(hung.set("FAULT", ""));
+        let Some(faulty) = with_fault(world, "hang", at) else { return };
+        let hung = Hung::start(&faulty, &strs(&wrapper));
+        hung.kill(Signal::SIGTERM);
+        was_stopped(&hung.end());
+        holds_part_of(&faulty, &large());
+        world = faulty.set("FAULT", "");
     }
-    let world = world.unwrap();
     world.run().ended(0);
     world.holds(&large());
 }
@@ -66,20 +63,21 @@ fn case_62_sigterm_ends_it_while_storage_hangs() {
 #[test]
 fn case_62_sigterm_ends_it_while_nobody_reads_the_log() {
     let Some(world) = with_fault(World::new(), "hang", "/repo/p") else { return };
-    let (reader, mut log) = std::io::pipe().unwrap();
+    let (reader, log) = std::io::pipe().unwrap();
     let mut command = world.command(&[]);
     command.stdout(log.try_clone().unwrap());
-    // There is room for the start of a mover in it.
-    log.write_all(&[b'x'; 62 << 10]).unwrap();
     let child = command.spawn().unwrap();
-    let _ = log.write_all(&[]);
-    std::thread::sleep(Duration::from_millis(700));
-    nix::fcntl::fcntl(&log, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).unwrap();
+    let mut reader = BufReader::new(reader);
+    let mut read = String::new();
+    while !read.contains("it hangs") {
+        assert!(reader.read_line(&mut read).unwrap() > 0, "{read}");
+    }
+    // A description of its own: what the mover says must wait for room.
+    let own = format!("/proc/self/fd/{}", log.as_raw_fd());
+    let mut log = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(own).unwrap();
     while log.write(&[b'x'; 512]).is_ok() || log.write(b"x").is_ok() {}
-    nix::sys::signal::kill(innermost(&child), Signal::SIGTERM).unwrap();
-    let started = Instant::now();
+    kill(innermost(&child), Signal::SIGTERM).unwrap();
     assert_eq!(end_of(child).code, 143);
-    assert!(started.elapsed() < DEADLINE, "{:?}", started.elapsed());
     drop(reader);
 }
 
