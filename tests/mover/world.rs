@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -64,7 +65,7 @@ pub(crate) fn write_r(dir: &Path) -> RepositoryWriter {
     writer
 }
 
-/// Name, kind, size, mode, times and bytes of everything below a directory.
+/// Name, kind, mode, times and a hash of the bytes of everything below a directory.
 pub(crate) fn listing(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut stack = vec![dir.to_owned()];
@@ -72,13 +73,16 @@ pub(crate) fn listing(dir: &Path) -> BTreeMap<PathBuf, String> {
         for entry in fs::read_dir(&dir).into_iter().flatten() {
             let path = entry.unwrap().path();
             let meta = path.symlink_metadata().unwrap();
-            let bytes = if meta.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+            let mut bytes = DefaultHasher::new();
+            if meta.is_file() {
+                bytes.write(&fs::read(&path).unwrap_or_default());
+            }
             let link = fs::read_link(&path).ok();
             let times = (meta.mtime(), meta.mtime_nsec());
             if meta.is_dir() {
                 stack.push(path.clone());
             }
-            found.insert(path, format!("{:o} {times:?} {link:?} {bytes:?}", meta.mode()));
+            found.insert(path, format!("{:o} {times:?} {link:?} {:x}", meta.mode(), bytes.finish()));
         }
     }
     found
