@@ -20,6 +20,9 @@ const MAX_SHARDS_FILE: u64 = 64 * 1024;
 /// file system each open costs as much as a read.
 const MAX_OPEN_FILES: usize = 64;
 
+/// An open file, once somebody has opened it.
+type Slot = Arc<Mutex<Option<Arc<File>>>>;
+
 /// A repository in a directory, as on a NAS (Kopia's `filesystem`, and what its SFTP, WebDAV and rclone storages leave
 /// behind).
 ///
@@ -27,7 +30,7 @@ const MAX_OPEN_FILES: usize = 64;
 pub struct FileSystem {
     root: PathBuf,
     sharding: Sharding,
-    open_files: Mutex<VecDeque<(BlobId, Arc<File>)>>,
+    open_files: Mutex<VecDeque<(BlobId, Slot)>>,
     elsewhere: Mutex<HashMap<BlobId, PathBuf>>,
     layout_differs: AtomicBool,
 }
@@ -76,25 +79,27 @@ impl FileSystem {
     }
 
     fn file(&self, id: &BlobId) -> Result<Arc<File>, Error> {
-        if let Some(file) = self.cached(id) {
-            return Ok(file);
+        let slot = self.slot(id);
+        // Whoever wants the same blob meanwhile waits here, instead of opening it once more.
+        let mut file = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => Ok(Arc::clone(file.insert(Arc::new(self.open_blob(id)?)))),
         }
-        let file = Arc::new(self.open_blob(id)?);
+    }
+
+    /// The place for the open file of a blob, which is now the one used last.
+    fn slot(&self, id: &BlobId) -> Slot {
         let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
-        open.push_back((id.clone(), Arc::clone(&file)));
+        let position = open.iter().rposition(|(name, _)| name == id);
+        let entry = position.and_then(|position| open.remove(position));
+        let entry = entry.unwrap_or_else(|| (id.clone(), Slot::default()));
+        let slot = Arc::clone(&entry.1);
+        open.push_back(entry);
         if open.len() > MAX_OPEN_FILES {
             open.pop_front();
         }
-        Ok(file)
-    }
-
-    fn cached(&self, id: &BlobId) -> Option<Arc<File>> {
-        let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = open.iter().rposition(|(name, _)| name == id)?;
-        let entry = open.remove(position)?;
-        let file = Arc::clone(&entry.1);
-        open.push_back(entry);
-        Some(file)
+        slot
     }
 
     fn drop_cached(&self, id: &BlobId) {
@@ -179,7 +184,7 @@ impl BlobStore for FileSystem {
     }
 
     fn forget(&self, id: &BlobId) {
-        if let Some(file) = self.cached(id).or_else(|| self.open_blob(id).ok().map(Arc::new)) {
+        if let Ok(file) = self.file(id) {
             // Advice only: a file system that knows no page cache refuses it, and nothing is lost.
             let _ = posix_fadvise(&*file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
             self.drop_cached(id);
@@ -286,6 +291,24 @@ mod tests {
         assert!(matches!(store.read_at(&id, 3, &mut three), Err(Error::ShortRead { got: 2, .. })));
         let missing = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbb").unwrap();
         assert!(store.read(&missing, 9).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn a_blob_that_many_want_is_opened_once() {
+        let dir = repository(DEFAULT);
+        let store = FileSystem::open(dir.path()).unwrap();
+        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+        let ready = std::sync::Barrier::new(16);
+        let files: Vec<Arc<File>> = std::thread::scope(|scope| {
+            let open = || {
+                ready.wait();
+                store.file(&id).unwrap()
+            };
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(files.iter().all(|file| Arc::ptr_eq(file, &files[0])));
+        assert_eq!(store.open_files.lock().unwrap().len(), 1);
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(super) const MAX_RANGE: u64 = 1 << 20;
 /// The same where contents are hashed, several at a time.
 pub(super) const MAX_VERIFIED_RANGE: u64 = 8 << 20;
 
+/// Reads by which the first of a pack precedes its turn.
+const OPEN_AHEAD: usize = 24;
+
 /// Gaps up to this many bytes are read over, as long as they make up no more than a part of the range.
 const MAX_GAP: u64 = 64 << 10;
 const GAP_SHARE: u64 = 6;
@@ -313,5 +316,61 @@ pub(super) fn plan(uses: &mut [Use], longest: u64) -> Vec<Planned> {
         }
     }
     close(current, uses.len());
+    open_ahead(&mut ranges, uses);
     ranges
+}
+
+/// Moves the first read of each pack forward: it opens the pack, which takes several round trips on a network, and the
+/// others would all wait for it.
+fn open_ahead(ranges: &mut Vec<Planned>, uses: &[Use]) {
+    let pack = |range: &Planned| uses.get(range.uses.start).map(|piece| piece.entry.pack);
+    let mut last = None;
+    let mut placed: Vec<(usize, Planned)> = Vec::with_capacity(ranges.len());
+    for (at, range) in ranges.drain(..).enumerate() {
+        let first = last.replace(pack(&range)) != Some(pack(&range));
+        placed.push((if first { at.saturating_sub(OPEN_AHEAD) } else { at }, range));
+    }
+    placed.sort_by_key(|(at, _)| *at);
+    ranges.extend(placed.into_iter().map(|(_, range)| range));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A content of 900 KiB at the `at`th place of a pack.
+    fn piece(pack: u32, at: u32) -> Use {
+        let id: ContentId = format!("{:032x}", u64::from(pack) << 32 | u64::from(at)).parse().unwrap();
+        let length = 900 << 10;
+        let entry = Entry {
+            id,
+            time: 0,
+            deleted: false,
+            pack: PackNumber(pack),
+            offset: at * length,
+            packed_length: length,
+            original_length: length,
+            compression: 0,
+            format_version: 2,
+            key_id: 0,
+        };
+        Use { entry, chunk: Chunk { offset: 0, length: None, content: id, compressed: false }, job: 0 }
+    }
+
+    #[test]
+    fn packs_are_opened_before_their_turn_and_read_in_order() {
+        let mut uses: Vec<Use> = (0..120).map(|n| piece(7 - n / 40, n % 40)).collect();
+        uses.reverse();
+        let ranges = plan(&mut uses, MAX_RANGE);
+        let read: Vec<(u32, u64)> =
+            ranges.iter().map(|range| (uses[range.uses.start].entry.pack.number(), range.offset)).collect();
+        let of = |pack| read.iter().filter(move |(number, _)| *number == pack).map(|(_, offset)| *offset);
+        for pack in [5, 6, 7] {
+            assert_eq!(of(pack).count(), 40);
+            assert!(of(pack).is_sorted());
+        }
+        let first = |pack| read.iter().position(|(number, _)| *number == pack).unwrap();
+        // Packs come in the order in which they are first needed.
+        assert_eq!([first(5), first(6), first(7)], [0, 41 - OPEN_AHEAD, 81 - OPEN_AHEAD]);
+    }
 }
