@@ -14,6 +14,7 @@ use super::report::add;
 use super::session::Session;
 use crate::content::{self, ContentSource, Decoder, Scratch, make_room, pack_of, read_error};
 use crate::crew::{Crew, Member};
+use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
 
@@ -172,9 +173,9 @@ impl<'s> Fetcher<'s> {
             let plaintexts: Vec<&[u8]> = opened.iter().map(|(_, _, plaintext)| *plaintext).collect();
             self.session.contents.format().hasher().hash_many(&plaintexts)
         });
-        let mut hashes = hashes.into_iter().flatten();
-        for (uses, entry, plaintext) in opened {
-            if hashes.next().is_none_or(|hash| hash.as_bytes() == entry.id.hash()) {
+        for (at, (uses, entry, plaintext)) in opened.into_iter().enumerate() {
+            let named = |hash: &ContentHash| hash.as_bytes() == entry.id.hash();
+            if hashes.as_ref().is_none_or(|hashes| hashes.get(at).is_some_and(named)) {
                 deliver(batch, uses, plaintext);
             } else {
                 fail(batch, uses, wrong_hash(batch, &entry));
