@@ -43,6 +43,23 @@ impl Scratch {
     }
 }
 
+/// Contents that are hashed together: enough for the lanes of vector registers to stay filled.
+pub(crate) const TOGETHER: usize = 64;
+
+/// How many contents of these sizes are worked on together, from the first on, and their bytes: up to `most`, and of up to
+/// `limit` bytes unless the first alone has more.
+pub(crate) fn together(sizes: impl Iterator<Item = usize>, most: usize, limit: usize) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0_usize);
+    for size in sizes.take(most) {
+        let sum = bytes.saturating_add(size);
+        if count > 0 && sum > limit {
+            break;
+        }
+        (count, bytes) = (count + 1, sum);
+    }
+    (count, bytes)
+}
+
 /// Makes so many buffers ready, and gives those back that hold more than `keep` bytes together.
 pub(crate) fn make_room(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
     if buffers.iter().map(Scratch::capacity).sum::<usize>() > keep {

@@ -7,8 +7,8 @@ mod repairs;
 mod source;
 
 pub use contents::{Contents, look_up, pack_of, read_error};
-pub(crate) use decoder::make_room;
 pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
+pub(crate) use decoder::{TOGETHER, make_room, together};
 pub use error::Error;
 pub use repairs::Repairs;
 pub use source::ContentSource;

@@ -209,7 +209,7 @@ impl FormatCipher {
     /// # Errors
     /// [`Error::Truncated`] or [`Error::Authentication`]. A wrong password and damaged data look the same.
     pub fn open(&self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        open(&aead_key(&AES_256_GCM, self.key.expose())?, self.aad.expose(), data)
+        open(&self.key, self.aad.expose(), data)
     }
 
     /// Encrypts. Only for writers of test repositories.
@@ -218,7 +218,7 @@ impl FormatCipher {
     /// [`Error::Authentication`] if the cipher refuses, which it does for data of many GiB.
     #[cfg(any(test, feature = "testkit"))]
     pub fn seal(&self, nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        seal(&aead_key(&AES_256_GCM, self.key.expose())?, self.aad.expose(), nonce, plaintext)
+        seal(&self.key, self.aad.expose(), nonce, plaintext)
     }
 }
 
@@ -252,7 +252,7 @@ impl MaintenanceCipher {
     /// # Errors
     /// [`Error::Truncated`] or [`Error::Authentication`].
     pub fn open(&self, data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
-        open(&aead_key(&AES_256_GCM, self.key.expose())?, MAINTENANCE_AAD, data)
+        open(&self.key, MAINTENANCE_AAD, data)
     }
 
     /// Encrypts. Only for writers of test repositories.
@@ -261,7 +261,7 @@ impl MaintenanceCipher {
     /// [`Error::Authentication`] if the cipher refuses, which it does for data of many GiB.
     #[cfg(any(test, feature = "testkit"))]
     pub fn seal(&self, nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
-        seal(&aead_key(&AES_256_GCM, self.key.expose())?, MAINTENANCE_AAD, nonce, plaintext)
+        seal(&self.key, MAINTENANCE_AAD, nonce, plaintext)
     }
 }
 
@@ -300,18 +300,17 @@ fn open_in_place<'a>(key: &LessSafeKey, aad: &[u8], data: &'a mut [u8]) -> Resul
     key.open_in_place(nonce, Aad::from(aad), sealed).map_err(|_| Error::Authentication)
 }
 
-fn open(key: &LessSafeKey, aad: &[u8], data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+fn open(key: &Secret, aad: &[u8], data: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let key = aead_key(&AES_256_GCM, key.expose())?;
     let mut data = Zeroizing::new(data.to_vec());
-    let length = open_in_place(key, aad, &mut data)?.len();
-    data.copy_within(NONCE_LEN..NONCE_LEN + length, 0);
-    data.truncate(length);
-    Ok(data)
+    Ok(Zeroizing::new(open_in_place(&key, aad, &mut data)?.to_vec()))
 }
 
 #[cfg(any(test, feature = "testkit"))]
-fn seal(key: &LessSafeKey, aad: &[u8], nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+fn seal(key: &Secret, aad: &[u8], nonce: &[u8; NONCE_LEN], plaintext: &[u8]) -> Result<Vec<u8>, Error> {
+    let key = aead_key(&AES_256_GCM, key.expose())?;
     let mut data = Vec::with_capacity(plaintext.len() + OVERHEAD);
-    seal_into(key, aad, nonce, plaintext, &mut data)?;
+    seal_into(&key, aad, nonce, plaintext, &mut data)?;
     Ok(data)
 }
 

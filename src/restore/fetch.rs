@@ -12,7 +12,9 @@ use super::job::Job;
 use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
 use super::session::Session;
-use crate::content::{self, ContentSource, Decoder, Scratch, make_room, pack_of, read_error};
+use crate::content::{
+    self, ContentSource, Decoder, Scratch, TOGETHER, make_room, pack_of, read_error, together,
+};
 use crate::crew::{Crew, Member};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
@@ -20,9 +22,6 @@ use crate::object::{self, Chunk, ObjectId};
 
 /// After so many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;
-
-/// Contents that are hashed together: enough for the lanes of vector registers to stay filled.
-const TOGETHER: usize = 64;
 
 /// Bytes that a thread inflates and hashes together, and for which it keeps buffers, if the memory allows. A content that
 /// is longer is rare, and does not keep its memory for the next one.
@@ -138,13 +137,8 @@ impl<'s> Fetcher<'s> {
         let decoder = Decoder::new(self.session.contents.format());
         let mut rest = pieces.as_mut_slice();
         while !rest.is_empty() {
-            let mut bytes = 0;
-            let mut fits = |piece: &Piece<'_>| {
-                let sum = bytes + decoder.inflated(&piece.entry);
-                (bytes == 0 || sum <= self.round).then(|| bytes = sum).is_some()
-            };
-            let most = if verify { TOGETHER } else { 1 };
-            let count = rest.iter().take(most).take_while(|piece| fits(piece)).count();
+            let sizes = rest.iter().map(|piece| decoder.inflated(&piece.entry));
+            let (count, bytes) = together(sizes, if verify { TOGETHER } else { 1 }, self.round);
             let Some((pieces, others)) = rest.split_at_mut_checked(count) else { break };
             rest = others;
             let _inflating = (bytes > self.round).then(|| self.inflating.take(bytes));

@@ -256,7 +256,7 @@ impl<'s> Planner<'s> {
         (self.split, self.dirs) = (0, 0);
         self.scale = (self.scale / 2).max(1);
         let Some(mut batch) = self.batch.take() else { return };
-        let ranges = plan(&mut batch.uses, self.session.longest_range);
+        let ranges = plan(&mut batch.uses, self.session.longest_range());
         let batch = Arc::new(batch);
         for range in ranges {
             let item = Item::Range { batch: Arc::clone(&batch), range };

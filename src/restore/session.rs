@@ -33,8 +33,6 @@ pub(super) struct Session<'a> {
     pub(super) null: bool,
     /// Whether space for large files is reserved before they are written.
     pub(super) preallocate: bool,
-    /// Bytes at which a read ends, unless one content is longer.
-    pub(super) longest_range: u64,
     recent: Mutex<VecDeque<Arc<OpenDir>>>,
 }
 
@@ -48,7 +46,6 @@ impl<'a> Session<'a> {
             keep: Keep::of(options),
             null: null || options.dry_run,
             preallocate: false,
-            longest_range: longest_range(options),
             recent: Mutex::default(),
         }
     }
@@ -65,6 +62,15 @@ impl<'a> Session<'a> {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.options.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Bytes at which a read ends, unless one content is longer. What is hashed needs many contents at once, which are long
+    /// where the hash takes most of the time.
+    pub(super) fn longest_range(&self) -> u64 {
+        match self.options.verify {
+            true => (self.options.memory / 32).clamp(MAX_RANGE, MAX_VERIFIED_RANGE),
+            false => MAX_RANGE,
+        }
     }
 
     /// Keeps a directory open for a while.
@@ -84,11 +90,6 @@ impl<'a> Session<'a> {
     pub(super) fn close_kept(&self) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
-}
-
-/// What is hashed needs many contents at once, which are long where the hash takes most of the time.
-fn longest_range(options: &Options) -> u64 {
-    if options.verify { (options.memory / 32).clamp(MAX_RANGE, MAX_VERIFIED_RANGE) } else { MAX_RANGE }
 }
 
 /// The opened target: the directory that is restored into, or the one that holds what is restored.

@@ -5,16 +5,13 @@ use std::ops::Range;
 use super::findings::Cause;
 use super::options::Level;
 use crate::blob::BlobId;
-use crate::content::{Decoded, Decoder, Error, Scratch, make_room};
+use crate::content::{Decoded, Decoder, Error, Scratch, TOGETHER, make_room, together};
 use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
 
-/// Contents hashed together: enough for the lanes of vector registers to stay filled.
-const BATCH: usize = 64;
-
 /// Plaintext held at once, unless one content alone has more.
-const BATCH_BYTES: u64 = 16 << 20;
+const BATCH_BYTES: usize = 16 << 20;
 
 /// Plaintext buffers kept for the next batch.
 const KEPT: usize = 16 << 20;
@@ -95,12 +92,8 @@ impl<'a> Checker<'a> {
         pieces.sort_by_key(|piece| std::cmp::Reverse(piece.entry.original_length));
         let mut rest = pieces.as_mut_slice();
         while !rest.is_empty() {
-            let mut bytes = 0;
-            let fits = |piece: &&mut Piece<'_>| {
-                bytes += u64::from(piece.entry.original_length);
-                bytes <= BATCH_BYTES
-            };
-            let count = rest.iter_mut().take(BATCH).take_while(fits).count().max(1);
+            let sizes = rest.iter().map(|piece| piece.entry.original_length as usize);
+            let (count, _) = together(sizes, TOGETHER, BATCH_BYTES);
             let Some((batch, others)) = rest.split_at_mut_checked(count) else { break };
             rest = others;
             if self.level >= Level::Hash {
