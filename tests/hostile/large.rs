@@ -129,7 +129,7 @@ fn many_subdirectories(count: u64, memory: &str, expected: &str) {
 }
 
 #[test]
-fn subdirectories_by_the_hundred_thousand() {
+fn subdirectories_by_the_ten_thousand() {
     many_subdirectories(60_000, "64MiB", "more of these than are reported one by one");
 }
 
