@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -23,6 +23,9 @@ use crate::snapshot::UtcTimestamp;
 
 /// Lines that may wait to be written; what comes on top of them is dropped, and counted.
 const QUEUE: usize = 16_384;
+
+/// Lines are gathered this long before they are written: to wake the writer for each would cost more than to answer.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Whoever reads the log may take this long over the last lines.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -73,7 +76,7 @@ impl Log {
         let (done, finished) = sync_channel(1);
         let dropped = Arc::new(AtomicU64::new(0));
         let missed = Arc::clone(&dropped);
-        let writer = std::thread::Builder::new().name("log".into()).spawn(move || {
+        let writer = thread::Builder::new().name("log".into()).spawn(move || {
             write_lines(&queue, &missed, io::stdout().lock());
             let _ = done.send(());
         })?;
@@ -120,6 +123,7 @@ fn write_lines(queue: &Receiver<Vec<u8>>, missed: &AtomicU64, mut out: impl Writ
         if end {
             return;
         }
+        thread::sleep(GATHER);
     }
 }
 
