@@ -21,6 +21,7 @@ macro_rules! pass_through {
 }
 
 mod count;
+mod early;
 mod error;
 mod fetch;
 mod filesystem;
@@ -32,6 +33,7 @@ mod sharding;
 mod throttle;
 
 pub use count::{Count, Counts};
+pub use early::Early;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;

@@ -11,11 +11,11 @@ use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::location::Location;
 use super::units;
-use crate::blob::BlobStore;
+use crate::blob::{BlobStore, Early};
 use crate::checker::FindPassword;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
-use crate::index::IndexOptions;
+use crate::index::{EPOCHS_PREFIX, IndexOptions};
 use crate::sandbox::existing_directory;
 use crate::{Error, Options, Repository, Sandbox, parallel};
 
@@ -160,6 +160,7 @@ impl Context {
         let password = self.password()?;
         self.sandbox().enter().log();
         let opening = format!("opening the repository {}", store.describe());
+        let store = Early::new(store, EPOCHS_PREFIX);
         let repository = Repository::open_with(store, &password, self.options.clone())
             .map_err(|e| Failure::from(e).during(&opening))?;
         for warning in repository.format().warnings() {

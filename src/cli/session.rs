@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::reference::{self, Resolved, Root};
 use crate::content::Contents;
 use crate::snapshot::{Snapshot, Snapshots, UtcTimestamp};
-use crate::{Catalog, Repository};
+use crate::{Catalog, Error, Repository};
 
 /// The repository, its snapshots, and the doubts about them.
 pub(super) struct Session {
@@ -16,6 +16,7 @@ pub(super) struct Session {
     pub(super) catalog: Catalog,
     pub(super) snapshots: Snapshots,
     pub(super) doubts: Doubts,
+    contents: Option<Contents>,
 }
 
 /// What a reference leads to; the path inside is not looked up yet.
@@ -47,37 +48,51 @@ impl Session {
         Self::with_repository(context, context.repository()?)
     }
 
+    /// The same for a command that will need the full index.
+    pub(super) fn open_for_contents(context: &Context) -> Result<Self, Failure> {
+        let repository = context.repository()?;
+        let (catalog, contents) = repository.catalog_and_contents().map_err(unreadable)?;
+        Ok(Self::with_catalog(repository, catalog, contents, context.degraded))
+    }
+
     /// Reads the manifests of an opened repository.
     pub(super) fn with_repository(context: &Context, repository: Repository) -> Result<Self, Failure> {
-        let catalog =
-            repository.catalog().map_err(|e| Failure::from(e).during("reading the list of snapshots"))?;
-        Ok(Self::with_catalog(repository, catalog, context.degraded))
+        let catalog = repository.catalog().map_err(unreadable)?;
+        Ok(Self::with_catalog(repository, catalog, None, context.degraded))
     }
 
     /// Opens the repository by way of what all packs say of themselves besides the index blobs, because some of these
     /// are lost.
-    pub(super) fn recovered(context: &Context) -> Result<(Self, Contents), Failure> {
+    pub(super) fn recovered(context: &Context) -> Result<Self, Failure> {
         let repository = context.repository()?;
         let recovered =
             repository.recover().map_err(|e| Failure::from(e).during("reading what packs say"))?;
         for why in &recovered.unreadable {
             tracing::warn!("{why}");
         }
-        Ok((Self::with_catalog(repository, recovered.catalog, true), recovered.contents))
+        Ok(Self::with_catalog(repository, recovered.catalog, Some(recovered.contents), true))
     }
 
-    fn with_catalog(repository: Repository, catalog: Catalog, degraded: bool) -> Self {
+    fn with_catalog(
+        repository: Repository,
+        catalog: Catalog,
+        contents: Option<Contents>,
+        degraded: bool,
+    ) -> Self {
         let snapshots = Snapshots::new(catalog.manifests());
         let mut doubts = Doubts::new(degraded);
         for problem in catalog.snapshots_and_problems().1 {
             doubts.add(&problem, problem.blob());
         }
-        Self { repository, catalog, snapshots, doubts }
+        Self { repository, catalog, snapshots, doubts, contents }
     }
 
-    /// Loads the full index.
-    pub(super) fn contents(&self) -> Result<Contents, Failure> {
-        let contents = self.repository.contents()?;
+    /// The full index, loaded unless it is already.
+    pub(super) fn contents(&mut self) -> Result<Contents, Failure> {
+        let contents = match self.contents.take() {
+            Some(contents) => contents,
+            None => self.repository.contents()?,
+        };
         let bytes = contents.index().memory();
         tracing::debug!(bytes, "the index is loaded");
         Ok(contents)
@@ -132,6 +147,10 @@ impl Session {
         }
         Ok(self.doubts.refuse(&format!("{what}, but that is not certain")))
     }
+}
+
+fn unreadable(error: Error) -> Failure {
+    Failure::from(error).during("reading the list of snapshots")
 }
 
 fn with_candidates(failure: Failure, candidates: &[String]) -> Failure {

@@ -44,7 +44,7 @@ pub(super) fn at(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    with_session(Session::open(context)?, Session::contents, reference, work)
+    with_session(Session::open_for_contents(context)?, reference, work)
 }
 
 /// As [`at`], by way of what all packs say of themselves.
@@ -53,18 +53,16 @@ pub(super) fn at_recovered(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let (session, contents) = Session::recovered(context)?;
-    with_session(session, |_| Ok(contents), reference, work)
+    with_session(Session::recovered(context)?, reference, work)
 }
 
 fn with_session(
     mut session: Session,
-    contents: impl FnOnce(&Session) -> Result<Contents, Failure>,
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let found = session.find(reference)?;
-    let contents = contents(&session)?;
+    let contents = session.contents()?;
     let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
     work(&Place { contents: &contents, tree, entry, found })
 }

@@ -40,6 +40,19 @@ impl Contents {
         Ok(Self::with_index(store, format, options, index))
     }
 
+    /// Loads the full index, unless it does not fit into memory.
+    ///
+    /// # Errors
+    /// As [`IndexReader::load_if_it_fits`].
+    pub fn load_if_it_fits(
+        store: Arc<dyn BlobStore>,
+        format: Arc<RepositoryFormat>,
+        options: IndexOptions,
+    ) -> Result<Option<Self>, Error> {
+        let index = IndexReader::new(&store, &format, options.clone()).load_if_it_fits()?;
+        Ok(index.map(|index| Self::with_index(store, format, options, index)))
+    }
+
     /// Contents by way of an index that was made otherwise, for example recovered from packs.
     pub fn with_index(
         store: Arc<dyn BlobStore>,

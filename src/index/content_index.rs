@@ -80,6 +80,19 @@ impl Run {
         Some((at, self.entry(at)?))
     }
 
+    /// The entries of the contents with one prefix letter.
+    fn with_prefix(&self, prefix: u8) -> Box<dyn Iterator<Item = Entry> + '_> {
+        match self {
+            Self::Packed(index, packs) => {
+                Box::new(index.with_prefix(prefix).filter_map(|entry| renumbered(entry, packs)))
+            }
+            Self::Merged(index) => Box::new(index.with_prefix(prefix)),
+            Self::Spilled(index) => {
+                Box::new(index.iter().filter(move |entry| entry.id.prefix() == Some(prefix)))
+            }
+        }
+    }
+
     /// All entries with their positions.
     fn iter(&self) -> Box<dyn Iterator<Item = (u32, Entry)> + '_> {
         match self {
@@ -198,6 +211,13 @@ impl ContentIndex {
     /// All visible entries in the order of content IDs, deleted ones included.
     pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
         self.positions().map(|(_, entry)| entry)
+    }
+
+    /// As [`ContentIndex::iter`], of the contents with one prefix letter.
+    pub fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
+        let sources = self.runs.iter().map(|run| run.with_prefix(prefix));
+        Merge::new(sources.collect(), |a, b| self.precedence(a, b).is_gt())
+            .filter(|entry| self.visible(entry))
     }
 
     /// As [`ContentIndex::iter`], with the place of each entry.

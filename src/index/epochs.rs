@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::active::{ActiveSet, Doubt};
 use crate::blob::{BlobId, BlobMetadata};
 
+/// What the names of the index blobs, and of all that tells which of them count, begin with.
+pub const PREFIX: &str = "x";
+
 /// Epoch numbers beyond this cannot be reached by a real repository; markers are not authenticated.
 const MAX_EPOCH: u64 = 1 << 31;
 

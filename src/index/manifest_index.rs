@@ -22,6 +22,8 @@ pub struct ManifestIndex {
     entries: BTreeMap<ContentId, (Entry, BlobId)>,
     watermark: Option<i64>,
     doubts: Vec<Doubt>,
+    /// Of a full index that the entries come from: how many index blobs it was read from, and the packs that it names.
+    whole: Option<(usize, Vec<BlobId>)>,
     /// Whether the entries are not those of the blobs any more.
     stale: bool,
 }
@@ -35,10 +37,15 @@ struct Extract {
 impl ManifestIndex {
     /// The manifests of a full index. An update would replace them by what the storage has.
     pub fn of(index: &ContentIndex) -> Self {
-        let manifests = index.iter().filter(|entry| entry.id.prefix() == Some(MANIFEST));
-        let named = manifests.filter_map(|entry| Some((entry.id, (entry, index.pack(entry.pack)?.clone()))));
-        let (watermark, doubts) = (index.watermark(), index.doubts().to_vec());
-        Self { entries: named.collect(), watermark, doubts, ..Self::default() }
+        let named = |entry: Entry| Some((entry.id, (entry, index.pack(entry.pack)?.clone())));
+        Self {
+            blobs: HashMap::new(),
+            entries: index.with_prefix(MANIFEST).filter_map(named).collect(),
+            watermark: index.watermark(),
+            doubts: index.doubts().to_vec(),
+            whole: Some((index.blobs().len(), index.packs().to_vec())),
+            stale: true,
+        }
     }
 
     /// Brings the index up to date with the storage, and tells whether index blobs are new or gone.
@@ -56,6 +63,7 @@ impl ManifestIndex {
         let ActiveSet { watermark, doubts, .. } = updated?;
         self.watermark = watermark;
         self.doubts = doubts;
+        self.whole = None;
         if !std::mem::take(&mut self.stale) {
             return Ok(false);
         }
@@ -90,12 +98,13 @@ impl ManifestIndex {
 
     /// Number of active index blobs.
     pub fn blob_count(&self) -> usize {
-        self.blobs.len()
+        self.whole.as_ref().map_or(self.blobs.len(), |(count, _)| *count)
     }
 
     /// Packs that the active index blobs name, some of them more than once.
     pub fn packs(&self) -> impl Iterator<Item = &BlobId> {
-        self.blobs.values().flat_map(|extract| &extract.packs)
+        let whole = self.whole.iter().flat_map(|(_, packs)| packs);
+        self.blobs.values().flat_map(|extract| &extract.packs).chain(whole)
     }
 
     /// Signs that index blobs may be missing.

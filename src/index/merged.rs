@@ -48,6 +48,18 @@ impl MergedIndex {
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        search(self.len(), key, |position| self.key(position)).ok()
+        self.search(key).ok()
+    }
+
+    /// The entries of the contents with one prefix letter.
+    pub(super) fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
+        let start = self.search(&[prefix]).unwrap_or_else(|at| at);
+        (start..self.len())
+            .take_while(move |&position| self.key(position).first() == Some(&prefix))
+            .filter_map(|position| self.entry(position))
+    }
+
+    fn search(&self, key: &[u8]) -> Result<u32, u32> {
+        search(self.len(), key, |position| self.key(position))
     }
 }

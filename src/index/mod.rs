@@ -29,7 +29,7 @@ mod vectors;
 pub use active::{ActiveSet, Doubt};
 pub use content_index::{ContentIndex, Position};
 pub use entry::{Entry, PackNumber};
-pub use epochs::select as select_epochs;
+pub use epochs::{PREFIX as EPOCHS_PREFIX, select as select_epochs};
 pub use error::{Error, Malformed};
 pub use id::{ContentId, InvalidContentId};
 pub(crate) use legacy::POISON;

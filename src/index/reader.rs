@@ -91,7 +91,7 @@ impl<'a> IndexReader<'a> {
     /// Storage failures, and damaged compaction logs of repositories without epochs, unless reading degraded.
     pub fn active(&self) -> Result<ActiveSet, Error> {
         if self.format.epochs().enabled {
-            Ok(epochs::select(&self.store.list("x")?))
+            Ok(epochs::select(&self.store.list(epochs::PREFIX)?))
         } else {
             legacy::select(self.store, self.format, self.options.degraded)
         }
@@ -240,16 +240,35 @@ impl<'a> IndexReader<'a> {
     pub fn load(&self) -> Result<ContentIndex, Error> {
         let limit = self.options.memory;
         let active = self.active()?;
-        let stored: u64 = active.blobs.iter().chain(&active.optional).map(|blob| blob.size).sum();
-        let needed = (stored.saturating_mul(GROWTH_PERCENT) / 100).saturating_add(self.options.in_flight());
-        if needed > limit {
-            let directory = self.options.spill_directory.as_deref();
-            let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
-            let file = SpillFile::create(directory).map_err(Error::Spill)?;
-            let (indexes, active) = self.load_all(active, |blob| self.fetch_spilled(blob, &file))?;
-            let ActiveSet { watermark, doubts, .. } = active;
-            return ContentIndex::build_spilled(indexes, &file, directory, limit / 4, watermark, doubts);
+        let needed = self.memory_for(&active);
+        if needed <= limit {
+            return self.load_into_memory(active);
         }
+        let directory = self.options.spill_directory.as_deref();
+        let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
+        let file = SpillFile::create(directory).map_err(Error::Spill)?;
+        let (indexes, active) = self.load_all(active, |blob| self.fetch_spilled(blob, &file))?;
+        let ActiveSet { watermark, doubts, .. } = active;
+        ContentIndex::build_spilled(indexes, &file, directory, limit / 4, watermark, doubts)
+    }
+
+    /// Loads the full index, unless it does not fit into memory.
+    ///
+    /// # Errors
+    /// As [`IndexReader::update`].
+    pub fn load_if_it_fits(&self) -> Result<Option<ContentIndex>, Error> {
+        let active = self.active()?;
+        let fits = self.memory_for(&active) <= self.options.memory;
+        fits.then(|| self.load_into_memory(active)).transpose()
+    }
+
+    /// Bytes that loading these blobs into memory takes.
+    fn memory_for(&self, active: &ActiveSet) -> u64 {
+        let stored: u64 = active.blobs.iter().chain(&active.optional).map(|blob| blob.size).sum();
+        (stored.saturating_mul(GROWTH_PERCENT) / 100).saturating_add(self.options.in_flight())
+    }
+
+    fn load_into_memory(&self, active: ActiveSet) -> Result<ContentIndex, Error> {
         let (indexes, active) = self.load_all(active, |blob| self.fetch(&blob.id))?;
         Ok(ContentIndex::build(indexes, active.watermark, active.doubts))
     }

@@ -8,10 +8,11 @@ use super::config::Config;
 use super::failure::Failure;
 use super::grammar::Typed;
 use super::{password, paths};
-use crate::blob::{self, BlobStore, FileSystem, Retry, RetryPolicy};
+use crate::blob::{self, BlobStore, Early, FileSystem, Retry, RetryPolicy};
 use crate::checker::doubt_about_absence;
 use crate::content::Contents;
 use crate::crypto::Password;
+use crate::index::EPOCHS_PREFIX;
 use crate::snapshot::{Problem, Snapshots, Source};
 use crate::{Catalog, Error, Repository, Sandbox, format};
 
@@ -63,12 +64,14 @@ impl Session {
 
     /// Reads the manifests.
     pub(super) fn catalog(&self) -> Result<Catalog, Failure> {
-        let catalog =
-            self.repository.catalog().map_err(|error| unreadable("unable to load manifests", &error))?;
-        for doubt in catalog.index().doubts() {
-            super::say(&doubt.to_string());
-        }
-        Ok(catalog)
+        self.repository.catalog().map_err(no_manifests).inspect(say_doubts)
+    }
+
+    /// Reads the manifests and loads the full index.
+    pub(super) fn catalog_and_contents(&self) -> Result<(Catalog, Contents), Failure> {
+        let (catalog, contents) = self.repository.catalog_and_contents().map_err(no_manifests)?;
+        say_doubts(&catalog);
+        Ok((catalog, contents.map_or_else(|| self.contents(), Ok)?))
     }
 
     /// Loads the full index.
@@ -81,6 +84,16 @@ impl Session {
         let directory = std::env::current_dir().unwrap_or_default();
         Source::parse_local(text, &self.user, &self.host, &directory)
             .map_err(|_| Failure::new(format!("invalid source: '{text}': invalid hostname in {text:?}")))
+    }
+}
+
+fn no_manifests(error: Error) -> Failure {
+    unreadable("unable to load manifests", &error)
+}
+
+fn say_doubts(catalog: &Catalog) {
+    for doubt in catalog.index().doubts() {
+        super::say(&doubt.to_string());
     }
 }
 
@@ -103,6 +116,7 @@ pub(super) fn open_store(directory: &Path) -> Result<Arc<dyn BlobStore>, Failure
 
 /// Opens a repository in the words of Kopia where callers look for them.
 pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Result<Repository, Failure> {
+    let store = Early::new(store, EPOCHS_PREFIX);
     Repository::open(store, &Password::new(password.as_bytes())).map_err(|error| match error {
         Error::Format(format::Error::WrongPassword) => {
             Failure::new("unable to create format manager: invalid repository password")

@@ -13,10 +13,11 @@ use super::identity::{self, Client};
 use super::location::{self, Found, Location};
 use super::selection::{Choice, Passed, Request};
 use super::{discovery, log, memory};
-use crate::blob::BlobStore;
+use crate::blob::{BlobStore, Early};
 use crate::checker::doubt_about_absence;
+use crate::content::Contents;
 use crate::crypto::Password;
-use crate::index::IndexOptions;
+use crate::index::{EPOCHS_PREFIX, IndexOptions};
 use crate::snapshot::Snapshots;
 use crate::{Catalog, Entered, Options, Repository, Sandbox, signals};
 
@@ -63,6 +64,7 @@ impl Plan {
 struct Opened {
     repository: Repository,
     catalog: Catalog,
+    contents: Option<Contents>,
     snapshots: Snapshots,
 }
 
@@ -78,8 +80,7 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
         }
     };
     confine(&plan);
-    let opened = open(&plan, store)?;
-    let done = restore_chosen(&plan, &opened);
+    let done = restore_chosen(&plan, open(&plan, store)?);
     if done.is_ok() {
         log::line(format_args!(
             "TIMING: Total restore operation took {:.3} seconds",
@@ -100,16 +101,18 @@ fn confine(plan: &Plan) {
     }
 }
 
-/// Opens the repository and lists its snapshots.
+/// Opens the repository, lists its snapshots, and loads its index where that fits into memory.
 fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
+    let store = Early::new(store, EPOCHS_PREFIX);
     let repository =
         log::timed("opening the repository", || Repository::open_with(store, &plan.password, options(plan)))
             .map_err(|e| Error::repository("open the repository", e))?;
     for warning in repository.format().warnings() {
         log::warn(warning);
     }
-    let catalog = match log::timed("listing the snapshots", || repository.catalog()) {
-        Ok(catalog) => catalog,
+    let (catalog, contents) = match log::timed("listing the snapshots", || repository.catalog_and_contents())
+    {
+        Ok(read) => read,
         Err(source) => {
             let error = Error::repository("list the snapshots", source);
             // What can be read still tells the identities that there are.
@@ -121,7 +124,7 @@ fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
         }
     };
     let snapshots = Snapshots::new(catalog.manifests());
-    Ok(Opened { repository, catalog, snapshots })
+    Ok(Opened { repository, catalog, contents, snapshots })
 }
 
 /// Half of the memory is for the index. What needs more goes to a nameless file in the volume: the only place where a
@@ -134,8 +137,9 @@ fn options(plan: &Plan) -> Options {
     options
 }
 
-fn restore_chosen(plan: &Plan, opened: &Opened) -> Result<(), Error> {
-    let Opened { repository, catalog, snapshots } = opened;
+fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
+    let Opened { repository, catalog, contents, snapshots } = opened;
+    let (repository, catalog, snapshots) = (&repository, &catalog, &snapshots);
     let told = |error| tell(plan, snapshots, error);
     announce(plan);
     let choice =
@@ -156,7 +160,14 @@ fn restore_chosen(plan: &Plan, opened: &Opened) -> Result<(), Error> {
     };
     log::line(format_args!("Selected snapshot with id: {}", snapshot.id));
     log::info(format_args!("it began at {} and ended at {}", snapshot.start_time, snapshot.end_time));
-    fill::fill(plan, repository, &snapshot).map_err(told)
+    let contents = match contents {
+        Some(contents) => Ok(contents),
+        None => log::timed("loading the index", || repository.contents()),
+    };
+    contents
+        .map_err(|e| Error::repository("load the index", e))
+        .and_then(|contents| fill::fill(plan, &contents, &snapshot))
+        .map_err(told)
 }
 
 /// Refuses to call a snapshot the newest while an index that may hold a newer one is missing.

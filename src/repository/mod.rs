@@ -101,4 +101,19 @@ impl Repository {
     pub fn contents(&self) -> Result<Contents, Error> {
         Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index.clone())?)
     }
+
+    /// Reads the manifests, and loads the full index where it fits into memory: then each index blob is read once for
+    /// both.
+    ///
+    /// # Errors
+    /// As [`Repository::catalog`].
+    pub fn catalog_and_contents(&self) -> Result<(Catalog, Option<Contents>), Error> {
+        let (store, format) = (Arc::clone(&self.store), Arc::clone(&self.format));
+        let contents = Contents::load_if_it_fits(store, format, self.options.index.clone())?;
+        match contents.map(|contents| (Catalog::of(&contents, self.options.clone()), contents)) {
+            Some((Ok(catalog), contents)) => Ok((catalog, Some(contents))),
+            // A catalog read by itself knows how to go on where manifests have moved meanwhile.
+            Some((Err(_), _)) | None => Ok((self.catalog()?, None)),
+        }
+    }
 }

@@ -14,7 +14,7 @@ use super::session::{Root, Session, absolute};
 use super::target::Dir;
 use super::walk::{Walker, check_single, open_root};
 use super::{Error, prune};
-use crate::snapshot::DirEntry;
+use crate::snapshot::{DirEntry, Winners};
 
 /// Batches that are planned or worked on at the same time.
 const BATCHES: usize = 3;
@@ -44,12 +44,13 @@ pub(super) fn run(
     let ahead = Ahead::new(restore.contents, session.options.reads);
     let mut root = restore.root.clone();
     // Everything that can keep the restore from starting comes before the target is touched.
-    if root.is_directory() {
-        drop(open_root(&ahead, &root)?);
+    let entries = if root.is_directory() {
+        Some(open_root(&ahead, &root)?)
     } else {
         // The size of a root is that which the client saw first, not that which it read.
         root.size = check_single(&ahead, &root)?;
-    }
+        None
+    };
     let opened = match target {
         Some(target) if !session.null => Target::Path(Root::open(target, &root)?),
         Some(target) => Root::look(target, &root)?.map_or(Target::Nothing, Target::Path),
@@ -61,7 +62,7 @@ pub(super) fn run(
         session.preallocate = opened.preallocates();
     }
     let session = &session;
-    work(session, &ahead, &root, &opened)?;
+    work(session, &ahead, &root, entries, &opened)?;
     session.close_kept();
     if let Target::Path(opened) = opened
         && !session.null
@@ -75,7 +76,13 @@ pub(super) fn run(
     Ok(session.report.summary(session.options.snapshot.clone(), target.map(absolute).unwrap_or_default()))
 }
 
-fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Target) -> Result<(), Error> {
+fn work<'s>(
+    session: &'s Session<'s>,
+    ahead: &'s Ahead<'s>,
+    root: &DirEntry,
+    entries: Option<Box<Winners<'s>>>,
+    opened: &Target,
+) -> Result<(), Error> {
     let permits = Permits::new(BATCHES);
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let fetcher = Fetcher::new(session, in_flight(session.options));
@@ -89,7 +96,6 @@ fn work(session: &Session<'_>, ahead: &Ahead<'_>, root: &DirEntry, opened: &Targ
         Target::Path(Root { name: Some(name), .. }) => Error::name(name)?,
         _ => Error::name("root")?,
     };
-    let entries = if root.is_directory() { Some(open_root(ahead, root)?) } else { None };
     let ended = AtomicBool::new(false);
     let existed = std::thread::scope(|scope| {
         let ticker = scope.spawn(|| tick(session, root, &ended));

@@ -2,7 +2,7 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and their helpers")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +45,13 @@ fn assert_same(memory: &ContentIndex, file: &ContentIndex, what: &str) {
     let expected = all(memory);
     assert!(expected == all(file), "{what}: other entries");
     assert!(expected.is_sorted_by(|a, b| a.0 < b.0), "{what}");
+    for index in [memory, file] {
+        for prefix in [b'k', b'm'] {
+            let few: Vec<_> = index.with_prefix(prefix).map(|e| named(index, &e)).collect();
+            let among_all = expected.iter().filter(|entry| entry.0.prefix() == Some(prefix));
+            assert!(few.iter().eq(among_all), "{what}: other entries with {prefix}");
+        }
+    }
     for (position, entry) in file.positions() {
         assert_eq!(file.at(position), Some(entry), "{what}");
         assert_eq!(file.find(&entry.id), Some((position, entry)), "{what}");
@@ -288,6 +295,55 @@ fn a_catalogue_needs_no_more_than_its_manifests() {
     let whole = count(u64::MAX);
     assert_eq!(whole.0, 20);
     assert_eq!(whole, count(TINY));
+}
+
+#[test]
+fn a_catalogue_and_contents_come_from_one_look_at_each_index_blob() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = RepositoryWriter::create(dir.path(), Options::default()).unwrap();
+    writer.write_fleet(&Fleet { sources: 3, snapshots: 20, index_blobs: 20 }).unwrap();
+    writer.write_synthetic_index(&SyntheticIndex::new(3000, 1)).unwrap();
+    writer.finish().unwrap();
+    let alone = open(dir.path(), u64::MAX, None);
+    let opened = |store: Arc<dyn BlobStore>, memory| {
+        let index = IndexOptions { memory, ..IndexOptions::default() };
+        let options = rokopia::Options { index, ..rokopia::Options::default() };
+        Repository::with_format(store, Arc::clone(alone.format()), options)
+    };
+    let expected = alone.catalog().unwrap();
+    let said = |catalog: &rokopia::Catalog| {
+        let (snapshots, problems) = catalog.snapshots_and_problems();
+        let ids: Vec<String> = snapshots.iter().map(|snapshot| snapshot.id.to_string()).collect();
+        let packs: BTreeSet<BlobId> = catalog.index().packs().cloned().collect();
+        (ids, problems, packs, catalog.index().blob_count(), catalog.lost_indexes().unwrap())
+    };
+
+    let store = Count::new(Arc::new(FileSystem::open(dir.path()).unwrap()));
+    let (catalog, contents) = opened(Arc::new(store.clone()), u64::MAX).catalog_and_contents().unwrap();
+    let (blobs, manifests) = (catalog.index().blob_count(), catalog.index().live().count());
+    let read = store.counts();
+    assert_eq!((read.lists, read.reads), (1, (blobs + manifests) as u64));
+    assert_eq!(said(&catalog), said(&expected));
+    assert_eq!(contents.unwrap().index().blobs().len(), blobs);
+
+    // What does not fit into memory is not loaded, and the list is there all the same.
+    let (catalog, contents) = opened(Arc::new(store.clone()), TINY).catalog_and_contents().unwrap();
+    assert!(contents.is_none());
+    assert_eq!(said(&catalog), said(&expected));
+
+    // A pack that moves in between is for the catalogue to look for.
+    let missed = AtomicU32::new(0);
+    let store = Hooked::new(FileSystem::open(dir.path()).unwrap()).before(move |request| {
+        match request.blob().filter(|blob| blob.as_str().starts_with('q')) {
+            Some(blob) if missed.fetch_add(1, Ordering::SeqCst) == 0 => {
+                Err(rokopia::blob::Error::NotFound { blob: blob.clone() })
+            }
+            _ => Ok(()),
+        }
+    });
+    let (catalog, contents) = opened(Arc::new(store), u64::MAX).catalog_and_contents().unwrap();
+    assert!(contents.is_none());
+    assert_eq!(said(&catalog), said(&expected));
 }
 
 #[test]

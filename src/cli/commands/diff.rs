@@ -44,7 +44,7 @@ struct Line<'a> {
 
 impl Args {
     pub(in crate::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
+        let mut session = Session::open_for_contents(context)?;
         let (old, new) = (session.find(&self.old)?, session.find(&self.new)?);
         let contents = session.contents()?;
         let (old_tree, old_entry) = locate(&mut session, &contents, &self.old, &old)?;

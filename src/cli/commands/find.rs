@@ -66,7 +66,7 @@ impl Args {
             _ => return Err(Failure::wrong_usage("find takes a pattern, and a reference before it")),
         };
         let pattern = Pattern::parse(pattern)?;
-        let mut session = Session::open(context)?;
+        let mut session = Session::open_for_contents(context)?;
         let found = reference.map(|reference| session.find(reference)).transpose()?;
         let contents = session.contents()?;
         let mut search = Search {

@@ -24,7 +24,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     let text = typed.arguments.first().map(String::as_str).unwrap_or_default();
     let failed = |failure: Failure| failure.during("unable to get filesystem directory entry");
     let session = Session::open(typed)?;
-    let (catalog, contents) = (session.catalog()?, session.contents()?);
+    let (catalog, contents) = session.catalog_and_contents()?;
     let found = resolve::find(&catalog, &contents, text).map_err(failed)?;
     let root = found.tree.entry(&found.path).map_err(|e| failed(resolve::lost(e)))?;
     if !root.is_directory() {

@@ -60,7 +60,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         .map_err(|failure| failure.during("unable to initialize output"))?;
     let parallel = typed.int("parallel").unwrap_or(DEFAULT_PARALLEL);
     say(&format!("Restoring to local filesystem ({}) with parallelism={parallel}...", target.display()));
-    let (catalog, contents) = (session.catalog()?, session.contents()?);
+    let (catalog, contents) = session.catalog_and_contents()?;
     let root = find(typed, &session, &catalog, &contents, &text)?;
     if !typed.on("overwrite-directories") && root.is_directory() && has_entries(&target)? {
         let what = "non-empty directory already exists, not overwriting it";

@@ -4,28 +4,27 @@ use std::time::Instant;
 
 use super::Plan;
 use super::progress::Progress;
+use crate::content::Contents;
 use crate::mover::error::Error;
 use crate::mover::{log, memory};
 use crate::restore::{self, Filter, Overwrite, Restore, Summary};
+use crate::signals;
 use crate::snapshot::{DirEntry, Snapshot, Tree};
-use crate::{Repository, signals};
 
 /// What every ext4 volume has, and `fsck` puts things into: never deleted.
 const LOST_AND_FOUND: &str = "lost+found";
 
 /// Restores `snapshot` into the volume.
-pub(super) fn fill(plan: &Plan, repository: &Repository, snapshot: &Snapshot) -> Result<(), Error> {
+pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Result<(), Error> {
     let failed = |reason: String| Error::Restore { snapshot: snapshot.id.clone(), reason };
     let cause = |code: &str, error: &dyn std::fmt::Display| failed(format!("{error} [{code}]"));
     let budget = memory::budget();
-    let contents = log::timed("loading the index", || repository.contents())
-        .map_err(|e| Error::repository("load the index", e))?;
-    let tree = Tree::of_snapshot(&contents, snapshot).map_err(|e| cause(e.code(), &e))?;
+    let tree = Tree::of_snapshot(contents, snapshot).map_err(|e| cause(e.code(), &e))?;
     if !tree.root().is_directory() {
         return Err(failed("it is of a single file, and the volume is a directory".into()));
     }
     let memory = memory::beside_index(budget, contents.index().memory());
-    let mut restore = described(plan, Restore::new(&contents, tree.root())).memory(memory);
+    let mut restore = described(plan, Restore::new(contents, tree.root())).memory(memory);
     if plan.delete {
         restore = restore.delete(true).filter(filter(&tree).map_err(|e| cause(e.code(), &e))?);
     }

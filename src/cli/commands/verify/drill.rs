@@ -36,7 +36,7 @@ struct Report<'a> {
 
 /// Restores the newest snapshot of a source to nowhere, or into a new directory below `to` that is removed again.
 pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<Exit, Failure> {
-    let mut session = Session::open(context)?;
+    let mut session = Session::open_for_contents(context)?;
     let found = session.find(source)?;
     let snapshot = found.snapshot().ok_or_else(|| Failure::wrong_usage("--drill takes a source"))?;
     let root = snapshot.root.as_ref();
