@@ -39,6 +39,19 @@ pub struct Position {
     at: u32,
 }
 
+impl Position {
+    /// As bytes, which have the same order.
+    pub(crate) fn to_bytes(self) -> [u8; 8] {
+        (u64::from(self.run) << 32 | u64::from(self.at)).to_be_bytes()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) gave.
+    pub(crate) fn from_bytes(bytes: [u8; 8]) -> Self {
+        let number = u64::from_be_bytes(bytes);
+        Self { run: (number >> 32) as u32, at: number as u32 }
+    }
+}
+
 enum Run {
     /// An index as stored, and for each of its packs the number in the whole index.
     Packed(PackedIndex, Vec<PackNumber>),

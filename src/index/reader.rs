@@ -41,7 +41,8 @@ pub struct IndexOptions {
     /// Bytes of memory that a loaded index, and loading it, may take. What needs more goes to a file, as far as it can.
     pub memory: u64,
     /// Where that file may be. It has no name, so that nothing is left behind, and takes some 80 bytes for each content
-    /// while the index is loaded, then 45. Without a directory an index over budget is [`Error::OverBudget`].
+    /// while the index is loaded, then 45. Without a directory an index over budget is [`Error::OverBudget`]. A verification
+    /// puts the order in which it reads there as well: 24 bytes for each content while that is made, then 8.
     pub spill_directory: Option<PathBuf>,
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MODE: u32 = 0o600;
 
 /// Space on a disk that vanishes with the process, in whatever way that ends. Any thread may write and read.
-pub(super) struct SpillFile {
+pub(crate) struct SpillFile {
     file: File,
     reserved: AtomicU64,
     failure: OnceLock<io::Error>,
@@ -19,7 +19,7 @@ pub(super) struct SpillFile {
 
 impl SpillFile {
     /// A new file in the file system of `directory`.
-    pub(super) fn create(directory: &Path) -> io::Result<Self> {
+    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).mode(MODE);
         let unnamed = options.clone().custom_flags(nix::libc::O_TMPFILE).open(directory);
@@ -38,22 +38,22 @@ impl SpillFile {
     }
 
     /// Sets a range of this length aside; where it begins.
-    pub(super) fn reserve(&self, length: u64) -> u64 {
+    pub(crate) fn reserve(&self, length: u64) -> u64 {
         self.reserved.fetch_add(length, Ordering::Relaxed)
     }
 
     /// Writes all of `bytes` at `offset`.
-    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }
 
     /// Fills the buffer from `offset`; `None` when the file cannot be read, which [`check`](Self::check) then says.
-    pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
         self.file.read_exact_at(buffer, offset).map_err(|e| self.failure.get_or_init(|| e)).ok()
     }
 
     /// Whether every read so far succeeded.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         match self.failure.get() {
             None => Ok(()),
             Some(e) => Err(io::Error::new(e.kind(), e.to_string())),

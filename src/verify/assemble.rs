@@ -14,7 +14,7 @@ use super::report::{
 };
 use super::run::Settings;
 use super::snapshots::{Known, MANIFEST};
-use super::walk::{Fault, Trees};
+use super::trees::{Fault, Trees};
 use crate::blob::BlobId;
 use crate::index::{ContentId, ContentIndex};
 

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::walk::LostEntry;
+use super::trees::LostEntry;
 use crate::object::ObjectId;
 
 /// What is known against a directory.
@@ -32,6 +32,9 @@ struct Children {
     first: u64,
     count: u32,
 }
+
+/// What it takes for each directory to count what is lost below it: the number, and a mark.
+const COUNTING: usize = size_of::<u64>() + 1;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -109,9 +112,9 @@ impl Graph {
         }
     }
 
-    /// Bytes held.
+    /// Bytes held, and such as counting what is lost will take.
     pub(super) fn memory(&self) -> u64 {
-        let bytes = self.nodes.len() * size_of::<Node>()
+        let bytes = self.nodes.len() * (size_of::<Node>() + COUNTING)
             + (self.edges.len() + self.next.len()) * size_of::<u32>()
             // One byte of control beside each number.
             + self.numbers.capacity() * (size_of::<u32>() + 1)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::walk::{Root, Trees};
+use super::trees::{Root, Trees};
 use crate::content::Contents;
 use crate::object::ObjectId;
 use crate::snapshot::{self, DirEntry, Entries, MAX_DEPTH, Snapshot, Winners};

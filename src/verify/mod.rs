@@ -16,6 +16,7 @@ mod lanes;
 mod ledger;
 mod options;
 mod outcome;
+mod places;
 mod plan;
 mod recover;
 mod repaired;
@@ -25,6 +26,7 @@ mod scan;
 mod seen;
 mod select;
 mod snapshots;
+mod trees;
 mod walk;
 mod workers;
 

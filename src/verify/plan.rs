@@ -1,23 +1,18 @@
 //! What has to be read: the contents of each pack in the order in which they lie there.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::findings::{Cause, Failures};
 use super::options::Shard;
+use super::places::{Item, Places, Sorter};
 use crate::blob::{self, BlobId, BlobMetadata};
 use crate::content::{self, Decoder};
 use crate::format::RepositoryFormat;
-use crate::index::{ContentIndex, Entry, Position};
-
-/// A content to be read. There may be many millions: it holds no more than it must.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Item {
-    pack: u32,
-    offset: u32,
-    position: Position,
-}
+use crate::index::{self, ContentIndex, Entry, Position};
 
 /// One pack that has contents to be read.
 #[derive(Debug, Clone)]
@@ -28,6 +23,8 @@ pub(super) struct PackPlan {
     pub(super) size: u64,
     /// Stored bytes of its contents.
     pub(super) bytes: u64,
+    /// Where the last of its contents ends.
+    pub(super) end: u64,
     /// When it was written, by the listing, in Unix nanoseconds.
     pub(super) mtime: Option<i64>,
     /// Tells which contents are planned, and where they lie.
@@ -45,7 +42,7 @@ impl PackPlan {
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) packs: Vec<PackPlan>,
-    items: Vec<Item>,
+    places: Places,
     /// Contents whose pack is not there, marked deleted or not.
     pub(super) missing: Vec<Entry>,
     /// Contents whose entries or packs show without reading that they cannot be had.
@@ -55,78 +52,109 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans the reading of all contents that `wanted` wants.
+    /// Plans the reading of all contents that `wanted` wants. Where the plan takes more than some `memory` bytes, it is in
+    /// a file without a name in `directory`.
+    ///
+    /// # Errors
+    /// That file cannot be made, written or read.
     pub(super) fn build(
         format: &RepositoryFormat,
         index: &ContentIndex,
         listing: &HashMap<BlobId, BlobMetadata>,
+        (memory, directory): (u64, Option<&Path>),
         shard: Shard,
         wanted: impl Fn(Position) -> bool,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let ours: Vec<bool> = index.packs().iter().map(|pack| shard.has(pack.as_str())).collect();
-        let mut plan = Self::default();
+        let mut sorter = Sorter::new(memory, directory);
         for (position, entry) in index.positions() {
             let number = entry.pack.number();
             if ours.get(number as usize).copied().unwrap_or(false) && wanted(position) {
-                plan.items.push(Item { pack: number, offset: entry.offset, position });
+                sorter.push(Item::new(number, entry.offset, position))?;
             }
         }
-        plan.items.sort_unstable();
-        let mut items = std::mem::take(&mut plan.items);
-        let mut kept = 0;
-        let mut at = 0;
-        while let Some(first) = items.get(at).copied() {
-            let number = first.pack;
-            let end = at + items.get(at..).unwrap_or_default().partition_point(|item| item.pack == number);
-            let Some(pack) = index.packs().get(number as usize) else { break };
-            let begin = kept;
-            let mut bytes = 0;
-            let mut digest = blake3::Hasher::new();
-            for place in at..end {
-                let Some(item) = items.get(place).copied() else { break };
-                let Some(entry) = index.at(item.position) else { continue };
-                let Some(blob) = listing.get(pack) else {
-                    plan.missing.push(entry);
-                    continue;
-                };
-                if let Err(e) = check(format, &entry, blob) {
-                    plan.failures.insert(entry.id, Cause::of(&e));
-                    plan.impossible += 1;
-                    continue;
-                }
-                bytes += u64::from(entry.packed_length);
-                describe(&entry, &mut digest);
-                if let Some(slot) = items.get_mut(kept) {
-                    *slot = item;
-                }
-                kept += 1;
+        let mut plan = Self::default();
+        let mut open: Option<Open<'_>> = None;
+        let places = sorter.finish(|item, places| {
+            if open.as_ref().is_none_or(|open| open.number != item.pack()) {
+                plan.close(open.take(), places.len());
+                open = Open::new(item.pack(), index, listing, places.len());
             }
-            if let Some(blob) = listing.get(pack).filter(|_| kept > begin) {
-                plan.packs.push(PackPlan {
-                    blob: pack.clone(),
-                    size: blob.size,
-                    bytes,
-                    mtime: blob.modified.and_then(unix_nanoseconds),
-                    digest: hex(&digest.finalize()),
-                    items: begin..kept,
-                });
+            let (Some(open), Some(entry)) = (&mut open, index.at(item.position())) else { return };
+            let Some(blob) = open.listed else {
+                plan.missing.push(entry);
+                return;
+            };
+            if let Err(e) = check(format, &entry, blob) {
+                plan.failures.insert(entry.id, Cause::of(&e));
+                plan.impossible += 1;
+                return;
             }
-            at = end;
+            open.bytes += u64::from(entry.packed_length);
+            open.end = open.end.max(entry.end());
+            describe(&entry, &mut open.digest);
+            places.push(item.position());
+        })?;
+        plan.close(open, places.len());
+        plan.places = places;
+        Ok(plan)
+    }
+
+    /// Takes in a pack whose contents end before a place.
+    fn close(&mut self, open: Option<Open<'_>>, end: usize) {
+        if let Some(open) = open
+            && let Some(blob) = open.listed.filter(|_| end > open.begin)
+        {
+            self.packs.push(PackPlan {
+                blob: open.pack.clone(),
+                size: blob.size,
+                bytes: open.bytes,
+                end: open.end,
+                mtime: blob.modified.and_then(unix_nanoseconds),
+                digest: hex(&open.digest.finalize()),
+                items: open.begin..end,
+            });
         }
-        items.truncate(kept);
-        items.shrink_to_fit();
-        plan.items = items;
-        plan
     }
 
-    /// Places of the contents of a pack in ascending order of their offsets.
-    pub(super) fn positions(&self, pack: &PackPlan) -> impl ExactSizeIterator<Item = Position> + '_ {
-        self.items.get(pack.items.clone()).unwrap_or_default().iter().map(|item| item.position)
+    /// Places of the contents of a pack in ascending order of their offsets, from the `nth` on. They end early where the
+    /// file that they are in cannot be read, which [`check`](Self::check) then says.
+    pub(super) fn positions(&self, pack: &PackPlan, nth: usize) -> impl Iterator<Item = Position> + '_ {
+        let Range { start, end } = pack.items;
+        self.places.iter(start.saturating_add(nth).min(end)..end)
     }
 
-    /// The place of one content of a pack, counted in the order of offsets.
-    pub(super) fn position(&self, pack: &PackPlan, nth: usize) -> Option<Position> {
-        self.items.get(pack.items.clone())?.get(nth).map(|item| item.position)
+    /// Whether the plan could be read wherever it was.
+    ///
+    /// # Errors
+    /// [`index::Error::Spill`].
+    pub(super) fn check(&self) -> Result<(), index::Error> {
+        self.places.check().map_err(index::Error::Spill)
+    }
+}
+
+/// A pack whose contents are being planned.
+struct Open<'a> {
+    number: u32,
+    pack: &'a BlobId,
+    /// What the listing has of it.
+    listed: Option<&'a BlobMetadata>,
+    begin: usize,
+    bytes: u64,
+    end: u64,
+    digest: blake3::Hasher,
+}
+
+impl<'a> Open<'a> {
+    fn new(
+        number: u32,
+        index: &'a ContentIndex,
+        listing: &'a HashMap<BlobId, BlobMetadata>,
+        begin: usize,
+    ) -> Option<Self> {
+        let pack = index.packs().get(number as usize)?;
+        let (listed, digest) = (listing.get(pack), blake3::Hasher::new());
+        Some(Self { number, pack, listed, begin, bytes: 0, end: 0, digest })
     }
 }
 

@@ -20,14 +20,18 @@ use super::report::{Report, Stopped};
 use super::scan::{PackResult, Scan};
 use super::select::{Order, Rules};
 use super::snapshots::Known;
-use super::walk::{Trees, Walk};
+use super::trees::Trees;
+use super::walk::Walk;
 use super::{Error, auxiliary, repaired, seen};
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
-use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader, Position};
+use crate::index::{self, ContentId, ContentIndex, IndexOptions, IndexReader, Position};
 use crate::snapshot::Snapshot;
 use crate::{Repository, parallel};
+
+/// The part of the memory that the order in which contents are read may take; a longer one goes to a file.
+const PLAN_SHARE: u64 = 8;
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
@@ -205,12 +209,16 @@ impl Run<'_> {
 
         let needs = settings.snapshots.as_ref().and_then(|ids| self.needs(&contents, ids));
         let wanted = |position| needs.as_ref().is_none_or(|needs| needs.contains(&position));
-        let mut plan = Plan::build(format, &index, &listing, settings.shard, wanted);
+        let options = self.options();
+        let room = (settings.memory / PLAN_SHARE, options.spill_directory.as_deref());
+        let mut plan = Plan::build(format, &index, &listing, room, settings.shard, wanted)
+            .map_err(index::Error::Spill)?;
         index.check()?;
         let mut outcome = Outcome { failures: std::mem::take(&mut plan.failures), ..Outcome::default() };
         if settings.level >= Level::Decrypt {
             self.auxiliary(&listing, &mut forensics, &mut outcome);
             self.read_packs(&plan, &index, &mut outcome)?;
+            plan.check()?;
         } else {
             for pack in &plan.packs {
                 outcome.prove(pack.contents(), pack.bytes, self.began);

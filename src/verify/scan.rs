@@ -148,7 +148,8 @@ impl<'a> Scan<'a> {
     fn contents(&self, job: &Arc<Job<'a>>, nth: &mut usize, limit: u64) -> Option<Stretch<'a>> {
         let mut entries: Vec<Entry> = Vec::new();
         let (mut begin, mut end, mut plain) = (0, 0, 0);
-        while let Some(position) = self.plan.position(job.pack, *nth) {
+        let begun = *nth;
+        for position in self.plan.positions(job.pack, begun) {
             let Some(entry) = self.index.at(position) else {
                 // The index cannot be read any more: of this pack nothing is to be claimed.
                 job.abandoned.store(true, Ordering::SeqCst);
@@ -166,6 +167,11 @@ impl<'a> Scan<'a> {
             entries.push(entry);
             *nth += 1;
         }
+        if *nth == begun {
+            // The plan cannot be read any more.
+            job.abandoned.store(true, Ordering::SeqCst);
+            *nth = job.pack.contents();
+        }
         if entries.is_empty() {
             return None;
         }
@@ -176,8 +182,7 @@ impl<'a> Scan<'a> {
     /// What follows the last content of a pack.
     fn tail(&self, job: &Arc<Job<'a>>) -> Option<Stretch<'a>> {
         let size = job.pack.size;
-        let ends = self.plan.positions(job.pack).filter_map(|position| self.index.at(position));
-        let end = ends.map(|entry| entry.end()).max().unwrap_or(0).min(size);
+        let end = job.pack.end.min(size);
         let offset = if size - end <= TAIL { end } else { size.saturating_sub(SHORT_TAIL) };
         let length = usize::try_from(size - offset).ok()?;
         Some(Stretch { job: Arc::clone(job), entries: Vec::new(), offset, length, footer: true })
@@ -204,7 +209,7 @@ impl<'a> Scan<'a> {
     pub(super) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
         let mut gone = stretch.entries.clone();
         if let Some((job, nth, footer)) = head.current.as_mut() {
-            let rest = self.plan.positions(job.pack).skip(*nth);
+            let rest = self.plan.positions(job.pack, *nth);
             gone.extend(rest.filter_map(|position| self.index.at(position)));
             *nth = job.pack.contents();
             *footer = true;

@@ -152,7 +152,7 @@ mod tests {
 
     fn pack(number: u64, bytes: u64) -> PackPlan {
         let blob = BlobId::new(&format!("p{number:03}")).unwrap();
-        PackPlan { blob, size: 1000, mtime: Some(5), bytes, digest: "d".into(), items: 0..3 }
+        PackPlan { blob, size: 1000, mtime: Some(5), bytes, end: 0, digest: "d".into(), items: 0..3 }
     }
 
     fn rules(memory: &Remembered) -> Rules<'_> {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::findings::{Cause, Failures};
 use super::graph::{Damage, Graph};
-use crate::blob::BlobId;
+use super::trees::{Fault, LostEntry, Root, Trees};
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
@@ -34,60 +34,8 @@ const MAX_LOST: u64 = 96 << 20;
 /// Directories in a directory after which it is looked at how much memory is left.
 const CHECKED: usize = 4096;
 
-/// A reason for which paths are lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) code: &'static str,
-    pub(super) blob: Option<BlobId>,
-    pub(super) content: Option<ContentId>,
-    pub(super) object: Option<ObjectId>,
-    pub(super) detail: Box<str>,
-    pub(super) unchecked: bool,
-}
-
-/// An entry of a directory that cannot be brought back, and why.
-#[derive(Debug)]
-pub(super) struct LostEntry {
-    pub(super) name: Box<str>,
-    pub(super) faults: Vec<u32>,
-}
-
-impl LostEntry {
-    /// What it takes, allocations included.
-    pub(super) fn bytes(&self) -> u64 {
-        const OVERHEAD: usize = 80;
-        (OVERHEAD + self.name.len() + self.faults.len() * size_of::<u32>()) as u64
-    }
-}
-
-/// The root of a snapshot.
-pub(super) enum Root {
-    Directory(u32),
-    /// A file, with what keeps it from being brought back.
-    File(Vec<u32>),
-}
-
-/// All trees, as far as damage is concerned.
-pub(super) struct Trees {
-    pub(super) graph: Graph,
-    pub(super) roots: Vec<Root>,
-    pub(super) faults: Vec<Fault>,
-    /// Oddities that keep nothing from being brought back.
-    pub(super) warnings: Vec<String>,
-    /// Whether the walk was ended before it had seen everything.
-    pub(super) stopped: bool,
-    /// What is said of directories that were not looked at for want of memory, where there are such.
-    pub(super) unseen: Option<u32>,
-}
-
-impl Trees {
-    /// Whether every directory was read, so that what is not referenced is certainly not needed.
-    pub(super) fn is_complete(&self) -> bool {
-        !self.stopped
-            && self.unseen.is_none()
-            && self.graph.all_damage().all(|damage| damage.unreadable.is_empty())
-    }
-}
+/// What a directory takes in the list of what is in another: once there, and once where all of them come together.
+const LISTED_BYTES: u64 = 2 * size_of::<u32>() as u64;
 
 /// A walk over the trees of some snapshots.
 pub(super) struct Walk<'a> {
@@ -109,6 +57,8 @@ pub(super) struct Walk<'a> {
     warnings: Mutex<Vec<String>>,
     /// Bytes of lost entries so far.
     lost: AtomicU64,
+    /// Bytes of the lists of directories that are being read.
+    listing: AtomicU64,
     /// Where the contents are that the trees are made of, when that is asked for.
     used: Option<Used>,
 }
@@ -126,11 +76,30 @@ struct Faults {
     by_code: HashMap<&'static str, u32>,
 }
 
+/// Bytes that count among those of a sum as long as this is there.
+struct Counted<'w> {
+    sum: &'w AtomicU64,
+    bytes: u64,
+}
+
+impl Counted<'_> {
+    fn add(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.sum.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// What is in a directory.
-#[derive(Default)]
-struct Listed {
+struct Listed<'w> {
     /// The directories in it, by number.
     children: Vec<u32>,
+    counted: Counted<'w>,
     /// Whether entries that others of the same name hide are left out.
     winners: bool,
     lost: Vec<LostEntry>,
@@ -155,12 +124,14 @@ impl<'a> Walk<'a> {
             seen: Mutex::default(),
             warnings: Mutex::default(),
             lost: AtomicU64::new(0),
+            listing: AtomicU64::new(0),
             used: None,
         }
     }
 
-    /// Notes in the set given back what the walk comes by.
+    /// Notes in the set given back what the walk comes by. It may take half of the memory.
     pub(super) fn collect(&mut self) -> Used {
+        self.memory /= 2;
         Arc::clone(self.used.get_or_insert_default())
     }
 
@@ -231,7 +202,7 @@ impl<'a> Walk<'a> {
             return;
         }
         match read {
-            Ok(Listed { children, winners, lost, more_lost }) => {
+            Ok(Listed { children, winners, lost, more_lost, .. }) => {
                 graph.fill(number, &children, winners, Damage { lost, more_lost, unreadable: Vec::new() });
             }
             Err(unreadable) => graph.fill(number, &[], false, Damage { unreadable, ..Damage::default() }),
@@ -239,8 +210,21 @@ impl<'a> Walk<'a> {
         self.look_at_memory(&graph);
     }
 
+    /// Takes down where a content is, if that is asked for; there may be many millions.
+    fn note_used(&self, position: Position) {
+        let Some(used) = &self.used else { return };
+        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.insert(position);
+        // One byte of control beside each place, and an eighth stays free.
+        let bytes = (used.capacity() * (size_of::<Position>() + 1) / 7 * 8) as u64;
+        if bytes > self.memory {
+            self.exhausted.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn look_at_memory(&self, graph: &Graph) {
-        if graph.memory() + self.faults().list.len() as u64 * FAULT_BYTES > self.memory {
+        let faults = self.faults().list.len() as u64 * FAULT_BYTES;
+        if graph.memory() + self.listing.load(Ordering::Relaxed) + faults > self.memory {
             self.exhausted.store(true, Ordering::Relaxed);
         }
     }
@@ -252,7 +236,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is in a directory, or why it cannot be read.
-    fn read(&self, object: &ObjectId) -> Result<Listed, Vec<u32>> {
+    fn read(&self, object: &ObjectId) -> Result<Listed<'_>, Vec<u32>> {
         let source = Tracked { walk: self, bad: Mutex::default() };
         let entries = Entries::open(&source, object);
         let mut result = self.entries(entries);
@@ -276,9 +260,15 @@ impl<'a> Walk<'a> {
     fn entries(
         &self,
         entries: impl Iterator<Item = Result<DirEntry, snapshot::Error>>,
-    ) -> Result<Listed, snapshot::Error> {
-        let mut listed = Listed::default();
-        let lose = |listed: &mut Listed, name: Box<str>, faults: Vec<u32>| {
+    ) -> Result<Listed<'_>, snapshot::Error> {
+        let mut listed = Listed {
+            children: Vec::new(),
+            counted: Counted { sum: &self.listing, bytes: 0 },
+            winners: false,
+            lost: Vec::new(),
+            more_lost: 0,
+        };
+        let lose = |listed: &mut Listed<'_>, name: Box<str>, faults: Vec<u32>| {
             let entry = LostEntry { name, faults };
             if self.lost.load(Ordering::Relaxed) < MAX_LOST.min(self.memory / 4) {
                 self.lost.fetch_add(entry.bytes(), Ordering::Relaxed);
@@ -294,12 +284,14 @@ impl<'a> Walk<'a> {
                         let mut graph = self.graph();
                         listed.children.push(graph.number(&object));
                         if listed.children.len().is_multiple_of(CHECKED) {
+                            listed.counted.add(CHECKED as u64 * LISTED_BYTES);
                             self.look_at_memory(&graph);
                         }
                         if self.is_exhausted() {
                             return Ok(listed);
                         }
                     }
+                    _ if self.is_exhausted() => return Ok(listed),
                     _ => {
                         let faults = self.check_entry(&entry);
                         if !faults.is_empty() {
@@ -353,9 +345,7 @@ impl<'a> Walk<'a> {
             pack.is_some_and(|pack| Decoder::new(self.contents.format()).check(entry, pack).is_ok())
         };
         let Some((position, entry)) = self.index.find(content) else { return false };
-        if let Some(used) = &self.used {
-            used.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
-        }
+        self.note_used(position);
         entry.original_length == 0 && possible(&entry)
     }
 
@@ -420,9 +410,7 @@ impl<'a> Walk<'a> {
             let cause = Cause::of(&content::Error::Missing { content: *content });
             return (vec![self.content_fault(content, &cause)], None);
         };
-        if let Some(used) = &self.used {
-            used.lock().unwrap_or_else(PoisonError::into_inner).insert(position);
-        }
+        self.note_used(position);
         match self.failures.get(content) {
             Some(cause) => (vec![self.content_fault(content, cause)], None),
             None => (Vec::new(), Some(entry.original_length.into())),
