@@ -7,11 +7,10 @@ use super::Error;
 use super::findings::Cause;
 use super::options::Level;
 use super::outcome::Outcome;
-use super::scan::pack_missing;
 use crate::Repository;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Decoder, Scratch, read_error};
-use crate::index::{ContentIndex, Entry, IndexOptions};
+use crate::index::{Entry, IndexOptions};
 
 /// A second look, with indexes read anew.
 pub(super) struct SecondLook<'a> {
@@ -22,33 +21,29 @@ pub(super) struct SecondLook<'a> {
 }
 
 impl SecondLook<'_> {
-    /// Looks for `suspects`, which `index` named; gives the contents by way of the newest index.
+    /// Looks for `suspects`, as an index named them before; gives the contents by way of the newest index.
     pub(super) fn look(
         &self,
         contents: Contents,
-        suspects: Vec<Entry>,
-        index: &ContentIndex,
+        mut suspects: impl Iterator<Item = Entry>,
         outcome: &mut Outcome,
     ) -> Result<Contents, Error> {
-        if suspects.is_empty() {
-            return Ok(contents);
-        }
+        let Some(first) = suspects.next() else { return Ok(contents) };
         let format = Arc::clone(self.repository.format());
         let fresh = Contents::load(Arc::clone(self.store), format, self.options.clone())?;
         let current = fresh.index();
         let mut there: HashMap<BlobId, bool> = HashMap::new();
-        for old in suspects {
+        for old in std::iter::once(first).chain(suspects) {
             // What no index names any more was deleted for good.
             let Some(entry) = current.get(&old.id) else { continue };
             let Some(pack) = current.pack(entry.pack) else { continue };
             outcome.outside += u64::from(!entry.deleted);
-            let same = index.pack(old.pack) == Some(pack);
             let exists = *there.entry(pack.clone()).or_insert_with(|| match self.store.size(pack) {
                 Ok(_) => true,
                 Err(e) => !e.is_not_found(),
             });
-            if same && !exists {
-                outcome.failures.insert(entry.id, Cause::of(&pack_missing(&entry, pack)));
+            if !exists {
+                outcome.failures.insert_missing(pack.clone());
                 continue;
             }
             match self.check_alone(&entry, pack) {

@@ -16,10 +16,13 @@ use super::run::Settings;
 use super::snapshots::{Known, MANIFEST};
 use super::trees::{Fault, Trees};
 use crate::blob::BlobId;
-use crate::index::{ContentId, ContentIndex};
+use crate::index::{ContentId, ContentIndex, Entry};
 
 /// Offsets listed for one mended blob.
 const OFFSETS: usize = 100;
+
+/// Bad contents listed one by one, of those of which no path is known that is lost by it.
+const MAX_OTHERS: usize = 50_000;
 
 /// Everything that was found.
 pub(super) struct Evidence<'a> {
@@ -70,26 +73,33 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
     for finding in &known.findings {
         damage.push(from_finding(finding.clone()));
     }
-    for (content, cause) in outcome.failures.iter().filter(|(content, _)| !reported.contains(content)) {
-        let entry = index.find(content);
-        let deleted = entry.is_none_or(|(_, entry)| entry.deleted);
-        if cause.code == "pack-missing" && deleted {
-            // Maintenance deletes packs of deleted contents; the entries stay for a while.
-            continue;
+    let mut others = Others::default();
+    let mut note = |content: &ContentId, cause: &Cause| {
+        let deleted = index.get(content).is_none_or(|entry| entry.deleted);
+        // Maintenance deletes packs of deleted contents; the entries stay for a while.
+        if reported.contains(content) || (cause.code == "pack-missing" && deleted) {
+            return;
         }
-        let item = from_cause(content, cause);
         let is_manifest = content.prefix() == Some(MANIFEST) && !deleted;
-        if is_manifest {
-            let said = known.findings.iter().any(|finding| finding.detail.contains(&content.to_string()));
-            if !said {
-                damage.push(item);
+        let said = || known.findings.iter().any(|finding| finding.detail.contains(&content.to_string()));
+        if !is_manifest {
+            others.add(content, cause, !(certain || deleted));
+        } else if !said() {
+            others.add(content, cause, true);
+        }
+    };
+    outcome.failures.iter().for_each(|(content, cause)| note(content, cause));
+    // Of some snapshots only what they need was looked for, and that was reported with what is lost by it.
+    if outcome.failures.has_missing_packs() && settings.snapshots.is_none() {
+        let missing: Vec<bool> = index.packs().iter().map(|pack| outcome.failures.is_missing(pack)).collect();
+        let gone = |entry: &Entry| missing.get(entry.pack.number() as usize).copied().unwrap_or(false);
+        for entry in index.iter().filter(gone) {
+            if let Some(cause) = outcome.failures.cause(&entry.id, index.pack(entry.pack)) {
+                note(&entry.id, &cause);
             }
-        } else if certain || deleted {
-            unneeded.push(item);
-        } else {
-            damage.push(item);
         }
     }
+    others.finish(&mut damage, &mut unneeded);
     if !forensics.superseded_only.is_empty() {
         let only = &forensics.superseded_only;
         let example =
@@ -137,6 +147,36 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         started: evidence.began,
         seconds: (evidence.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
         stopped: evidence.stopped,
+    }
+}
+
+/// Contents that are bad, and of which no path is known that is lost by it.
+#[derive(Default)]
+struct Others {
+    listed: Vec<(bool, Damage)>,
+    /// How many there are besides, whether they may be needed, and what they have in common.
+    more: BTreeMap<(bool, &'static str, Option<BlobId>, bool), u64>,
+}
+
+impl Others {
+    fn add(&mut self, content: &ContentId, cause: &Cause, may_be_needed: bool) {
+        if self.listed.len() < MAX_OTHERS {
+            self.listed.push((may_be_needed, from_cause(content, cause)));
+            return;
+        }
+        let alike = (may_be_needed, cause.code, cause.blob.clone(), cause.unchecked);
+        *self.more.entry(alike).or_default() += 1;
+    }
+
+    fn finish(self, damage: &mut Vec<Damage>, unneeded: &mut Vec<Damage>) {
+        let more = self.more.into_iter().map(|((may_be_needed, code, blob, unchecked), count)| {
+            let detail = format!("{count} more contents besides those that are listed one by one");
+            let blob = blob.map(|blob| blob.to_string());
+            (may_be_needed, Damage { blob, unchecked, ..blank(code, &detail) })
+        });
+        for (may_be_needed, item) in self.listed.into_iter().chain(more) {
+            if may_be_needed { damage.push(item) } else { unneeded.push(item) }
+        }
     }
 }
 

@@ -2,19 +2,22 @@
 
 use std::ops::Range;
 
-use super::findings::Cause;
+use super::findings::{Cause, MAX_DETAILS};
 use super::options::Level;
 use crate::blob::BlobId;
 use crate::content::{Decoded, Decoder, Error, Scratch, TOGETHER, make_room, together};
 use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
-use crate::index::{ContentId, Entry};
+use crate::index::{ContentId, Entry, Position};
 
 /// Plaintext held at once, unless one content alone has more.
 const BATCH_BYTES: usize = 16 << 20;
 
 /// Plaintext buffers kept for the next batch.
 const KEPT: usize = 16 << 20;
+
+/// Bad contents of one pack that are held one by one.
+const MAX_FAILED: usize = 250_000;
 
 /// A content and its stored bytes, which decoding overwrites.
 pub(super) struct Piece<'b> {
@@ -28,25 +31,36 @@ pub(super) struct Checked {
     pub(super) good: u64,
     pub(super) bytes: u64,
     pub(super) failures: Vec<(ContentId, Cause)>,
+    /// Contents that failed besides these.
+    pub(super) more_failed: u64,
     /// Ranges of the pack that error correction mended.
     pub(super) repairs: Vec<Range<u64>>,
-    /// Contents whose pack vanished since it was listed.
-    pub(super) vanished: Vec<Entry>,
+    /// Places in the index of contents whose pack vanished since it was listed.
+    pub(super) vanished: Vec<Position>,
 }
 
 impl Checked {
     pub(super) fn absorb(&mut self, other: Self) {
         self.good += other.good;
         self.bytes += other.bytes;
-        self.failures.extend(other.failures);
+        let room = MAX_FAILED.saturating_sub(self.failures.len());
+        self.more_failed += other.more_failed + other.failures.len().saturating_sub(room) as u64;
+        self.failures.extend(other.failures.into_iter().take(room));
         self.repairs.extend(other.repairs);
         self.vanished.extend(other.vanished);
     }
 
     pub(super) fn fail(&mut self, error: &Error) {
-        if let Some(content) = error.content() {
-            self.failures.push((content, Cause::of(error)));
+        let Some(content) = error.content() else { return };
+        if self.failures.len() >= MAX_FAILED {
+            self.more_failed += 1;
+            return;
         }
+        let mut cause = Cause::of(error);
+        if self.failures.len() >= MAX_DETAILS {
+            cause.detail = Box::default();
+        }
+        self.failures.push((content, cause));
     }
 
     /// Takes in what a content hashes to.

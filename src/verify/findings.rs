@@ -1,6 +1,6 @@
 //! What is wrong with contents and blobs, before it is known who needs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::report::rfc3339;
 use crate::blob::{self, BlobId};
@@ -8,7 +8,10 @@ use crate::content;
 use crate::index::ContentId;
 
 /// Details are kept for this many contents; of the rest only the code. A lost disk shelf must not exhaust the memory.
-const MAX_DETAILS: usize = 10_000;
+pub(super) const MAX_DETAILS: usize = 10_000;
+
+/// What a content without details takes.
+const FAILURE_BYTES: u64 = 128;
 
 /// Why a content cannot be given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,28 +99,79 @@ pub struct Finding {
     pub unchecked: bool,
 }
 
-/// Contents that cannot be given back.
-#[derive(Debug, Default)]
+/// Contents that cannot be given back. Of packs that are not there only the names are held: there may be millions of contents
+/// in them.
+#[derive(Debug)]
 pub(super) struct Failures {
     causes: BTreeMap<ContentId, Cause>,
+    missing: HashSet<BlobId>,
+    most: usize,
+    overflowed: bool,
+}
+
+impl Default for Failures {
+    /// Without a limit.
+    fn default() -> Self {
+        Self::within(u64::MAX)
+    }
 }
 
 impl Failures {
+    /// None yet, and no more than take some `memory` bytes.
+    pub(super) fn within(memory: u64) -> Self {
+        let most = usize::try_from(memory / FAILURE_BYTES).unwrap_or(usize::MAX);
+        Self { causes: BTreeMap::new(), missing: HashSet::new(), most, overflowed: false }
+    }
+
     pub(super) fn insert(&mut self, content: ContentId, mut cause: Cause) {
+        if self.causes.len() >= self.most && !self.causes.contains_key(&content) {
+            self.overflowed = true;
+            return;
+        }
         if self.causes.len() >= MAX_DETAILS {
             cause.detail = Box::default();
         }
         self.causes.entry(content).or_insert(cause);
     }
 
-    pub(super) fn get(&self, content: &ContentId) -> Option<&Cause> {
-        self.causes.get(content)
+    /// Takes in that a pack is not there, and with it nothing that the newest index has in it.
+    pub(super) fn insert_missing(&mut self, pack: BlobId) {
+        self.missing.insert(pack);
+    }
+
+    pub(super) fn is_missing(&self, pack: &BlobId) -> bool {
+        self.missing.contains(pack)
+    }
+
+    /// Whether packs are not there.
+    pub(super) fn has_missing_packs(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    /// Takes in that there are more than could be held.
+    pub(super) fn overflow(&mut self) {
+        self.overflowed = true;
+    }
+
+    /// Whether there are more than could be held, so that contents that are not among these may be bad as well.
+    pub(super) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// Why a content cannot be given back that the newest index has in this pack.
+    pub(super) fn cause(&self, content: &ContentId, pack: Option<&BlobId>) -> Option<Cause> {
+        let missing = || {
+            let blob = pack.filter(|pack| self.is_missing(pack))?.clone();
+            Some(Cause::of(&content::Error::PackMissing { content: *content, blob }))
+        };
+        self.causes.get(content).cloned().or_else(missing)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.causes.is_empty()
+        self.causes.is_empty() && self.missing.is_empty() && !self.overflowed
     }
 
+    /// Those that are held one by one.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ContentId, &Cause)> {
         self.causes.iter()
     }

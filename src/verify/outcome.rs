@@ -8,7 +8,7 @@ use super::ledger::Proof;
 use super::plan::PackPlan;
 use super::scan::PackResult;
 use crate::blob::BlobId;
-use crate::index::Entry;
+use crate::index::Position;
 
 /// What reading the packs came to.
 #[derive(Default)]
@@ -32,7 +32,8 @@ pub(super) struct Outcome {
     /// Ranges of blobs that error correction mended.
     pub(super) repairs: Vec<(BlobId, Range<u64>)>,
     pub(super) footers: Vec<Finding>,
-    pub(super) vanished: Vec<Entry>,
+    /// Places in the index.
+    pub(super) vanished: Vec<Position>,
 }
 
 impl Outcome {
@@ -49,6 +50,9 @@ impl Outcome {
         self.good_packs += u64::from(checked.failures.is_empty() && checked.vanished.is_empty());
         for (content, cause) in checked.failures {
             self.failures.insert(content, cause);
+        }
+        if checked.more_failed > 0 {
+            self.failures.overflow();
         }
         let mended = checked.repairs.into_iter().chain(footer_repairs);
         self.repairs.extend(mended.map(|range| (pack.blob.clone(), range)));
@@ -68,6 +72,9 @@ impl Outcome {
             return;
         }
         self.good += proof.contents.saturating_sub(proof.damaged.len() as u64);
+        if proof.contents < pack.contents() as u64 {
+            self.failures.overflow();
+        }
         for bad in &proof.damaged {
             if let Ok(content) = bad.content.parse() {
                 self.failures

@@ -1,6 +1,6 @@
 //! What has to be read: the contents of each pack in the order in which they lie there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -43,8 +43,8 @@ impl PackPlan {
 pub(super) struct Plan {
     pub(super) packs: Vec<PackPlan>,
     places: Places,
-    /// Contents whose pack is not there, marked deleted or not.
-    pub(super) missing: Vec<Entry>,
+    /// Numbers of packs that are not there, in which wanted contents should be.
+    pub(super) missing: BTreeSet<u32>,
     /// Contents whose entries or packs show without reading that they cannot be had.
     pub(super) failures: Failures,
     /// How many these are.
@@ -53,7 +53,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Plans the reading of all contents that `wanted` wants. Where the plan takes more than some `memory` bytes, it is in
-    /// a file without a name in `directory`.
+    /// a file without a name in `directory`; what cannot be read takes as much at most.
     ///
     /// # Errors
     /// That file cannot be made, written or read.
@@ -73,7 +73,7 @@ impl Plan {
                 sorter.push(Item::new(number, entry.offset, position))?;
             }
         }
-        let mut plan = Self::default();
+        let mut plan = Self { failures: Failures::within(memory), ..Self::default() };
         let mut open: Option<Open<'_>> = None;
         let places = sorter.finish(|item, places| {
             if open.as_ref().is_none_or(|open| open.number != item.pack()) {
@@ -82,7 +82,7 @@ impl Plan {
             }
             let (Some(open), Some(entry)) = (&mut open, index.at(item.position())) else { return };
             let Some(blob) = open.listed else {
-                plan.missing.push(entry);
+                plan.missing.insert(item.pack());
                 return;
             };
             if let Err(e) = check(format, &entry, blob) {

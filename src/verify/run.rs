@@ -226,15 +226,21 @@ impl Run<'_> {
             }
         }
         outcome.gone = outcome.vanished.len() as u64;
-        let mut suspects = std::mem::take(&mut plan.missing);
-        suspects.append(&mut outcome.vanished);
+        let missing = std::mem::take(&mut plan.missing);
+        let all = if missing.is_empty() { None } else { Some(index.positions()) };
+        let gone =
+            all.into_iter().flatten().filter(|(at, e)| missing.contains(&e.pack.number()) && wanted(*at));
+        let vanished = std::mem::take(&mut outcome.vanished);
+        let suspects = gone
+            .map(|(_, entry)| entry)
+            .chain(vanished.into_iter().filter_map(|position| index.at(position)));
         let look = SecondLook {
             repository,
             store: &self.store,
             options: self.options(),
             level: settings.level.of_packs(),
         };
-        let contents = look.look(contents, suspects, &index, &mut outcome)?;
+        let contents = look.look(contents, suspects, &mut outcome)?;
 
         let Seen { mut known, shown, impact } = self.trees(&contents, &outcome.failures);
         if settings.level == Level::Files {
@@ -437,7 +443,7 @@ impl Run<'_> {
             let (outcome, progress) = &mut *state;
             progress.packs += 1;
             progress.bytes += pack.bytes;
-            progress.damaged += result.checked.failures.len() as u64;
+            progress.damaged += result.checked.failures.len() as u64 + result.checked.more_failed;
             outcome.take_in(pack, result);
             (self.asked.progress)(progress);
         });
@@ -457,7 +463,7 @@ impl Run<'_> {
         let read = checked.good + checked.failures.len() as u64;
         // What a few snapshots need of a pack is not the pack.
         let part = self.asked.settings.snapshots.is_some();
-        let all = read == pack.contents() as u64 && checked.vanished.is_empty();
+        let all = read + checked.more_failed == pack.contents() as u64 && checked.vanished.is_empty();
         if part || !all || checked.failures.iter().any(|(_, cause)| cause.unchecked) {
             return;
         }
@@ -473,7 +479,7 @@ impl Run<'_> {
             level: self.asked.settings.level.of_packs(),
             time: assemble::now(),
             run: self.began,
-            contents: pack.contents() as u64,
+            contents: read,
             bytes: pack.bytes,
             digest: pack.digest.clone(),
             damaged: checked.failures.iter().map(bad).collect(),

@@ -7,10 +7,9 @@ use super::batch::Checked;
 use super::findings::Finding;
 use super::options::Level;
 use super::plan::{PackPlan, Plan};
-use crate::blob::{BlobId, BlobStore};
-use crate::content::Error;
+use crate::blob::BlobStore;
 use crate::format::RepositoryFormat;
-use crate::index::{ContentIndex, Entry};
+use crate::index::{ContentIndex, Entry, Position};
 
 /// Bytes of other contents that are read along rather than passed over.
 const GAP: u64 = 256 << 10;
@@ -207,18 +206,13 @@ impl<'a> Scan<'a> {
 
     /// Sets aside what was still to be read of a pack that is gone.
     pub(super) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
-        let mut gone = stretch.entries.clone();
+        let place = |entry: &Entry| Some(self.index.find(&entry.id)?.0);
+        let mut gone: Vec<Position> = stretch.entries.iter().filter_map(place).collect();
         if let Some((job, nth, footer)) = head.current.as_mut() {
-            let rest = self.plan.positions(job.pack, *nth);
-            gone.extend(rest.filter_map(|position| self.index.at(position)));
+            gone.extend(self.plan.positions(job.pack, *nth));
             *nth = job.pack.contents();
             *footer = true;
         }
         stretch.job.result().checked.vanished.extend(gone);
     }
-}
-
-/// What a missing pack means for the contents in it.
-pub(super) fn pack_missing(entry: &Entry, pack: &BlobId) -> Error {
-    Error::PackMissing { content: entry.id, blob: pack.clone() }
 }

@@ -119,7 +119,7 @@ impl<'a> Walk<'a> {
             max_faults: MAX_FAULTS.min(memory / 4 * 3 / FAULT_BYTES) as usize,
             max_seen: (memory / 4 / SEEN_BYTES) as usize,
             graph: Mutex::default(),
-            exhausted: AtomicBool::new(false),
+            exhausted: AtomicBool::new(failures.overflowed()),
             faults: Mutex::default(),
             seen: Mutex::default(),
             warnings: Mutex::default(),
@@ -411,8 +411,8 @@ impl<'a> Walk<'a> {
             return (vec![self.content_fault(content, &cause)], None);
         };
         self.note_used(position);
-        match self.failures.get(content) {
-            Some(cause) => (vec![self.content_fault(content, cause)], None),
+        match self.failures.cause(content, self.index.pack(entry.pack)) {
+            Some(cause) => (vec![self.content_fault(content, &cause)], None),
             None => (Vec::new(), Some(entry.original_length.into())),
         }
     }
@@ -444,11 +444,16 @@ impl<'a> Walk<'a> {
 
     /// What there is no memory for is neither good nor bad.
     fn no_memory(&self) -> u32 {
-        let detail = format!(
-            "the directories of the snapshots take more than the {} KiB that are left of the memory budget: what is in \
-             these was not looked at",
-            self.memory >> 10
-        );
+        let detail = match self.failures.overflowed() {
+            true => "more contents are damaged than the memory budget has room for: which of what is in these is lost was \
+                     not looked at"
+                .to_owned(),
+            false => format!(
+                "the directories of the snapshots take more than the {} KiB that are left of the memory budget: what is \
+                 in these was not looked at",
+                self.memory >> 10
+            ),
+        };
         let (blob, content, object) = (None, None, None);
         let fault =
             Fault { code: "memory-budget", blob, content, object, detail: detail.into(), unchecked: true };
@@ -498,10 +503,7 @@ impl<'a> Walk<'a> {
         let Faults { list, by_content, by_code, .. } = &mut *self.faults();
         // Who has read the packs names the contents that were found bad there, and takes those for unneeded that no
         // fault names.
-        if list.len() >= self.max_faults
-            && !by_content.contains_key(content)
-            && self.failures.get(content).is_none()
-        {
+        if list.len() >= self.max_faults && !by_content.contains_key(content) && !self.is_known(content) {
             return many(list, by_code, cause.code, cause.unchecked);
         }
         *by_content.entry(*content).or_insert_with(|| {
@@ -515,6 +517,12 @@ impl<'a> Walk<'a> {
             };
             push(list, fault)
         })
+    }
+
+    /// Whether it was found before the walk that a content cannot be given back.
+    fn is_known(&self, content: &ContentId) -> bool {
+        let entry = self.index.get(content);
+        self.failures.cause(content, entry.and_then(|entry| self.index.pack(entry.pack))).is_some()
     }
 
     fn faults(&self) -> MutexGuard<'_, Faults> {

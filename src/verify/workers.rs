@@ -230,7 +230,7 @@ impl<'a> Scan<'a> {
         let mut stored = vec![0; entry.packed_length as usize];
         match self.store.read_at(pack, entry.offset.into(), &mut stored) {
             Ok(()) => checker.check(pack, vec![Piece { entry, stored: &mut stored }], out),
-            Err(e) if e.is_not_found() => out.vanished.push(entry),
+            Err(e) if e.is_not_found() => out.vanished.extend(self.index.find(&entry.id).map(|(at, _)| at)),
             Err(e) => out.fail(&read_error(entry.id, e)),
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use assert_cmd::cargo::CommandCargoExt;
 use rokopia::index::IndexOptions;
-use rokopia::testkit::{Damage, Options, RepositoryWriter, Shape};
-use rokopia::verify::{Level, Report, Settings};
+use rokopia::testkit::{Damage, Options, RepositoryWriter, Shape, SyntheticIndex};
+use rokopia::verify::{Level, Report, Settings, Verdict};
 use serde_json::Value;
 
 use super::made::{self, PASSWORD, source};
@@ -74,6 +74,66 @@ fn a_plan_in_a_file_comes_to_the_same() {
     let nowhere = IndexOptions { spill_directory: Some(dir.path().join("missing")), ..index };
     let error = run(&plain.with_index_options(nowhere), &tight).unwrap_err();
     assert_eq!(error.code(), "index-spill");
+}
+
+/// What an index names that is nowhere is counted, and only so much of it is listed one by one: packs may hold millions of
+/// contents, and anybody with the password can name as many.
+#[test]
+fn contents_of_packs_that_are_gone_are_counted() {
+    const GONE: u64 = 400_000;
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let mut writer = made::writer(&repo, 20_000);
+    made::add_snapshot(&mut writer, 100_000, 1);
+    writer.write_synthetic_index(&SyntheticIndex::new(GONE, 4)).unwrap();
+    writer.finish().unwrap();
+
+    let (report, peak) = peak(&repo, &["--level", "index"]);
+    assert_eq!((&report["result"], &report["damage"]), (&"clean".into(), &Value::Array(Vec::new())));
+    assert_eq!(report["snapshots"][0]["whole"], true);
+    let items = report["unneeded"].as_array().unwrap();
+    let (listed, groups): (Vec<&Value>, Vec<&Value>) =
+        items.iter().partition(|item| item["content"].is_string());
+    assert!(items.iter().all(|item| item["code"] == "pack-missing" && item["blob"].is_string()));
+    let counted =
+        |item: &&Value| item["detail"].as_str().unwrap().split(' ').next().unwrap().parse::<u64>().unwrap();
+    assert_eq!(listed.len() as u64 + groups.iter().map(counted).sum::<u64>(), GONE);
+    assert!(peak > 0 && peak <= 192 << 10, "{peak} KiB");
+}
+
+/// Where more contents are bad than there is memory for, nothing is called whole, now or by a ledger later.
+#[test]
+fn more_bad_contents_than_fit_leave_nothing_certain() {
+    let dir = tempfile::tempdir().unwrap();
+    let (repo, ledger) = (dir.path().join("repo"), dir.path().join("ledger"));
+    let mut writer = made::writer(&repo, 400_000);
+    for seed in [1, 2] {
+        let root = writer.write_tree(&Shape::Tiny { files: 6_000 }.tree(seed).unwrap()).unwrap();
+        writer.snapshot(&source(), &root);
+        writer.flush().unwrap();
+    }
+    writer.finish().unwrap();
+    let damage = Damage::open(&repo).unwrap();
+    let packs = damage.names("p").unwrap();
+    for pack in &packs {
+        damage.zero(pack, 64, damage.read(pack).unwrap().len() / 4 * 3).unwrap();
+    }
+    let repository = made::open(&repo);
+    let settings = Settings { level: Level::Hash, ..Settings::default() };
+    let tight = Settings { memory: 4 << 20, ..settings.clone() };
+    let roomy = run(&repository, &settings).unwrap();
+    assert!(roomy.damage.len() > 8_000 && roomy.damage.iter().all(|item| item.code != "memory-budget"));
+    for round in ["read", "recalled"] {
+        let report = made::with_ledger(&repository, &ledger, &tight);
+        assert_eq!(report.result, Verdict::Damaged, "{round}");
+        assert!(
+            report.damage.iter().any(|item| item.code == "memory-budget" && !item.paths.is_empty()),
+            "{round}"
+        );
+        assert!(report.snapshots.iter().all(|snapshot| !snapshot.whole), "{round}");
+        assert!(report.newest_whole.is_empty(), "{round}");
+        assert_eq!(report.coverage.verified, roomy.coverage.verified, "{round}");
+    }
 }
 
 /// Some minutes: `cargo test --profile quick --all-features --test verify a_million -- --ignored --nocapture`.
