@@ -74,8 +74,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         damage.push(from_finding(finding.clone()));
     }
     let mut others = Others::default();
-    let mut note = |content: &ContentId, cause: &Cause| {
-        let deleted = index.get(content).is_none_or(|entry| entry.deleted);
+    let mut note = |content: &ContentId, deleted: bool, cause: &Cause| {
         // Maintenance deletes packs of deleted contents; the entries stay for a while.
         if reported.contains(content) || (cause.code == "pack-missing" && deleted) {
             return;
@@ -88,14 +87,16 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
             others.add(content, cause, true);
         }
     };
-    outcome.failures.iter().for_each(|(content, cause)| note(content, cause));
+    for (content, cause) in outcome.failures.iter() {
+        note(content, index.get(content).is_none_or(|entry| entry.deleted), cause);
+    }
     // Of some snapshots only what they need was looked for, and that was reported with what is lost by it.
     if outcome.failures.has_missing_packs() && settings.snapshots.is_none() {
         let missing: Vec<bool> = index.packs().iter().map(|pack| outcome.failures.is_missing(pack)).collect();
         let gone = |entry: &Entry| missing.get(entry.pack.number() as usize).copied().unwrap_or(false);
-        for entry in index.iter().filter(gone) {
+        for entry in index.iter().filter(gone).filter(|entry| !outcome.failures.holds(&entry.id)) {
             if let Some(cause) = outcome.failures.cause(&entry.id, index.pack(entry.pack)) {
-                note(&entry.id, &cause);
+                note(&entry.id, entry.deleted, &cause);
             }
         }
     }

@@ -158,6 +158,11 @@ impl Failures {
         self.overflowed
     }
 
+    /// Whether a content is held by itself.
+    pub(super) fn holds(&self, content: &ContentId) -> bool {
+        self.causes.contains_key(content)
+    }
+
     /// Why a content cannot be given back that the newest index has in this pack.
     pub(super) fn cause(&self, content: &ContentId, pack: Option<&BlobId>) -> Option<Cause> {
         let missing = || {
@@ -174,5 +179,43 @@ impl Failures {
     /// Those that are held one by one.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&ContentId, &Cause)> {
         self.causes.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(last: u8) -> ContentId {
+        ContentId::new(None, &[[0; 15].as_slice(), &[last]].concat()).unwrap()
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_known_to_be_there() {
+        let damaged = |last| Cause::of(&content::Error::Missing { content: content(last) });
+        let mut failures = Failures::within(2 * FAILURE_BYTES);
+        for last in [1, 2, 1] {
+            failures.insert(content(last), damaged(last));
+        }
+        assert!(!failures.overflowed());
+        failures.insert(content(3), damaged(3));
+        assert!(failures.overflowed() && failures.holds(&content(1)) && !failures.holds(&content(3)));
+    }
+
+    #[test]
+    fn a_pack_that_is_gone_takes_its_contents_along() {
+        let pack = BlobId::new("p00").unwrap();
+        let mut failures = Failures::default();
+        assert!(failures.is_empty() && failures.cause(&content(1), Some(&pack)).is_none());
+        failures.insert_missing(pack.clone());
+        assert!(!failures.is_empty() && !failures.holds(&content(1)));
+        let cause = failures.cause(&content(1), Some(&pack)).unwrap();
+        assert_eq!((cause.code, cause.blob.as_ref()), ("pack-missing", Some(&pack)));
+        assert!(cause.detail.contains("p00") && !cause.unchecked);
+        assert!(failures.cause(&content(1), BlobId::new("p01").ok().as_ref()).is_none());
+        // What was found in it before it went keeps its own cause, and is held once.
+        failures.insert(content(2), Cause { code: "content-damaged", ..cause });
+        assert_eq!(failures.cause(&content(2), Some(&pack)).unwrap().code, "content-damaged");
+        assert!(failures.holds(&content(2)));
     }
 }
