@@ -1,7 +1,7 @@
 //! Many small indexes as one sorted table of fixed-size records.
 
 use super::entry::Entry;
-use super::packed::search;
+use super::packed::{prefixed, search};
 use super::record;
 
 /// Entries of one key size, sorted, one per content.
@@ -48,18 +48,12 @@ impl MergedIndex {
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
-        self.search(key).ok()
+        search(self.len(), key, |position| self.key(position)).ok()
     }
 
     /// The entries of the contents with one prefix letter.
     pub(super) fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
-        let start = self.search(&[prefix]).unwrap_or_else(|at| at);
-        (start..self.len())
-            .take_while(move |&position| self.key(position).first() == Some(&prefix))
-            .filter_map(|position| self.entry(position))
-    }
-
-    fn search(&self, key: &[u8]) -> Result<u32, u32> {
-        search(self.len(), key, |position| self.key(position))
+        let positions = prefixed(self.len(), prefix, |position| self.key(position));
+        positions.filter_map(|position| self.entry(position))
     }
 }

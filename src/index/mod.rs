@@ -38,4 +38,4 @@ pub use manifest_index::ManifestIndex;
 pub use packed::PackedIndex;
 pub use reader::{IndexOptions, IndexReader};
 pub use sealed::{Opened, open as open_sealed};
-pub(crate) use spill::SpillFile;
+pub(crate) use spill::{Records, SpillFile};

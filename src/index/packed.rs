@@ -1,6 +1,7 @@
 //! One index in memory, in the sorted packed form in which it was stored.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::entry::Entry;
 use super::error::Malformed;
@@ -99,10 +100,8 @@ impl PackedIndex {
 
     /// The entries of the contents with one prefix letter.
     pub fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
-        let start = self.find(&[prefix]).unwrap_or_else(|at| at);
-        (start..self.len())
-            .take_while(move |&position| self.key(position).first() == Some(&prefix))
-            .filter_map(|position| self.entry(position))
+        let positions = prefixed(self.len(), prefix, |position| self.key(position));
+        positions.filter_map(|position| self.entry(position))
     }
 
     pub(super) fn find(&self, key: &[u8]) -> Result<u32, u32> {
@@ -122,4 +121,10 @@ pub(super) fn search<'a>(count: u32, key: &[u8], at: impl Fn(u32) -> &'a [u8]) -
         }
     }
     Err(low)
+}
+
+/// Positions of the keys with one prefix letter.
+pub(super) fn prefixed<'a>(count: u32, prefix: u8, at: impl Fn(u32) -> &'a [u8]) -> Range<u32> {
+    let first = |key: &[u8]| search(count, key, &at).unwrap_or_else(|at| at);
+    first(&[prefix])..prefix.checked_add(1).map_or(count, |next| first(&[next]))
 }

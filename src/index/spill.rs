@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -58,6 +59,42 @@ impl SpillFile {
             None => Ok(()),
             Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
         }
+    }
+}
+
+/// Reads records of a fixed size one after the other, many at once.
+pub(crate) struct Records<'a> {
+    file: &'a SpillFile,
+    left: Range<u64>,
+    record: usize,
+    /// Bytes that are read at once.
+    step: u64,
+    buffer: Vec<u8>,
+    at: usize,
+}
+
+impl<'a> Records<'a> {
+    /// The records in a range of a file, of which some `buffer` bytes are read at once.
+    pub(crate) fn new(file: &'a SpillFile, range: Range<u64>, record: usize, buffer: usize) -> Self {
+        let step = (buffer / record).max(1) * record;
+        Self { file, left: range, record, step: step as u64, buffer: Vec::new(), at: 0 }
+    }
+
+    /// The next record; `None` behind the last one, and where the file cannot be read, which it then says.
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+        if self.at >= self.buffer.len() {
+            let length = (self.left.end - self.left.start).min(self.step);
+            if length == 0 {
+                return None;
+            }
+            self.buffer.resize(length as usize, 0);
+            self.file.read(self.left.start, &mut self.buffer)?;
+            self.left.start += length;
+            self.at = 0;
+        }
+        let record = self.buffer.get(self.at..self.at + self.record)?;
+        self.at += self.record;
+        Some(record)
     }
 }
 

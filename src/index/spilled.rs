@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::merge::Merge;
 use super::packed::{PackedIndex, search};
 use super::record;
-use super::spill::SpillFile;
+use super::spill::{Records, SpillFile};
 
 /// Records between two keys in memory: what a look-up reads.
 const PAGE: u32 = 64;
@@ -162,26 +162,15 @@ fn merge_some(
 
 /// Reads the entries of a run in order.
 struct Cursor<'a> {
-    file: &'a SpillFile,
+    records: Records<'a>,
     coding: &'a Coding,
-    offset: u64,
-    left: u32,
-    buffer: Vec<u8>,
-    at: usize,
-    size: usize,
 }
 
 impl<'a> Cursor<'a> {
-    fn new(file: &'a SpillFile, run: &'a Run, size: usize) -> Self {
-        Self {
-            file,
-            coding: &run.coding,
-            offset: run.offset,
-            left: run.count,
-            buffer: Vec::new(),
-            at: 0,
-            size,
-        }
+    fn new(file: &'a SpillFile, run: &'a Run, buffer: usize) -> Self {
+        let stride = run.coding.stride();
+        let range = run.offset..run.offset + u64::from(run.count) * stride as u64;
+        Self { records: Records::new(file, range, stride, buffer), coding: &run.coding }
     }
 }
 
@@ -189,21 +178,7 @@ impl Iterator for Cursor<'_> {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        let stride = self.coding.stride();
-        if self.at >= self.buffer.len() {
-            let count = (self.size / stride).max(1).min(self.left as usize);
-            if count == 0 {
-                return None;
-            }
-            self.buffer.resize(count * stride, 0);
-            self.file.read(self.offset, &mut self.buffer)?;
-            self.offset += self.buffer.len() as u64;
-            self.left -= count as u32;
-            self.at = 0;
-        }
-        let record = self.buffer.get(self.at..self.at + stride)?;
-        self.at += stride;
-        self.coding.entry(record)
+        self.coding.entry(self.records.next()?)
     }
 }
 
@@ -272,18 +247,8 @@ impl SpilledIndex {
     /// All entries in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
         let stride = record::stride(self.key_size);
-        let step = (MOST_BUFFER / stride) as u32;
-        let mut buffer = Vec::new();
-        let mut at = 0;
-        (0..self.count).map_while(move |position| {
-            if position.is_multiple_of(step) {
-                buffer.resize(step.min(self.count - position) as usize * stride, 0);
-                self.read(position, &mut buffer)?;
-                at = 0;
-            }
-            let record = buffer.get(at..at + stride)?;
-            at += stride;
-            record::decode(record, self.key_size)
-        })
+        let range = self.offset..self.offset + u64::from(self.count) * stride as u64;
+        let mut records = Records::new(&self.file, range, stride, MOST_BUFFER);
+        std::iter::from_fn(move || record::decode(records.next()?, self.key_size))
     }
 }

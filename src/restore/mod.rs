@@ -6,9 +6,8 @@
 //! ```no_run
 //! use rokopia::blob::FileSystem;
 //! use rokopia::restore::Restore;
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let password: rokopia::crypto::Password = todo!();
-//! # let snapshot: rokopia::snapshot::Snapshot = todo!();
+//! # use rokopia::{crypto::Password, snapshot::Snapshot};
+//! # fn restore(password: Password, snapshot: Snapshot) -> Result<(), Box<dyn std::error::Error>> {
 //! let repository = rokopia::Repository::open(FileSystem::open("/mnt/kopia")?, &password)?;
 //! let contents = repository.contents()?;
 //! let root = snapshot.root.ok_or("the snapshot has no root")?;

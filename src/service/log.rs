@@ -24,7 +24,7 @@ use crate::snapshot::UtcTimestamp;
 /// Lines that may wait to be written; what comes on top of them is dropped, and counted.
 const QUEUE: usize = 16_384;
 
-/// Lines are gathered this long before they are written: to wake the writer for each would cost more than to answer.
+/// A pause after each write, in which lines gather: to wake the writer for each would cost more than to answer.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// Whoever reads the log may take this long over the last lines.

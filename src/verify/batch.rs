@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::findings::{Cause, MAX_DETAILS};
+use super::findings::Cause;
 use super::options::Level;
 use crate::blob::BlobId;
 use crate::content::{Decoded, Decoder, Error, Scratch, TOGETHER, make_room, together};
@@ -56,10 +56,7 @@ impl Checked {
             self.more_failed += 1;
             return;
         }
-        let mut cause = Cause::of(error);
-        if self.failures.len() >= MAX_DETAILS {
-            cause.detail = Box::default();
-        }
+        let cause = Cause::of(error).beside(self.failures.len());
         self.failures.push((content, cause));
     }
 

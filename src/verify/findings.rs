@@ -8,7 +8,7 @@ use crate::content;
 use crate::index::ContentId;
 
 /// Details are kept for this many contents; of the rest only the code. A lost disk shelf must not exhaust the memory.
-pub(super) const MAX_DETAILS: usize = 10_000;
+const MAX_DETAILS: usize = 10_000;
 
 /// What a content without details takes.
 const FAILURE_BYTES: u64 = 128;
@@ -39,6 +39,11 @@ impl Cause {
             detail: error.to_string().into_boxed_str(),
             unchecked,
         }
+    }
+
+    /// The same, without its sentence where so many others are held that there is no room for it.
+    pub(super) fn beside(self, others: usize) -> Self {
+        if others < MAX_DETAILS { self } else { Self { detail: Box::default(), ..self } }
     }
 
     /// What a former run found at `time`.
@@ -123,14 +128,12 @@ impl Failures {
         Self { causes: BTreeMap::new(), missing: HashSet::new(), most, overflowed: false }
     }
 
-    pub(super) fn insert(&mut self, content: ContentId, mut cause: Cause) {
+    pub(super) fn insert(&mut self, content: ContentId, cause: Cause) {
         if self.causes.len() >= self.most && !self.causes.contains_key(&content) {
             self.overflowed = true;
             return;
         }
-        if self.causes.len() >= MAX_DETAILS {
-            cause.detail = Box::default();
-        }
+        let cause = cause.beside(self.causes.len());
         self.causes.entry(content).or_insert(cause);
     }
 

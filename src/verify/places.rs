@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::index::{Position, SpillFile};
+use crate::index::{Position, Records, SpillFile};
 
 /// Bytes of an item that is sorted, and of a place that is kept.
 const ITEM: usize = 16;
@@ -39,6 +39,11 @@ impl Item {
 
     pub(super) fn position(self) -> Position {
         Position::from_bytes((self.0 as u64).to_be_bytes())
+    }
+
+    /// The next one of a run.
+    fn next(run: &mut Records<'_>) -> Option<Self> {
+        Some(Self(u128::from_be_bytes(*run.next()?.first_chunk()?)))
     }
 }
 
@@ -104,55 +109,22 @@ impl<'a> Sorter<'a> {
         drop(self.items);
         let directory = self.directory.ok_or(io::ErrorKind::NotFound)?;
         let mut places = Places { file: Some(SpillFile::create(directory)?), ..Places::default() };
-        let mut cursors: Vec<Cursor<'_>> = runs.into_iter().map(|run| Cursor::new(&file, run)).collect();
+        let mut cursors: Vec<Records<'_>> =
+            runs.into_iter().map(|run| Records::new(&file, run, ITEM, MERGE_BUFFER)).collect();
         let mut next: BinaryHeap<Reverse<(Item, usize)>> = BinaryHeap::new();
         for (number, cursor) in cursors.iter_mut().enumerate() {
-            next.extend(cursor.next().map(|item| Reverse((item, number))));
+            next.extend(Item::next(cursor).map(|item| Reverse((item, number))));
         }
         while let Some(Reverse((item, number))) = next.pop() {
             take(item, &mut places);
             places.flush_if_full()?;
-            let following = cursors.get_mut(number).and_then(Iterator::next);
+            let following = cursors.get_mut(number).and_then(Item::next);
             next.extend(following.map(|item| Reverse((item, number))));
         }
         file.check()?;
         places.flush()?;
         places.held = Vec::new();
         Ok(places)
-    }
-}
-
-/// Reads a run in order. Where it cannot be read it ends, which the file then says.
-struct Cursor<'a> {
-    file: &'a SpillFile,
-    left: Range<u64>,
-    buffer: Vec<u8>,
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    fn new(file: &'a SpillFile, run: Range<u64>) -> Self {
-        Self { file, left: run, buffer: Vec::new(), at: 0 }
-    }
-}
-
-impl Iterator for Cursor<'_> {
-    type Item = Item;
-
-    fn next(&mut self) -> Option<Item> {
-        if self.at >= self.buffer.len() {
-            let length = (self.left.end - self.left.start).min(MERGE_BUFFER as u64);
-            if length == 0 {
-                return None;
-            }
-            self.buffer.resize(length as usize, 0);
-            self.file.read(self.left.start, &mut self.buffer)?;
-            self.left.start += length;
-            self.at = 0;
-        }
-        let bytes = self.buffer.get(self.at..)?.first_chunk()?;
-        self.at += ITEM;
-        Some(Item(u128::from_be_bytes(*bytes)))
     }
 }
 
@@ -192,11 +164,10 @@ impl Places {
     /// The places of a range. Where they cannot be read they end, which [`check`](Self::check) then says.
     pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = Position> + '_ {
         let held = if self.file.is_none() { self.held.get(range.clone()) } else { None };
-        let file = self.file.as_ref().into_iter().flat_map(move |file| FromFile {
-            file,
-            left: range.clone(),
-            buffer: [0; READ_BUFFER],
-            filled: 0..0,
+        let bytes = (range.start * PLACE) as u64..(range.end * PLACE) as u64;
+        let file = self.file.as_ref().into_iter().flat_map(move |file| {
+            let mut places = Records::new(file, bytes.clone(), PLACE, READ_BUFFER);
+            std::iter::from_fn(move || Some(Position::from_bytes(*places.next()?.first_chunk()?)))
         });
         held.unwrap_or_default().iter().copied().chain(file)
     }
@@ -204,34 +175,6 @@ impl Places {
     /// Whether every read so far succeeded.
     pub(super) fn check(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), SpillFile::check)
-    }
-}
-
-struct FromFile<'a> {
-    file: &'a SpillFile,
-    left: Range<usize>,
-    buffer: [u8; READ_BUFFER],
-    /// What of the buffer was not given out yet.
-    filled: Range<usize>,
-}
-
-impl Iterator for FromFile<'_> {
-    type Item = Position;
-
-    fn next(&mut self) -> Option<Position> {
-        if self.filled.is_empty() {
-            let count = self.left.len().min(READ_BUFFER / PLACE);
-            if count == 0 {
-                return None;
-            }
-            let bytes = self.buffer.get_mut(..count * PLACE)?;
-            self.file.read((self.left.start * PLACE) as u64, bytes)?;
-            self.left.start += count;
-            self.filled = 0..bytes.len();
-        }
-        let bytes = self.buffer.get(self.filled.start..)?.first_chunk()?;
-        self.filled.start += PLACE;
-        Some(Position::from_bytes(*bytes))
     }
 }
 

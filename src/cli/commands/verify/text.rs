@@ -88,7 +88,8 @@ impl Text<'_> {
         }
         for snapshot in damaged.iter().rev().take(PATHS) {
             let (id, time, lost) = (&snapshot.id, words::when(snapshot.time), snapshot.damaged_paths);
-            writeln!(out, "  {id} of {time}: everything but {lost} paths")?;
+            let lost = words::counted(lost, "path", "paths");
+            writeln!(out, "  {id} of {time}: everything but {lost}")?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What text and HTML say alike.
 
+use std::fmt::Display;
+
 use crate::cli::units::{human_duration, human_size, human_time};
 use crate::snapshot::UtcTimestamp;
 use crate::verify::{Report, Stopped, Verdict};
@@ -86,8 +88,9 @@ pub(super) fn advice(report: &Report) -> Vec<&'static str> {
     advice
 }
 
-pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
+pub(super) fn counted(count: impl Display + PartialEq + From<u8>, one: &str, many: &str) -> String {
+    let noun = if count == 1.into() { one } else { many };
+    format!("{count} {noun}")
 }
 
 pub(super) fn when(unix: i64) -> String {
