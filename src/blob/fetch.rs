@@ -14,6 +14,18 @@ pub struct FetchLimits {
     pub bytes: u64,
 }
 
+impl FetchLimits {
+    /// Threads that can be at work at once. More would only wait, and keep the room of a large blob each: an allocator gives
+    /// that back to the thread, not to the process.
+    fn threads(self, blobs: &[BlobMetadata]) -> usize {
+        let mut sizes: Vec<u64> = blobs.iter().map(|blob| blob.size).collect();
+        sizes.sort_unstable();
+        let mut left = self.bytes;
+        let fitting = sizes.into_iter().map_while(|size| left.checked_sub(size).inspect(|rest| left = *rest));
+        fitting.take(self.reads).count().max(1)
+    }
+}
+
 struct Gate {
     free: Mutex<u64>,
     freed: Condvar,
@@ -47,7 +59,7 @@ pub fn for_each_blob<E: Send>(
     each: impl Fn(&BlobMetadata) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let gate = Gate { free: Mutex::new(limits.bytes), freed: Condvar::new(), limit: limits.bytes };
-    parallel::for_each(blobs, limits.reads, |blob| {
+    parallel::for_each(blobs, limits.threads(blobs), |blob| {
         let taken = gate.acquire(blob.size);
         let result = each(blob);
         gate.release(taken);
@@ -62,10 +74,27 @@ mod tests {
     use super::*;
     use crate::blob::BlobId;
 
+    fn blobs(sizes: impl IntoIterator<Item = u64>) -> Vec<BlobMetadata> {
+        let id = |n| BlobId::new(&format!("p{n}")).unwrap();
+        let blob = |(n, size)| BlobMetadata { id: id(n), size, modified: None };
+        sizes.into_iter().enumerate().map(blob).collect()
+    }
+
+    #[test]
+    fn no_more_threads_than_can_be_at_work() {
+        let threads =
+            |reads, bytes, sizes: &[u64]| FetchLimits { reads, bytes }.threads(&blobs(sizes.iter().copied()));
+        assert_eq!(threads(16, 100, &[40; 20]), 2);
+        assert_eq!(threads(16, 100, &[90, 1, 90, 2, 90, 3]), 4);
+        assert_eq!(threads(3, 100, &[1; 20]), 3);
+        assert_eq!(threads(16, 100, &[500, 500]), 1);
+        assert_eq!(threads(16, u64::MAX, &[u64::MAX - 1, 1, 1]), 2);
+        assert_eq!(threads(16, 100, &[]), 1);
+    }
+
     #[test]
     fn every_blob_once_within_the_bound() {
-        let blob = |n| BlobMetadata { id: BlobId::new(&format!("p{n}")).unwrap(), size: 10, modified: None };
-        let blobs: Vec<BlobMetadata> = (0..50).map(blob).collect();
+        let blobs = blobs([10; 50]);
         let (held, most) = (AtomicU64::new(0), AtomicU64::new(0));
         let seen = Mutex::new(Vec::new());
         for_each_blob(&blobs, FetchLimits { reads: 8, bytes: 30 }, |blob| {
