@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use rokopia::Repository;
-use rokopia::blob::{Count, FileSystem, SlowStore};
+use rokopia::blob::{Count, FileSystem, Throttle};
 use rokopia::crypto::Password;
 use rokopia::restore::Restore;
 use rokopia::snapshot::Snapshots;
@@ -115,7 +115,7 @@ fn restore_once(child: &str) {
     let fields: Vec<&str> = child.split('\n').collect();
     let delay = Duration::from_millis(fields[3].parse().unwrap());
     let store =
-        Count::new(std::sync::Arc::new(SlowStore::new(FileSystem::open(fields[0]).unwrap(), delay, None)));
+        Count::new(std::sync::Arc::new(Throttle::delayed(FileSystem::open(fields[0]).unwrap(), delay)));
     let repository = Repository::open(store.clone(), &Password::new(fields[2])).unwrap();
     let catalog = repository.catalog().unwrap();
     let snapshot = Snapshots::new(catalog.manifests()).all().latest().unwrap();

@@ -41,7 +41,7 @@ pub use id::{BlobId, InvalidBlobId};
 pub use interrupt::Interruptible;
 pub use retry::{Retry, RetryPolicy};
 pub use sharding::Sharding;
-pub use throttle::{SlowStore, Throttle};
+pub use throttle::Throttle;
 
 #[cfg(feature = "testkit")]
 pub(crate) use pass_through;

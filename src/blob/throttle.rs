@@ -25,57 +25,22 @@ impl Pace {
     }
 }
 
-/// Reads no faster than so many bytes per second, over all threads.
+/// Answers no faster than so many bytes per second, over all threads, or each request only after some time, as NFS or S3 do.
 pub struct Throttle<S> {
-    inner: S,
-    pace: Pace,
-}
-
-impl<S> Throttle<S> {
-    /// Wraps a store.
-    pub fn new(inner: S, bytes_per_second: u64) -> Self {
-        Self { inner, pace: Pace::new(bytes_per_second) }
-    }
-
-    fn wait(&self, bytes: usize) {
-        std::thread::sleep(self.pace.take(bytes, Instant::now()));
-    }
-}
-
-impl<S: BlobStore> BlobStore for Throttle<S> {
-    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.inner.list(prefix)
-    }
-
-    fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.inner.size(id)
-    }
-
-    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        let bytes = self.inner.read(id, limit)?;
-        self.wait(bytes.len());
-        Ok(bytes)
-    }
-
-    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.wait(buffer.len());
-        self.inner.read_at(id, offset, buffer)
-    }
-
-    pass_through!();
-}
-
-/// A model of NFS or S3: every request takes a fixed time, however many are under way, and all share one bandwidth.
-pub struct SlowStore<S> {
     inner: S,
     delay: Duration,
     pace: Option<Pace>,
 }
 
-impl<S> SlowStore<S> {
-    /// Wraps a store; without `bytes_per_second` only the delay is modelled.
-    pub fn new(inner: S, delay: Duration, bytes_per_second: Option<u64>) -> Self {
-        Self { inner, delay, pace: bytes_per_second.map(Pace::new) }
+impl<S> Throttle<S> {
+    /// A store that gives so many bytes per second.
+    pub fn to_rate(inner: S, bytes_per_second: u64) -> Self {
+        Self { inner, delay: Duration::ZERO, pace: Some(Pace::new(bytes_per_second)) }
+    }
+
+    /// A store whose requests take this much longer, however many are under way.
+    pub fn delayed(inner: S, delay: Duration) -> Self {
+        Self { inner, delay, pace: None }
     }
 
     fn wait(&self, bytes: usize) {
@@ -84,7 +49,7 @@ impl<S> SlowStore<S> {
     }
 }
 
-impl<S: BlobStore> BlobStore for SlowStore<S> {
+impl<S: BlobStore> BlobStore for Throttle<S> {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
         self.wait(0);
         self.inner.list(prefix)

@@ -261,4 +261,12 @@ impl BlobStore for Reopened {
     fn describe(&self) -> String {
         self.0.load().describe()
     }
+
+    fn disk_order(&self, id: &BlobId) -> Option<u64> {
+        self.0.load().disk_order(id)
+    }
+
+    fn forget(&self, id: &BlobId) {
+        self.0.load().forget(id);
+    }
 }

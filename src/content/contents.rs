@@ -122,15 +122,29 @@ impl Contents {
 
     fn read(&self, index: &ContentIndex, entry: &Entry) -> Result<Vec<u8>, Error> {
         let pack = pack_of(index, entry)?;
-        let decoder = Decoder::new(&self.format);
-        decoder.check(entry, pack)?;
-        let mut stored = vec![0; entry.packed_length as usize];
-        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
-        let mut scratch = Scratch::default();
-        let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
-        self.repairs.note(pack, decoded.repaired.len());
-        Ok(decoded.plaintext.to_vec())
+        read_one(&self.store, &self.format, entry, pack, &self.repairs)
     }
+}
+
+/// Reads a content from its pack by itself.
+///
+/// # Errors
+/// Every way in which the pack or the content is missing, damaged or not readable.
+pub fn read_one(
+    store: &dyn BlobStore,
+    format: &RepositoryFormat,
+    entry: &Entry,
+    pack: &BlobId,
+    repairs: &Repairs,
+) -> Result<Vec<u8>, Error> {
+    let decoder = Decoder::new(format);
+    decoder.check(entry, pack)?;
+    let mut stored = vec![0; entry.packed_length as usize];
+    store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
+    let mut scratch = Scratch::default();
+    let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
+    repairs.note(pack, decoded.repaired.len());
+    Ok(decoded.plaintext.to_vec())
 }
 
 /// The name of an entry's pack.

@@ -6,7 +6,7 @@ mod error;
 mod repairs;
 mod source;
 
-pub use contents::{Contents, look_up, pack_of, read_error};
+pub use contents::{Contents, look_up, pack_of, read_error, read_one};
 pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
 pub(crate) use decoder::{TOGETHER, make_room, together};
 pub use error::Error;

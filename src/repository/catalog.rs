@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Options;
 use crate::blob::{BlobId, BlobStore};
-use crate::content::{self, Contents, Decoder, Repairs, Scratch, read_error};
+use crate::content::{self, Contents, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet};
@@ -186,14 +186,8 @@ impl Catalog {
     }
 
     fn read_manifest(&self, entry: &Entry, pack: &BlobId) -> Result<Vec<Manifest>, manifest::Error> {
-        let decoder = Decoder::new(&self.format);
-        decoder.check(entry, pack)?;
-        let mut stored = vec![0; entry.packed_length as usize];
-        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
-        let mut scratch = Scratch::default();
-        let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
-        self.repairs.note(pack, decoded.repaired.len());
-        manifest::parse(entry.id, decoded.plaintext)
+        let plaintext = content::read_one(&self.store, &self.format, entry, pack, &self.repairs)?;
+        manifest::parse(entry.id, &plaintext)
     }
 
     /// All live manifests.

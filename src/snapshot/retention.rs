@@ -38,6 +38,18 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// What `keep` says for each of the names that these have in policies.
+    pub(super) fn by_name(keep: impl Fn(&str) -> Option<i64>) -> Self {
+        Self {
+            latest: keep("keepLatest"),
+            hourly: keep("keepHourly"),
+            daily: keep("keepDaily"),
+            weekly: keep("keepWeekly"),
+            monthly: keep("keepMonthly"),
+            annual: keep("keepAnnual"),
+        }
+    }
+
     /// How many of the latest are kept: where everything is zero, all of them.
     fn effective_latest(&self) -> Option<i64> {
         let all = [self.latest, self.hourly, self.daily, self.weekly, self.monthly, self.annual];
@@ -285,15 +297,7 @@ mod tests {
     }
 
     fn retention(policy: &serde_json::Value) -> Retention {
-        let keep = |key: &str| policy.get(key).and_then(serde_json::Value::as_i64);
-        Retention {
-            latest: keep("keepLatest"),
-            hourly: keep("keepHourly"),
-            daily: keep("keepDaily"),
-            weekly: keep("keepWeekly"),
-            monthly: keep("keepMonthly"),
-            annual: keep("keepAnnual"),
-        }
+        Retention::by_name(|name| policy.get(name).and_then(serde_json::Value::as_i64))
     }
 
     #[test]

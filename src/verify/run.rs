@@ -160,7 +160,7 @@ impl<'a> Verifier<'a> {
     /// [`Error`] where there is nothing to report: the indexes cannot be listed. Damage is no error.
     pub fn run(self) -> Result<Report, Error> {
         let store: Arc<dyn BlobStore> = match self.settings.rate {
-            Some(rate) => Arc::new(Throttle::new(Arc::clone(self.repository.store()), rate)),
+            Some(rate) => Arc::new(Throttle::to_rate(Arc::clone(self.repository.store()), rate)),
             None => Arc::clone(self.repository.store()),
         };
         let (began, begun) = (assemble::now(), Instant::now());

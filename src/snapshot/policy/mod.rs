@@ -68,18 +68,10 @@ impl Policy {
 
     /// What the policy says about keeping snapshots.
     pub fn retention(&self) -> Retention {
-        let keep = |name: &str| match self.get(&["retention", name]) {
+        Retention::by_name(|name| match self.get(&["retention", name]) {
             Some(PolicyValue::Number(number)) => Some(*number),
             _ => None,
-        };
-        Retention {
-            latest: keep("keepLatest"),
-            hourly: keep("keepHourly"),
-            daily: keep("keepDaily"),
-            weekly: keep("keepWeekly"),
-            monthly: keep("keepMonthly"),
-            annual: keep("keepAnnual"),
-        }
+        })
     }
 
     /// Fills in what `other`, which is less specific, says and this one does not.

@@ -49,15 +49,7 @@ fn vectors() {
         let source = &case["source"];
         let source = Source::new(text(&source["user"]), text(&source["host"]), text(&source["path"]));
         let policy = policies(&defined).effective(&source).unwrap();
-        let keep = |name: &str| case["effective"][name].as_i64();
-        let expected = Retention {
-            latest: keep("keepLatest"),
-            hourly: keep("keepHourly"),
-            daily: keep("keepDaily"),
-            weekly: keep("keepWeekly"),
-            monthly: keep("keepMonthly"),
-            annual: keep("keepAnnual"),
-        };
+        let expected = Retention::by_name(|name| case["effective"][name].as_i64());
         assert_eq!(policy.retention(), expected, "{}", case["name"]);
         assert_eq!(policies(&defined).retention(&source), expected, "{}", case["name"]);
     }
