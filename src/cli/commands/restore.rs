@@ -200,6 +200,8 @@ fn budget(context: &Context, contents: &Contents) -> Result<u64, Failure> {
         return Ok(left);
     }
     let needed = index.saturating_add(PROGRAM).saturating_add(LEAST_FOR_DATA);
+    // Rounded up, so that what is shown is enough.
+    let needed = needed.checked_next_multiple_of(1 << 20).unwrap_or(needed);
     let message = format!(
         "restoring needs {}, of which the index takes {}; the budget is {}",
         human_size(needed),
