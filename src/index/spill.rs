@@ -88,9 +88,13 @@ impl<'a> Records<'a> {
                 return None;
             }
             self.buffer.resize(length as usize, 0);
-            self.file.read(self.left.start, &mut self.buffer)?;
-            self.left.start += length;
             self.at = 0;
+            if self.file.read(self.left.start, &mut self.buffer).is_none() {
+                self.buffer.clear();
+                self.left.start = self.left.end;
+                return None;
+            }
+            self.left.start += length;
         }
         let record = self.buffer.get(self.at..self.at + self.record)?;
         self.at += self.record;
@@ -123,5 +127,33 @@ mod tests {
         assert!(file.read(5, &mut buffer).is_none());
         assert!(file.check().is_err());
         assert!(SpillFile::create(&directory.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn records_come_in_order_and_end_where_they_cannot_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = SpillFile::create(directory.path()).unwrap();
+        file.write(file.reserve(9), b"aabbccddX").unwrap();
+        let all = |range, buffer| {
+            let mut records = Records::new(&file, range, 2, buffer);
+            let mut found = Vec::new();
+            while let Some(record) = records.next() {
+                found.extend_from_slice(record);
+            }
+            assert_eq!(records.next(), None);
+            String::from_utf8(found).unwrap()
+        };
+        for buffer in [1, 2, 5, 6, 100] {
+            assert_eq!(
+                (all(0..8, buffer), all(2..6, buffer)),
+                ("aabbccdd".into(), "bbcc".into()),
+                "{buffer}"
+            );
+        }
+        assert_eq!(all(4..4, 100), "");
+        assert!(file.check().is_ok());
+        assert_eq!(all(0..12, 4), "aabbccdd");
+        assert_eq!(all(8..12, 100), "");
+        assert!(file.check().is_err());
     }
 }
