@@ -14,7 +14,7 @@ use rokopia::codec::{CompressionId, ReedSolomonCrc, Size, decompress};
 use rokopia::crypto::{KeyDerivation, Password};
 use rokopia::format::RepositoryFormat;
 use rokopia::index::{ContentId, PackedIndex, select_epochs};
-use rokopia::manifest::{ManifestSet, parse as parse_manifests};
+use rokopia::manifest::{ManifestSet, Room, parse as parse_manifests};
 use rokopia::object::{Chunks, ObjectId, Reader};
 use rokopia::pack::Postamble;
 use rokopia::snapshot::{Entries, EntryName, Policies, Snapshots, Source, Tree, UtcTimestamp};
@@ -43,6 +43,9 @@ pub const TARGETS: &[Target] = &[
 
 /// No plaintext of a fuzz input may grow beyond this: decompressors stop at the length that the index states.
 const MAX_PLAINTEXT: usize = 1 << 20;
+
+/// Bytes that manifests may take.
+const MAX_MANIFESTS: u64 = 64 << 20;
 
 /// The unencrypted part of the format blob.
 pub fn format_blob(data: &[u8]) {
@@ -91,7 +94,7 @@ pub fn manifest(data: &[u8]) {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let packed = gzip.write_all(data).and_then(|()| gzip.finish()).unwrap_or_default();
     for payload in [data, &packed] {
-        let Ok(entries) = parse_manifests(content, payload) else { continue };
+        let Ok(entries) = parse_manifests(content, payload, &Room::new(MAX_MANIFESTS, 0)) else { continue };
         let mut set = ManifestSet::default();
         set.update(&[content].into(), [(content, entries)]);
         let snapshots = Snapshots::new(&set);

@@ -193,11 +193,10 @@ fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
     let generation = state.scan_work.begin(now);
     let thread = Arc::clone(shared);
     let spawned = std::thread::Builder::new().name("scan".into()).spawn(move || {
-        let reads = repository.options().index.reads;
         let named = &view.inventory.indexed.named;
         let scan = catch_unwind(AssertUnwindSafe(|| {
             still_there(&repository)?;
-            let scan = Scan::run(repository.store(), repository.format(), reads, named, &known)?;
+            let scan = Scan::run(&repository, named, &known)?;
             still_there(&repository).map(|()| scan)
         }));
         drop(view);

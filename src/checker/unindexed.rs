@@ -14,7 +14,7 @@ use crate::blob::{BlobId, BlobStore};
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
-use crate::manifest::{self, Manifest, ManifestId};
+use crate::manifest::{self, Manifest, ManifestId, Room};
 use crate::pack::read_local_index;
 use crate::parallel;
 use crate::snapshot::Source;
@@ -61,9 +61,8 @@ pub(crate) fn doubt_about_absence(
     if let Some(reason) = super::engine::doubts(catalog).into_iter().next() {
         return Ok(Some(reason));
     }
-    let (indexed, reads) = (Indexed::of(catalog), repository.options().index.reads);
-    let store = repository.store();
-    let scan = Scan::run(store, repository.format(), reads, &indexed.named, &Scan::default())?;
+    let indexed = Indexed::of(catalog);
+    let scan = Scan::run(repository, &indexed.named, &Scan::default())?;
     let Unindexed { suspects, doubts } = scan.compare(&indexed);
     let suspect = suspects.into_iter().find(|suspect| suspect.scope.concerns(source));
     Ok(suspect.map(|suspect| suspect.reason).or_else(|| doubts.into_iter().next()))
@@ -94,13 +93,9 @@ pub(super) struct Unindexed {
 
 impl Scan {
     /// Lists the packs of metadata and looks into those that are not `named`; what `known` has is not read again.
-    pub(super) fn run(
-        store: &dyn BlobStore,
-        format: &RepositoryFormat,
-        reads: usize,
-        named: &HashSet<BlobId>,
-        known: &Self,
-    ) -> Result<Self, Error> {
+    pub(super) fn run(repository: &Repository, named: &HashSet<BlobId>, known: &Self) -> Result<Self, Error> {
+        let (store, format, options) = (repository.store(), repository.format(), repository.options());
+        let room = Room::new(options.manifests, 0);
         let packs = store.list(METADATA)?;
         let mut unnamed: Vec<BlobId> =
             packs.into_iter().map(|blob| blob.id).filter(|id| !named.contains(id)).collect();
@@ -108,10 +103,10 @@ impl Scan {
         let too_many = unnamed.len().saturating_sub(MAX_PACKS);
         unnamed.truncate(MAX_PACKS);
         let found = Mutex::new(BTreeMap::new());
-        parallel::for_each(&unnamed, reads, |id| {
+        parallel::for_each(&unnamed, options.index.reads, |id| {
             let pack = match known.packs.get(id) {
                 Some(pack) if matches!(**pack, Pack::Read(_)) => Some(Arc::clone(pack)),
-                _ => Pack::read(store, format, id).map(Arc::new),
+                _ => Pack::read(store, format, id, &room).map(Arc::new),
             };
             if let Some(pack) = pack {
                 found.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), pack);
@@ -150,8 +145,8 @@ impl Scan {
 
 impl Pack {
     /// `None` for a pack that is gone.
-    fn read(store: &dyn BlobStore, format: &RepositoryFormat, id: &BlobId) -> Option<Self> {
-        match Self::manifests(store, format, id) {
+    fn read(store: &dyn BlobStore, format: &RepositoryFormat, id: &BlobId, room: &Room) -> Option<Self> {
+        match Self::manifests(store, format, id, room) {
             Ok(contents) => Some(Self::Read(contents)),
             Err(crate::Error::Pack(crate::pack::Error::Blob(e))) if e.is_not_found() => None,
             Err(e) => Some(Self::Unreadable(Reason::new(
@@ -165,11 +160,12 @@ impl Pack {
         store: &dyn BlobStore,
         format: &RepositoryFormat,
         id: &BlobId,
+        room: &Room,
     ) -> Result<Vec<Found>, crate::Error> {
         let index = read_local_index(store, format, id)?;
         let here = |entry: &Entry| index.packs().get(entry.pack.0 as usize).is_none_or(|pack| pack == id);
         let entries = index.with_prefix(MANIFEST).filter(|entry| !entry.deleted && here(entry));
-        entries.map(|entry| Ok((entry.id, snapshots_in(store, format, id, &entry)?))).collect()
+        entries.map(|entry| Ok((entry.id, snapshots_in(store, format, id, &entry, room)?))).collect()
     }
 }
 
@@ -179,6 +175,7 @@ fn snapshots_in(
     format: &RepositoryFormat,
     pack: &BlobId,
     entry: &Entry,
+    room: &Room,
 ) -> Result<Vec<Suspect>, crate::Error> {
     let decoder = Decoder::new(format);
     decoder.check(entry, pack)?;
@@ -186,7 +183,7 @@ fn snapshots_in(
     store.read_at(pack, entry.offset.into(), &mut stored)?;
     let mut scratch = Scratch::default();
     let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
-    let manifests = manifest::parse(entry.id, decoded.plaintext)?;
+    let manifests = manifest::parse(entry.id, decoded.plaintext, room)?;
     let suspect = |manifest: &Manifest| {
         let id = manifest.id();
         let message = format!(

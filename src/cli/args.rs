@@ -57,7 +57,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub(super) password_fd: Option<u32>,
 
-    /// Budget for data in flight and indexes, such as 256MiB (the default) [env: ROKOPIA_MEMORY]
+    /// Budget for data in flight, indexes and manifests, such as 256MiB (the default) [env: ROKOPIA_MEMORY]
     #[arg(long, global = true, value_name = "SIZE")]
     pub(super) memory: Option<String>,
 

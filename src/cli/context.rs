@@ -81,6 +81,7 @@ impl Context {
                     memory: memory / 2,
                     spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
                 },
+                manifests: memory,
             },
             cache_dir,
             sandbox: sandbox(global),
@@ -102,6 +103,7 @@ impl Context {
         let options = Options {
             open: OpenOptions::default(),
             index: IndexOptions { degraded: false, ..self.options.index.clone() },
+            ..self.options
         };
         Self { options, degraded: false, ..self.clone() }
     }

@@ -12,14 +12,14 @@ const FLAG_NAME: u8 = 1 << 3;
 const FLAG_COMMENT: u8 = 1 << 4;
 const FLAGS_RESERVED: u8 = 0b1110_0000;
 
-/// Decompresses a gzip stream of at most `limit` bytes of output, as manifest contents are.
+/// Decompresses a gzip stream of at most `limit` bytes of output, as manifest contents are, into `out`, whose former bytes are
+/// dropped.
 ///
 /// # Errors
 /// Any [`Error`] of a decompressor.
-pub fn gunzip(stream: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::new();
-    decode_any(Codec::Gzip, stream, Size::AtMost(limit), &mut out)?;
-    Ok(out)
+pub fn gunzip(stream: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+    out.clear();
+    decode_any(Codec::Gzip, stream, Size::AtMost(limit), out)
 }
 
 pub(super) fn decode(stream: &[u8], output: &mut Output<'_>) -> Result<(), Error> {
@@ -87,6 +87,11 @@ fn skip_header<'a>(stream: &'a [u8], output: &Output<'_>) -> Result<&'a [u8], Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn gunzip(stream: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+        let mut out = b"former".to_vec();
+        super::gunzip(stream, limit, &mut out).map(|()| out)
+    }
 
     /// A member with the given flags and what they announce, of the three bytes `abc`.
     fn member(flags: u8, fields: &[u8]) -> Vec<u8> {

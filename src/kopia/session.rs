@@ -14,7 +14,10 @@ use crate::content::Contents;
 use crate::crypto::Password;
 use crate::index::EPOCHS_PREFIX;
 use crate::snapshot::{Problem, Snapshots, Source};
-use crate::{Catalog, Error, Repository, Sandbox, format};
+use crate::{Catalog, Error, Options, Repository, Sandbox, format};
+
+/// Bytes that manifests may take. Kopia knows no limit; this is some 600,000 snapshots.
+const MANIFESTS: u64 = 1 << 30;
 
 /// What a missing connection is called; callers look for it.
 const NOT_CONNECTED: &str =
@@ -117,7 +120,8 @@ pub(super) fn open_store(directory: &Path) -> Result<Arc<dyn BlobStore>, Failure
 /// Opens a repository in the words of Kopia where callers look for them.
 pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Result<Repository, Failure> {
     let store = Early::new(store, EPOCHS_PREFIX);
-    Repository::open(store, &Password::new(password.as_bytes())).map_err(|error| match error {
+    let options = Options { manifests: MANIFESTS, ..Options::default() };
+    Repository::open_with(store, &Password::new(password.as_bytes()), options).map_err(|error| match error {
         Error::Format(format::Error::WrongPassword) => {
             Failure::new("unable to create format manager: invalid repository password")
         }

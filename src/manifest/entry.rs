@@ -1,6 +1,6 @@
 //! One manifest: an ID, labels and a JSON payload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,6 +46,22 @@ impl Serialize for ManifestId {
 /// Labels by which manifests are found; shared, because the snapshots of a source all have the same.
 pub type Labels = Arc<BTreeMap<String, String>>;
 
+/// Some bytes of memory that labels take.
+pub(super) fn memory_of_labels(labels: &Labels) -> u64 {
+    labels.iter().map(|(name, value)| name.len() + value.len() + STRING).sum::<usize>() as u64 + LABELS as u64
+}
+
+/// Holds labels once that are the same; whether these are new.
+pub(super) fn share(known: &mut HashSet<Labels>, labels: &mut Labels) -> bool {
+    match known.get(labels) {
+        Some(same) => {
+            *labels = Arc::clone(same);
+            false
+        }
+        None => known.insert(Arc::clone(labels)),
+    }
+}
+
 /// What one manifest content says of one manifest: its value, or that it was deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -56,7 +72,23 @@ pub struct Manifest {
     pub(super) data: Box<[u8]>,
 }
 
+/// What a manifest takes besides its texts, and what labels do.
+const OVERHEAD: usize = 256;
+const LABELS: usize = 600;
+
+/// Strings in the JSON of a manifest that are not counted, as no snapshot of Kopia has more, and what each further one takes
+/// when the manifest is understood: one of many tags or pins.
+const FREE_STRINGS: usize = 200;
+const STRING: usize = 96;
+
 impl Manifest {
+    /// Some bytes of memory that the manifest, and what is made of it, takes, without its labels.
+    pub(super) fn memory(&self) -> u64 {
+        let strings = self.data.iter().filter(|byte| **byte == b'"').count() / 2;
+        let more = strings.saturating_sub(FREE_STRINGS) * STRING;
+        (OVERHEAD + self.id.0.len() + self.data.len() + more) as u64
+    }
+
     /// Its ID.
     pub fn id(&self) -> &ManifestId {
         &self.id

@@ -31,6 +31,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The manifests take more memory than they may.
+    #[error("manifests need more than the {limit} bytes they may use, met in content {content}")]
+    OverBudget {
+        /// The content that there was no room for.
+        content: ContentId,
+        /// Bytes that manifests may use.
+        limit: u64,
+    },
 }
 
 impl Error {
@@ -39,6 +47,7 @@ impl Error {
         match self {
             Self::Content { source } => source.code(),
             Self::Decompress { .. } | Self::Malformed { .. } => "manifest-damaged",
+            Self::OverBudget { .. } => "memory-budget",
         }
     }
 
@@ -51,7 +60,9 @@ impl Error {
     pub fn content(&self) -> Option<ContentId> {
         match self {
             Self::Content { source } => source.content(),
-            Self::Decompress { content, .. } | Self::Malformed { content, .. } => Some(*content),
+            Self::Decompress { content, .. }
+            | Self::Malformed { content, .. }
+            | Self::OverBudget { content, .. } => Some(*content),
         }
     }
 
@@ -59,7 +70,7 @@ impl Error {
     pub fn blob(&self) -> Option<&BlobId> {
         match self {
             Self::Content { source } => source.blob(),
-            Self::Decompress { .. } | Self::Malformed { .. } => None,
+            Self::Decompress { .. } | Self::Malformed { .. } | Self::OverBudget { .. } => None,
         }
     }
 }

@@ -3,12 +3,14 @@
 mod entry;
 mod error;
 mod parse;
+mod room;
 mod set;
 
 pub use crate::gojson::time::GoTime;
 pub use entry::{Labels, Manifest, ManifestId, Metadata};
 pub use error::Error;
 pub use parse::parse;
+pub use room::Room;
 pub use set::ManifestSet;
 
 /// The label that says what a manifest is: `snapshot`, `policy` or another.

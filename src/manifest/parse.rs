@@ -1,29 +1,34 @@
 //! One manifest content: a gzip stream of JSON (`format-spec/11-manifests.md`).
 
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::Error;
-use super::entry::{Manifest, ManifestId};
-use crate::codec::gunzip;
+use super::entry::{Labels, Manifest, ManifestId, memory_of_labels, share};
+use super::{Error, Room};
+use crate::codec::{self, gunzip};
 use crate::gojson::time::GoTime;
-use crate::gojson::{StringMap, go_object};
+use crate::gojson::{Field, StringMap, go_object};
 use crate::index::ContentId;
 
-/// A compacted repository keeps all its manifests in one content, some kilobytes each.
-const MAX_PLAIN: usize = 1 << 30;
+/// What a content of manifests may inflate to: at least the first, whatever the room is, and never more than the second.
+const LEAST_PLAIN: u64 = 256 << 20;
+const MOST_PLAIN: u64 = 1 << 30;
 
 /// Contents that may inflate to more than so many bytes are read one at a time. Deflate makes at most 1032 bytes of one.
-const LARGE: usize = 16 << 20;
-static LARGE_ONE: Mutex<()> = Mutex::new(());
+const LARGE: usize = 2 << 20;
 
-#[derive(Default)]
-struct Stored<'a> {
-    entries: Vec<StoredEntry<'a>>,
-}
-go_object!(Stored<'a> { "entries" => entries (raw) });
+/// What the large one inflates to. Many threads that each let go of such a buffer would leave as many to the allocator, up to
+/// the size from which on it gives all of them back.
+static LARGE_ONE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+const KEPT: usize = 32 << 20;
+
+/// Labels of one manifest. Kopia writes four, and one for each tag that a user gave.
+const MAX_LABELS: usize = 10_000;
 
 #[derive(Default)]
 struct StoredEntry<'a> {
@@ -41,30 +46,132 @@ go_object!(StoredEntry<'a> {
     "data" => data (raw),
 });
 
+impl StoredEntry<'_> {
+    fn finish(self) -> Result<Manifest, &'static str> {
+        if self.id.is_empty() {
+            return Err("an entry has no ID");
+        }
+        if self.labels.0.len() > MAX_LABELS {
+            return Err("an entry has too many labels");
+        }
+        Ok(Manifest {
+            id: ManifestId::new(&self.id),
+            labels: Arc::new(self.labels.0),
+            modified: self.modified,
+            deleted: self.deleted,
+            data: self.data.map_or("null", RawValue::get).as_bytes().into(),
+        })
+    }
+}
+
+/// Takes in manifests one after the other, as long as there is room.
+struct Reading<'r> {
+    room: &'r Room,
+    manifests: Vec<Manifest>,
+    /// Those of all manifests so far: the snapshots of a source all have the same.
+    labels: HashSet<Labels>,
+    overflowed: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Reading<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(Contents(self))
+    }
+}
+
+/// The object that a content is.
+struct Contents<'a, 'r>(&'a mut Reading<'r>);
+
+impl<'de> Visitor<'de> for Contents<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with a list of manifests")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(Field(&["entries"]))? {
+            match name {
+                Some(_) => map.next_value_seed(Entries(self.0))?,
+                None => map.next_value::<IgnoredAny>().map(|_| ())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The list in it; of several the last one counts.
+struct Entries<'a, 'r>(&'a mut Reading<'r>);
+
+impl<'de> DeserializeSeed<'de> for Entries<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Entries<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of manifests")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let reading = self.0;
+        reading.manifests.clear();
+        while let Some(entry) = seq.next_element::<StoredEntry<'_>>()? {
+            let mut manifest = entry.finish().map_err(A::Error::custom)?;
+            let new = share(&mut reading.labels, &mut manifest.labels);
+            let labels = if new { memory_of_labels(&manifest.labels) } else { 0 };
+            if !reading.room.take(manifest.memory() + labels) {
+                reading.overflowed = true;
+                return Err(A::Error::custom("there is no room for more"));
+            }
+            reading.manifests.push(manifest);
+        }
+        Ok(())
+    }
+}
+
 /// Reads the payload of a manifest content. Bytes after the JSON value are ignored, as Kopia does.
 ///
 /// # Errors
-/// When the payload is not a gzip stream of a list of manifests.
-pub fn parse(content: ContentId, payload: &[u8]) -> Result<Vec<Manifest>, Error> {
-    let large = payload.len() > LARGE / 1032;
-    let _alone = large.then(|| LARGE_ONE.lock().unwrap_or_else(PoisonError::into_inner));
-    let plain = gunzip(payload, MAX_PLAIN).map_err(|source| Error::Decompress { content, source })?;
-    let malformed = |reason: String| Error::Malformed { content, reason };
-    let mut json = serde_json::Deserializer::from_slice(&plain);
-    let stored = Stored::deserialize(&mut json).map_err(|e| malformed(e.to_string()))?;
-    let manifest = |entry: StoredEntry<'_>| {
-        if entry.id.is_empty() {
-            return Err(malformed("an entry has no ID".into()));
-        }
-        Ok(Manifest {
-            id: ManifestId::new(&entry.id),
-            labels: Arc::new(entry.labels.0),
-            modified: entry.modified,
-            deleted: entry.deleted,
-            data: entry.data.map_or("null", RawValue::get).as_bytes().into(),
-        })
-    };
-    stored.entries.into_iter().map(manifest).collect()
+/// When the payload is not a gzip stream of a list of manifests; [`Error::OverBudget`] where there is no `room` for them.
+pub fn parse(content: ContentId, payload: &[u8], room: &Room) -> Result<Vec<Manifest>, Error> {
+    if payload.len() <= LARGE / 1032 {
+        return inflate(content, payload, room, &mut Vec::new());
+    }
+    let mut plain = LARGE_ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = inflate(content, payload, room, &mut plain);
+    if plain.capacity() > KEPT {
+        *plain = Vec::new();
+    }
+    result
+}
+
+/// Reads the payload by way of a buffer.
+fn inflate(
+    content: ContentId,
+    payload: &[u8],
+    room: &Room,
+    plain: &mut Vec<u8>,
+) -> Result<Vec<Manifest>, Error> {
+    let over_budget = || Error::OverBudget { content, limit: room.limit() };
+    let most = room.limit().clamp(LEAST_PLAIN, MOST_PLAIN);
+    gunzip(payload, most as usize, plain).map_err(|source| match source {
+        codec::Error::TooLarge { .. } if most < MOST_PLAIN => over_budget(),
+        source => Error::Decompress { content, source },
+    })?;
+    let mut reading = Reading { room, manifests: Vec::new(), labels: HashSet::new(), overflowed: false };
+    match reading.deserialize(&mut serde_json::Deserializer::from_slice(plain)) {
+        Err(_) if reading.overflowed => Err(over_budget()),
+        Err(e) => Err(Error::Malformed { content, reason: e.to_string() }),
+        Ok(()) => Ok(reading.manifests),
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +191,7 @@ mod tests {
     }
 
     fn parsed(json: &str) -> Result<Vec<Manifest>, Error> {
-        parse(content(), &gzip(json))
+        parse(content(), &gzip(json), &Room::default())
     }
 
     #[test]
@@ -108,9 +215,42 @@ mod tests {
         {
             assert!(matches!(parsed(json), Err(Error::Malformed { .. })), "{json}");
         }
-        assert!(matches!(parse(content(), b"plain"), Err(Error::Decompress { .. })));
+        assert!(matches!(parse(content(), b"plain", &Room::default()), Err(Error::Decompress { .. })));
         let whole = gzip("{\"entries\":[]}");
-        assert!(parse(content(), &whole).unwrap().is_empty());
-        assert!(matches!(parse(content(), &whole[..whole.len() - 3]), Err(Error::Decompress { .. })));
+        assert!(parse(content(), &whole, &Room::default()).unwrap().is_empty());
+        assert!(matches!(
+            parse(content(), &whole[..whole.len() - 3], &Room::default()),
+            Err(Error::Decompress { .. })
+        ));
+    }
+
+    #[test]
+    fn no_more_than_there_is_room_for() {
+        let entry = |data: &str| format!(r#"{{"id":"a","labels":{{"k":"v"}},"data":{data}}}"#);
+        let within =
+            |room: &Room, json: &str| parse(content(), &gzip(json), room).map(|manifests| manifests.len());
+        let over = |result| matches!(result, Err(Error::OverBudget { .. }));
+        let plain = format!(r#"{{"entries":[{}]}}"#, entry(&format!("{:?}", "x".repeat(10_000))));
+        let room = Room::new(25_000, 0);
+        assert_eq!(within(&room, &plain).unwrap(), 1);
+        assert_eq!(within(&room, &plain).unwrap(), 1);
+        assert!(over(within(&room, &plain)), "the third time");
+        // Short strings take more than their letters when a snapshot is made of them.
+        let pins = format!(r#"{{"entries":[{}]}}"#, entry(&format!("[{}\"\"]", "\"\",".repeat(2_000))));
+        assert!(pins.len() < 10_000 && over(within(&Room::new(100_000, 0), &pins)));
+        // Of a list that is there twice, the last one counts, and both need room.
+        let twice = format!(r#"{{"entries":[{0},{0}],"Entries":[{0}]}}"#, entry("1"));
+        assert_eq!(within(&Room::default(), &twice).unwrap(), 1);
+        // Blanks are not held.
+        let blanks = format!("{}{}", " ".repeat(30_000), plain);
+        assert_eq!(within(&Room::new(25_000, 0), &blanks).unwrap(), 1);
+    }
+
+    #[test]
+    fn too_many_labels_are_no_manifest() {
+        let labels = |count: usize| (0..count).map(|n| format!(r#""{n}":"""#)).collect::<Vec<_>>().join(",");
+        let json = |count| format!(r#"{{"entries":[{{"id":"a","labels":{{{}}}}}]}}"#, labels(count));
+        assert!(parsed(&json(MAX_LABELS)).is_ok());
+        assert!(matches!(parsed(&json(MAX_LABELS + 1)), Err(Error::Malformed { .. })));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::entry::{Labels, Manifest, ManifestId};
+use super::entry::{Labels, Manifest, ManifestId, memory_of_labels, share};
 use crate::index::ContentId;
 
 /// The live manifests. It remembers which content each came from, so that an update reads only contents not seen
@@ -22,6 +22,12 @@ impl ManifestSet {
         self.contents.contains_key(content)
     }
 
+    /// Some bytes of memory that they take.
+    pub fn memory(&self) -> u64 {
+        let manifests = self.versions().map(Manifest::memory).sum::<u64>();
+        manifests + self.labels.iter().map(memory_of_labels).sum::<u64>()
+    }
+
     /// Takes in newly read contents, forgets those that are not in `current`, and merges. Tells whether there were any of
     /// these.
     ///
@@ -36,8 +42,11 @@ impl ManifestSet {
         self.contents.retain(|content, _| current.contains(content));
         let mut changed = self.contents.len() != before;
         for (content, manifests) in read {
-            let manifests = manifests.into_iter().map(|manifest| Arc::new(self.share_labels(manifest)));
-            let manifests = manifests.collect();
+            let once = |mut manifest: Manifest| {
+                share(&mut self.labels, &mut manifest.labels);
+                Arc::new(manifest)
+            };
+            let manifests = manifests.into_iter().map(once).collect();
             self.contents.insert(content, manifests);
             changed = true;
         }
@@ -58,16 +67,6 @@ impl ManifestSet {
         self.live = newest;
         self.labels.retain(|labels| Arc::strong_count(labels) > 1);
         true
-    }
-
-    fn share_labels(&mut self, mut manifest: Manifest) -> Manifest {
-        match self.labels.get(&manifest.labels) {
-            Some(shared) => manifest.labels = Arc::clone(shared),
-            None => {
-                self.labels.insert(Arc::clone(&manifest.labels));
-            }
-        }
-        manifest
     }
 
     /// A live manifest.

@@ -133,6 +133,7 @@ fn options(plan: &Plan) -> Options {
     let mut options = Options::default();
     options.index.degraded = plan.arguments.degraded;
     options.index.memory = memory::budget() / 2;
+    options.manifests = memory::budget();
     options.index.spill_directory = Some(plan.target.clone());
     options
 }

@@ -10,7 +10,7 @@ use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
-use crate::manifest::{self, Manifest, ManifestId, ManifestSet};
+use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::snapshot::{Snapshot, Source};
 use crate::{Error, parallel};
 
@@ -162,10 +162,11 @@ impl Catalog {
         let live: Vec<(&Entry, &BlobId)> = self.index.live().collect();
         let current: BTreeSet<ContentId> = live.iter().map(|(entry, _)| entry.id).collect();
         let new: Vec<_> = live.into_iter().filter(|(entry, _)| !self.manifests.has(&entry.id)).collect();
+        let room = Room::new(self.options.manifests, self.manifests.memory());
         let read = Mutex::new(Vec::new());
         let skipped = Mutex::new(Vec::new());
         parallel::for_each(&new, self.options.index.reads, |(entry, pack)| {
-            match self.read_manifest(entry, pack) {
+            match self.read_manifest(entry, pack, &room) {
                 Ok(manifests) => {
                     read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));
                 }
@@ -185,9 +186,14 @@ impl Catalog {
         Ok(())
     }
 
-    fn read_manifest(&self, entry: &Entry, pack: &BlobId) -> Result<Vec<Manifest>, manifest::Error> {
+    fn read_manifest(
+        &self,
+        entry: &Entry,
+        pack: &BlobId,
+        room: &Room,
+    ) -> Result<Vec<Manifest>, manifest::Error> {
         let plaintext = content::read_one(&self.store, &self.format, entry, pack, &self.repairs)?;
-        manifest::parse(entry.id, &plaintext)
+        manifest::parse(entry.id, &plaintext, room)
     }
 
     /// All live manifests.

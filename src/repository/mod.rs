@@ -18,12 +18,21 @@ use crate::format::{OpenOptions, RepositoryFormat};
 use crate::index::IndexOptions;
 
 /// How a repository is opened and read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// How the format blob is opened.
     pub open: OpenOptions,
     /// How indexes are read.
     pub index: IndexOptions,
+    /// Bytes of memory that the manifests may take, and by itself one content of them while it is read.
+    pub manifests: u64,
+}
+
+impl Default for Options {
+    /// As much memory as it takes.
+    fn default() -> Self {
+        Self { open: OpenOptions::default(), index: IndexOptions::default(), manifests: u64::MAX }
+    }
 }
 
 /// An opened repository: its format is known and its keys are derived, and nothing else was read.

@@ -31,7 +31,7 @@ pub use walk::{Walk, WalkEntry};
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use crate::manifest::{ManifestSet, parse};
+    use crate::manifest::{ManifestSet, Room, parse};
 
     /// A set of manifests from the JSON of their entries.
     pub(crate) fn manifests_from(entries: &[String]) -> ManifestSet {
@@ -40,7 +40,8 @@ pub(crate) mod testing {
         std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
         let content = "m00".parse().unwrap();
         let mut set = ManifestSet::default();
-        set.update(&[content].into(), [(content, parse(content, &gzip.finish().unwrap()).unwrap())]);
+        let manifests = parse(content, &gzip.finish().unwrap(), &Room::default()).unwrap();
+        set.update(&[content].into(), [(content, manifests)]);
         set
     }
 }

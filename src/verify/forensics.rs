@@ -9,6 +9,7 @@ use crate::blob::{BlobId, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, Scratch, read_error};
 use crate::format::RepositoryFormat;
 use crate::index::{ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
+use crate::manifest::Room;
 use crate::pack::read_local_index;
 use crate::snapshot::Snapshot;
 
@@ -40,6 +41,8 @@ pub(super) struct Examined<'a> {
     index: &'a ContentIndex,
     active: &'a ActiveSet,
     listing: &'a HashMap<BlobId, BlobMetadata>,
+    /// For the manifests that no index knows.
+    room: &'a Room,
     /// The index as it is after the listing, read when something seems to be missing.
     fresh: OnceCell<Option<ContentIndex>>,
     /// The time of the newest entry.
@@ -87,6 +90,7 @@ impl<'a> Examined<'a> {
         index: &'a ContentIndex,
         active: &'a ActiveSet,
         listing: &'a HashMap<BlobId, BlobMetadata>,
+        room: &'a Room,
     ) -> Self {
         Self {
             store,
@@ -95,6 +99,7 @@ impl<'a> Examined<'a> {
             index,
             active,
             listing,
+            room,
             fresh: OnceCell::new(),
             newest: OnceCell::new(),
         }
@@ -245,7 +250,7 @@ impl<'a> Examined<'a> {
         }
         let blob = manifests.values().next().map(|(_, pack)| pack.clone());
         let source = Unindexed { store: self.store, format: self.format, contents: &unknown };
-        let known = Known::read(&source, &manifests.keys().copied().collect());
+        let known = Known::read(&source, &manifests.keys().copied().collect(), self.room);
         let named: Vec<String> = known.snapshots.iter().take(NAMED).map(describe).collect();
         let snapshots = match known.snapshots.len() {
             0 => "manifests, but none of a snapshot".to_owned(),

@@ -54,7 +54,7 @@ pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recover
     );
     let listed: BTreeSet<String> = match degraded.catalog() {
         Ok(catalog) => catalog.snapshots_and_problems().0.iter().map(|known| known.id.to_string()).collect(),
-        Err(e) if e.is_retryable() => return Err(e),
+        Err(e) if e.is_retryable() || e.code() == "memory-budget" => return Err(e),
         Err(_) => BTreeSet::new(),
     };
     let recovered = repository.recover()?;

@@ -27,6 +27,7 @@ use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentId, ContentIndex, IndexOptions, IndexReader, Position};
+use crate::manifest::Room;
 use crate::snapshot::Snapshot;
 use crate::{Repository, parallel};
 
@@ -202,7 +203,9 @@ impl Run<'_> {
         // Listed after the index was read: what it names and the listing lacks is then gone, not yet to come.
         let listing: HashMap<BlobId, BlobMetadata> =
             self.store.list("")?.into_iter().map(|blob| (blob.id.clone(), blob)).collect();
-        let mut forensics = Examined::new(&self.store, format, &reader, &index, &active, &listing).examine();
+        let room = self.room_for_manifests();
+        let examined = Examined::new(&self.store, format, &reader, &index, &active, &listing, &room);
+        let mut forensics = examined.examine();
         let contents =
             Contents::with_index(Arc::clone(&self.store), Arc::clone(format), self.options(), index);
         let index = contents.index();
@@ -289,7 +292,7 @@ impl Run<'_> {
         let mut attempt = 1;
         loop {
             let index = contents.index();
-            let known = Known::load(contents);
+            let known = Known::load(contents, &self.room_for_manifests());
             let mut shown = known.snapshots.clone();
             if let Some(ids) = &settings.snapshots {
                 shown.retain(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
@@ -312,7 +315,7 @@ impl Run<'_> {
 
     /// The contents that snapshots are made of; `None` if there is no memory to find that out.
     fn needs(&self, contents: &Contents, ids: &[String]) -> Option<HashSet<Position>> {
-        let known = Known::load(contents);
+        let known = Known::load(contents, &self.room_for_manifests());
         let chosen =
             known.snapshots.iter().filter(|snapshot| ids.iter().any(|id| *id == snapshot.id.as_str()));
         let roots: Vec<_> = chosen.map(|snapshot| snapshot.root.as_ref()).collect();
@@ -333,6 +336,10 @@ impl Run<'_> {
     fn memory_beside(&self, contents: &Contents) -> u64 {
         let memory = self.asked.settings.memory;
         (memory.saturating_sub(contents.index().memory()) / 4 * 3).max(memory / 8)
+    }
+
+    fn room_for_manifests(&self) -> Room {
+        Room::new(self.asked.repository.options().manifests, 0)
     }
 
     /// Reads of trees are small and wait for each other: more threads than processors.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::findings::{Finding, is_refusal};
 use crate::content::{self, ContentSource, Contents};
 use crate::index::ContentId;
-use crate::manifest::{self, ManifestSet};
+use crate::manifest::{self, ManifestSet, Room};
 use crate::snapshot::Snapshot;
 
 /// Content prefix of manifests (`format-spec/11-manifests.md`).
@@ -23,23 +23,23 @@ pub(super) struct Known {
 
 impl Known {
     /// Reads all live manifests.
-    pub(super) fn load(contents: &Contents) -> Self {
+    pub(super) fn load(contents: &Contents, room: &Room) -> Self {
         let index = contents.index();
         let live: BTreeSet<ContentId> = index
             .positions()
             .filter(|(_, entry)| entry.id.prefix() == Some(MANIFEST) && !entry.deleted)
             .map(|(_, entry)| entry.id)
             .collect();
-        Self::read(contents, &live)
+        Self::read(contents, &live, room)
     }
 
     /// Reads the manifests in these contents.
-    pub(super) fn read(contents: &dyn ContentSource, live: &BTreeSet<ContentId>) -> Self {
+    pub(super) fn read(contents: &dyn ContentSource, live: &BTreeSet<ContentId>, room: &Room) -> Self {
         let mut known = Self::default();
         let mut read = Vec::new();
         for id in live {
             let parsed = contents.get(id).map_err(manifest::Error::from);
-            match parsed.and_then(|payload| manifest::parse(*id, &payload)) {
+            match parsed.and_then(|payload| manifest::parse(*id, &payload, room)) {
                 Ok(manifests) => read.push((*id, manifests)),
                 Err(e) => known.findings.push(Finding {
                     code: e.code(),
@@ -72,6 +72,7 @@ impl Known {
 fn unchecked(error: &manifest::Error) -> bool {
     match error {
         manifest::Error::Content { source: content::Error::Read { source, .. } } => is_refusal(source),
+        manifest::Error::OverBudget { .. } => true,
         _ => false,
     }
 }

@@ -239,6 +239,43 @@ fn objects_of_one_content_a_million_times() {
     assert_eq!(restored.code(), 4);
 }
 
+/// Half a gigabyte of the same snapshot, which deflates to a thousandth.
+fn snapshots_by_the_megabyte(data: &str) -> Scene {
+    Scene::with(quick(), |writer| {
+        for number in 0..64 {
+            let entry = |n: usize| {
+                format!(
+                    r#"{{"id":"{number:016x}{n:016x}","labels":{{"type":"snapshot","username":"user","hostname":"host","path":"/data"}},"modified":"2026-01-02T03:04:05Z","data":{data}}}"#
+                )
+            };
+            let entries: Vec<String> = (0..(8 << 20) / entry(0).len()).map(entry).collect();
+            writer
+                .write_manifest_content(format!("{{\"entries\":[{}]}}", entries.join(",")).as_bytes())
+                .unwrap();
+        }
+        let root = writer.write_directory(DirectoryBuilder::new(), PLAIN).unwrap();
+        writer.snapshot(&"user@host:/data".parse().unwrap(), &root);
+    })
+}
+
+#[test]
+fn snapshots_that_do_not_fit_in_memory() {
+    let source =
+        r#""source":{"host":"host","userName":"user","path":"/data"},"startTime":"2026-01-02T03:04:05Z""#;
+    let long = format!(r#"{{{source},"description":"{}"}}"#, "x".repeat(1 << 20));
+    let pins = format!(r#"{{{source},"pins":[{}"p"]}}"#, r#""p","#.repeat(1 << 18));
+    let tiny = format!("{{{source}}}");
+    for (what, data) in [("long descriptions", long), ("many pins", pins), ("no root", tiny)] {
+        let scene = snapshots_by_the_megabyte(&data);
+        for command in [&["snapshots", "--json"][..], &["exists", "user@host:/data"], &["ls", "latest"]] {
+            let outcome = scene.run(command);
+            report(&format!("512 MiB of snapshots with {what}: {}", command[0]), &outcome);
+            assert_eq!(outcome.code(), 3, "{what}: {}", outcome.stderr);
+            assert!(outcome.stderr.contains("memory-budget"), "{what}: {}", outcome.stderr);
+        }
+    }
+}
+
 #[test]
 fn manifests_that_inflate() {
     let scene = Scene::with(quick(), |writer| {
