@@ -15,8 +15,8 @@ use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
 use crate::manifest::{self, Manifest, ManifestId, Room};
+use crate::os::parallel;
 use crate::pack::read_local_index;
-use crate::parallel;
 use crate::snapshot::Source;
 use crate::{Catalog, Repository};
 

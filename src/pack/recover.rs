@@ -6,7 +6,7 @@ use super::{Error, read_local_index};
 use crate::blob::{BlobId, BlobStore};
 use crate::format::RepositoryFormat;
 use crate::index::PackedIndex;
-use crate::parallel;
+use crate::os::parallel;
 
 /// What packs say of themselves.
 #[derive(Default)]

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Options;
+use crate::Error;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
+use crate::os::parallel;
 use crate::snapshot::{Snapshot, Source};
-use crate::{Error, parallel};
 
 /// Maintenance may move manifests between reading the index and reading them.
 const ATTEMPTS: u32 = 3;

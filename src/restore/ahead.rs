@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::content::{self, ContentSource, Contents, Decoder, Scratch, pack_of};
 use crate::index::{ContentId, Entry};
-use crate::parallel;
+use crate::os::parallel;
 
 /// Plaintext bytes held at most.
 const MAX_HELD: u64 = 8 << 20;

@@ -9,11 +9,11 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 
 use super::fetch::Fetcher;
+use super::place::{OpenDir, kind, staged_name};
 use super::plan::{Batch, Use, plan};
-use super::target::{OpenDir, kind, staged_name};
 use crate::content::Scratch;
-use crate::crew::Member;
 use crate::crypto::ContentHash;
+use crate::os::adaptive_workers::Member;
 
 /// Pieces that are hashed together, for the lanes of the hash function, and bytes of them.
 pub(super) const PIECES: usize = 8;

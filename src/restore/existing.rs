@@ -9,8 +9,8 @@ use nix::unistd::{Gid, Uid, fchownat};
 
 use super::Error;
 use super::options::Overwrite;
+use super::place::{Attributes, Keep, OpenDir, is_similar, kind, matches};
 use super::session::Session;
-use super::target::{Attributes, Keep, OpenDir, is_similar, kind, matches};
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What becomes of an entry.

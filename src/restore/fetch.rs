@@ -15,10 +15,10 @@ use super::session::Session;
 use crate::content::{
     self, ContentSource, Decoder, Scratch, TOGETHER, make_room, pack_of, read_error, together,
 };
-use crate::crew::{Crew, Member};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
+use crate::os::adaptive_workers::{Crew, Member};
 
 /// After so many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;

@@ -8,9 +8,9 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::delta::Base;
+use super::place::{Attributes, Dir, Have, OutFile, apply, make_link};
 use super::report::add;
 use super::session::Session;
-use super::target::{Attributes, Dir, Have, OutFile, apply, make_link};
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What is to become of a job.

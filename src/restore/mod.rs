@@ -27,11 +27,11 @@ mod fetch;
 mod filter;
 mod job;
 mod options;
+mod place;
 mod plan;
 mod prune;
 mod report;
 mod session;
-mod target;
 mod walk;
 
 pub use error::Error;

@@ -8,7 +8,7 @@ use super::filter::Filter;
 use super::report::{Progress, Summary};
 use super::{Error, engine};
 use crate::content::Contents;
-use crate::parallel;
+use crate::os::parallel;
 use crate::snapshot::DirEntry;
 
 /// What happens to something that already exists where the snapshot has an entry.

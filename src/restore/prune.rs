@@ -10,9 +10,9 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::ahead::Ahead;
+use super::place::{Dir, Sweep, is_staged, list, sweep_all};
 use super::report::add;
 use super::session::Session;
-use super::target::{Dir, Sweep, is_staged, list, sweep_all};
 use crate::snapshot::Entries;
 
 /// Removes from directories that existed before what the snapshot does not have there. Nothing is removed when anything

@@ -14,9 +14,9 @@ use nix::unistd::syncfs;
 
 use super::Error;
 use super::options::{Options, Restore};
+use super::place::{Attributes, Dir, Keep, OPEN, OpenDir};
 use super::plan::{MAX_RANGE, MAX_VERIFIED_RANGE};
 use super::report::{Progress, Report};
-use super::target::{Attributes, Dir, Keep, OPEN, OpenDir};
 use crate::content::Contents;
 use crate::snapshot::DirEntry;
 

@@ -23,13 +23,14 @@ use super::snapshots::Known;
 use super::trees::Trees;
 use super::walk::Walk;
 use super::{Error, auxiliary, repaired, seen};
+use crate::Repository;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentId, ContentIndex, IndexOptions, IndexReader, Position};
 use crate::manifest::Room;
+use crate::os::parallel;
 use crate::snapshot::Snapshot;
-use crate::{Repository, parallel};
 
 /// The part of the memory that the order in which contents are read may take; a longer one goes to a file.
 const PLAN_SHARE: u64 = 8;

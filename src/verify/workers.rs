@@ -17,9 +17,9 @@ use super::plan::PackPlan;
 use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 use crate::blob::{self, BlobId};
 use crate::content::{Decoded, Scratch, make_room, read_error};
-use crate::crew::{Crew, Member};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
+use crate::os::adaptive_workers::{Crew, Member};
 use crate::pack::{self, Postamble, open_local_index};
 
 /// Bytes read at once, unless one content is longer: what stays in the processor's cache until it is decrypted.

@@ -1,0 +1,111 @@
+//! `rokopia exists`: is there a backup of a source?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::checker::{self, Candidates, Checker, Clock, OpenStore, Settings, State};
+use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::{Output, escape};
+use crate::snapshot::{Source, UtcTimestamp};
+
+/// Nobody waits for this command but whoever can interrupt it.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Say whether a backup of a source exists: exit code 0 exists, 1 absent, 3 unknown
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Any doubt is `unknown`, never `absent`; --degraded changes nothing about that. Incomplete snapshots count, and so do
+snapshots of a parent of the path. The service (`rokopia serve`) answers by the same rules.
+
+Examples:
+  rokopia exists data-demo@apps:/data && echo restore
+  rokopia exists data-demo@apps:/data --json | jq .age_seconds")]
+pub(in crate::front::cli) struct Args {
+    /// user@host:/path
+    #[arg(value_name = "SOURCE")]
+    source: String,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    state: &'static str,
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshots: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest: Option<UtcTimestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<i64>,
+    reason: String,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let source: Source = self
+            .source
+            .parse()
+            .ok()
+            .filter(|source: &Source| !source.path.is_empty())
+            .ok_or_else(|| wrong_value("SOURCE", &self.source, "user@host:/path"))?;
+        let answer = ask(context, source)?;
+        print(context, &answer)?;
+        match (answer.state, &answer.reason) {
+            (State::Exists, _) => Ok(Exit::Done),
+            (State::Absent, _) => Ok(Exit::Negative),
+            (State::Unknown, reason) => {
+                let code = reason.as_ref().map_or("index-doubtful", |reason| reason.code());
+                let message = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+                let blob = reason.as_ref().and_then(|reason| reason.blob());
+                Err(Failure::new(Exit::Unknown, code, message).blob(blob))
+            }
+        }
+    }
+}
+
+fn ask(context: &Context, source: Source) -> Result<checker::Answer, Failure> {
+    let location = context.location()?;
+    let password = context.password()?;
+    // Storage that hangs must not hang this, which would open it.
+    context.sandbox().reading_anywhere().enter().log();
+    let open_store: OpenStore = Arc::new(move || location.connect());
+    let settings = Settings { refresh_interval: None, storage_timeout: PATIENCE, ..Settings::default() };
+    let options = context.strict().options();
+    let password = Arc::new(move || Ok(password.clone()));
+    let checker = Checker::start(settings, Clock::system(), options, open_store, password).map_err(|e| {
+        Failure::new(Exit::Unknown, "out-of-threads", format!("no thread can be started: {e}"))
+    })?;
+    Ok(checker.ask(&Candidates::of(source), PATIENCE))
+}
+
+fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
+    let known = answer.state != State::Unknown;
+    let reason = match (&answer.reason, answer.state) {
+        (Some(reason), _) => reason.to_string(),
+        (None, State::Exists) => match &answer.found {
+            Some(found) => format!("snapshots of {found}"),
+            None => "snapshots of this very source".to_owned(),
+        },
+        (None, _) => "the repository was read completely and has no snapshot of this source".to_owned(),
+    };
+    let shown = Answer {
+        state: answer.state.as_str(),
+        source: answer.source.to_string(),
+        snapshots: known.then_some(answer.snapshots),
+        incomplete: known.then_some(answer.incomplete),
+        latest: answer.latest,
+        age_seconds: answer.latest.map(|latest| UtcTimestamp::now().seconds_since(latest)),
+        reason,
+    };
+    let mut out = Output::new();
+    if context.json {
+        out.json(&shown)?;
+    } else if !context.quiet {
+        out.line(format!("{}: {} ({})", shown.state, escape(&shown.source), escape(&shown.reason)))?;
+    }
+    out.finish()
+}

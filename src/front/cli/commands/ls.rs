@@ -1,0 +1,52 @@
+//! `rokopia ls`: entries of a snapshot.
+
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::listing::Line;
+use crate::front::cli::output::Output;
+use crate::front::cli::tree::{Place, Troubles, at, each};
+
+/// List the entries of a snapshot or of a directory in it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rokopia ls latest
+  rokopia ls -l data-demo@apps:/data/etc
+  rokopia ls -R latest --json | jq -r 'select(.size > 1e9).path'")]
+pub(in crate::front::cli) struct Args {
+    /// Snapshot, source or object, and a path in it
+    #[arg(value_name = "REF")]
+    reference: String,
+
+    /// Show mode, owner, size and time
+    #[arg(short, long)]
+    long: bool,
+
+    /// Go into directories
+    #[arg(short = 'R', long)]
+    recursive: bool,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        at(context, &self.reference, |place| self.list(context, place))
+    }
+
+    fn list(&self, context: &Context, Place { tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+        let mut out = Output::new();
+        let mut troubles = Troubles::default();
+        let with_target = context.json || self.long;
+        each(tree, &found.path, self.recursive, &mut troubles, |path, entry, troubles| {
+            let line = Line::new(tree, path, entry, with_target, troubles);
+            if context.json {
+                out.json(&line)
+            } else if self.long {
+                out.line(line.long())
+            } else {
+                out.line(line.short())
+            }
+        })?;
+        out.finish()?;
+        Ok(troubles.exit(Exit::Done))
+    }
+}

@@ -1,0 +1,249 @@
+//! `rokopia serve`: the existence service.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::checker::{Doubtful, OpenStore, Settings, Template};
+use crate::crypto;
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::location::Location;
+use crate::front::service::{self, Config, Level, Log};
+use crate::gojson::duration::GoDuration;
+use crate::os::signals::CleanUp;
+
+/// The directory may hang; then the service starts all the same, and says that it is not ready.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const DEFAULT_REPOSITORY: &str = "/repository";
+
+/// Answer over HTTP whether there are backups: the existence service
+#[derive(Debug, clap::Args)]
+#[command(
+    next_help_heading = "Options of the service",
+    after_help = "\
+Durations are written as in Go: 300ms, 7s, 1h30m. Without --repo, the repository is KOPIA_REPOSITORY_PATH, or /repository.
+The log goes to stdout. SIGTERM ends the service after what is open, with exit code 0.
+
+Examples:
+  rokopia serve --repo /repository --password-file /run/secrets/password
+  KOPIA_PASSWORD=... rokopia serve --port 8080 --min-sources 20"
+)]
+pub(in crate::front::cli) struct Args {
+    /// Kind of the storage: kopia-fs
+    #[arg(long, env = "BACKEND_TYPE", default_value = "kopia-fs", value_name = "KIND")]
+    backend_type: String,
+
+    /// Port to listen on, on all addresses
+    #[arg(long, env = "PORT", default_value = "8080", value_name = "PORT")]
+    port: String,
+
+    /// Address and port to listen on, instead of --port
+    #[arg(long, env = "ROKOPIA_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+
+    /// How much to log: debug, info, warn or error
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+
+    /// How long a question may take; 0 for as long as whoever asks waits
+    #[arg(long, env = "HTTP_TIMEOUT", default_value = "3s", value_name = "DURATION")]
+    http_timeout: String,
+
+    /// A yes may come from a view of this age; 0 for none that is older than the question
+    #[arg(long, env = "CACHE_TTL", default_value = "60s", value_name = "DURATION")]
+    cache_ttl: String,
+
+    /// How often to read what is new without being asked; 0 for never
+    #[arg(long, env = "RE_WARM_INTERVAL", default_value = "90s", value_name = "DURATION")]
+    refresh_interval: String,
+
+    /// A no may come from a view of this age; 0 for none that is older than the question
+    #[arg(long, env = "ROKOPIA_NEGATIVE_MAX_AGE", default_value = "0s", value_name = "DURATION")]
+    negative_max_age: String,
+
+    /// After this a read of the storage is given up and begun anew
+    #[arg(long, env = "ROKOPIA_STORAGE_TIMEOUT", default_value = "2m", value_name = "DURATION")]
+    storage_timeout: String,
+
+    /// How often to look for packs that no index names; 0 for never, which trusts that no index blob is ever lost
+    #[arg(long, env = "ROKOPIA_SCAN_INTERVAL", default_value = "15m", value_name = "DURATION")]
+    scan_interval: String,
+
+    /// How a claim becomes a source
+    #[arg(
+        long,
+        env = "ROKOPIA_SOURCE_TEMPLATE",
+        default_value = "{pvc}-backup@{namespace}:/data",
+        value_name = "TEMPLATE"
+    )]
+    source_template: String,
+
+    /// The backend that answers and metrics name
+    #[arg(long, env = "ROKOPIA_BACKEND_LABEL", default_value = "kopia-fs", value_name = "LABEL")]
+    backend_label: String,
+
+    /// The unique ID that the repository must have, in hex; without it, that of the first one seen
+    #[arg(long, env = "ROKOPIA_EXPECTED_ID", value_name = "HEX")]
+    expected_id: Option<String>,
+
+    /// With fewer sources than this in the repository, nothing is absent
+    #[arg(long, env = "ROKOPIA_MIN_SOURCES", default_value = "0", value_name = "N")]
+    min_sources: String,
+
+    /// What a claim is that was found only under a name that VolSync may have made of it: unknown or exists
+    #[arg(long, env = "ROKOPIA_ALTERED_NAMES", default_value = "unknown", value_name = "STATE")]
+    altered_names: String,
+
+    /// What a claim is that has incomplete snapshots only: exists or unknown
+    #[arg(long, env = "ROKOPIA_INCOMPLETE", default_value = "exists", value_name = "STATE")]
+    incomplete: String,
+
+    /// A source without a complete snapshot of at most this age is shown as stale
+    #[arg(long, env = "ROKOPIA_STALE_AFTER", default_value = "26h", value_name = "DURATION")]
+    stale_after: String,
+
+    /// Sources that get metrics of their own, at most
+    #[arg(long, env = "ROKOPIA_METRIC_SOURCES", default_value = "2000", value_name = "N")]
+    metric_sources: String,
+
+    /// Answer as version 0.3.1 of pvc-plumber did: a failure looks like a no. LOSES DATA
+    #[arg(long)]
+    legacy_answers: bool,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let clean_up = CleanUp::new();
+        let (config, settings) = self.understood()?;
+        let entered = context.sandbox().reading_anywhere().listening().enter();
+        let location = context.location_or(|| {
+            let path = std::env::var_os("KOPIA_REPOSITORY_PATH").filter(|path| !path.is_empty());
+            Location::parse(&path.unwrap_or_else(|| DEFAULT_REPOSITORY.into()))
+        });
+        check_location(&location)?;
+        let password = context.password_source()?;
+        if matches!(password(), Err(crypto::Error::NoPassword)) {
+            return Err(invalid("KOPIA_PASSWORD is required for kopia-fs backend"));
+        }
+        let level: Level = self.log_level.parse().unwrap_or_default();
+        let log = Log::start(level)
+            .map_err(|e| Failure::new(Exit::Negative, "out-of-threads", format!("starting the log: {e}")))?;
+        entered.log();
+        if self.legacy_answers {
+            tracing::warn!(
+                code = "legacy-answers",
+                "legacy answers are on: a failure looks like a no, and an application may start on an empty volume"
+            );
+        }
+        let open_store: OpenStore = std::sync::Arc::new(move || location.connect());
+        let options = context.strict().options();
+        let ended = service::run(config, settings, options, open_store, password, &clean_up.flag());
+        drop(log);
+        clean_up.finish();
+        match ended {
+            Ok(true) => Ok(Exit::Done),
+            Ok(false) => {
+                let message = "requests were still open when the time to end them was over";
+                Err(Failure::new(Exit::Negative, "shutdown-incomplete", message))
+            }
+            Err(e) => Err(Failure::new(Exit::Negative, e.code(), e.to_string())),
+        }
+    }
+
+    /// What the options mean. The messages about the first six are part of the contract.
+    fn understood(&self) -> Result<(Config, Settings), Failure> {
+        if self.backend_type != "kopia-fs" && !self.backend_type.is_empty() {
+            let kind = &self.backend_type;
+            return Err(invalid(format!("invalid BACKEND_TYPE: {kind} (this service reads kopia-fs)")));
+        }
+        let defaults = (Config::default(), Settings::default());
+        let timeout = duration("HTTP_TIMEOUT", &self.http_timeout, "3s")?;
+        let cache_ttl = duration("CACHE_TTL", &self.cache_ttl, "60s")?;
+        let refresh_interval = duration("RE_WARM_INTERVAL", &self.refresh_interval, "90s")?;
+        if refresh_interval.is_negative() {
+            let given = &self.refresh_interval;
+            return Err(invalid(format!("RE_WARM_INTERVAL must be >= 0, got {given}")));
+        }
+        let positive_max_age = cache_ttl.positive().unwrap_or_default();
+        let negative = duration("ROKOPIA_NEGATIVE_MAX_AGE", &self.negative_max_age, "0s")?;
+        let storage_timeout = duration("ROKOPIA_STORAGE_TIMEOUT", &self.storage_timeout, "2m")?;
+        let stale_after = duration("ROKOPIA_STALE_AFTER", &self.stale_after, "26h")?;
+        let config = Config {
+            listen: self.address()?,
+            backend: self.backend_label.clone(),
+            timeout: timeout.positive(),
+            legacy: self.legacy_answers,
+            metric_sources: number("ROKOPIA_METRIC_SOURCES", &self.metric_sources)?,
+            stale_after: stale_after.positive().unwrap_or(defaults.0.stale_after),
+        };
+        let settings = Settings {
+            template: self.source_template.parse::<Template>().map_err(|e| invalid(e.to_string()))?,
+            positive_max_age,
+            // A no that is older than a yes may be would be the less certain of the two.
+            negative_max_age: negative.positive().unwrap_or_default().min(positive_max_age),
+            refresh_interval: refresh_interval.positive(),
+            storage_timeout: storage_timeout.positive().unwrap_or(defaults.1.storage_timeout),
+            scan_interval: duration("ROKOPIA_SCAN_INTERVAL", &self.scan_interval, "15m")?.positive(),
+            expected_id: self.expected_id()?,
+            min_sources: number("ROKOPIA_MIN_SOURCES", &self.min_sources)?,
+            altered_names: doubtful("ROKOPIA_ALTERED_NAMES", &self.altered_names)?,
+            incomplete: doubtful("ROKOPIA_INCOMPLETE", &self.incomplete)?,
+        };
+        Ok((config, settings))
+    }
+
+    fn address(&self) -> Result<SocketAddr, Failure> {
+        if let Some(listen) = self.listen.as_deref().filter(|listen| !listen.is_empty()) {
+            return listen.parse().map_err(|e| invalid(format!("invalid ROKOPIA_LISTEN: {listen:?}: {e}")));
+        }
+        let port = if self.port.is_empty() { "8080" } else { &self.port };
+        Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, number("PORT", port)?)))
+    }
+
+    fn expected_id(&self) -> Result<Option<String>, Failure> {
+        let Some(id) = self.expected_id.as_deref().filter(|id| !id.is_empty()) else { return Ok(None) };
+        let bytes = hex::decode(id).map_err(|e| invalid(format!("invalid ROKOPIA_EXPECTED_ID: {e}")))?;
+        Ok(Some(hex::encode(bytes)))
+    }
+}
+
+/// The words of the contract for a configuration that cannot be.
+fn invalid(cause: impl AsRef<str>) -> Failure {
+    let message = format!("Failed to load configuration: {}", cause.as_ref());
+    Failure::new(Exit::Negative, "config-invalid", message)
+}
+
+fn duration(name: &str, text: &str, default: &str) -> Result<GoDuration, Failure> {
+    let text = if text.is_empty() { default } else { text };
+    text.parse().map_err(|e| invalid(format!("invalid {name}: {e}")))
+}
+
+fn number<T: FromStr<Err: std::fmt::Display>>(name: &str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|e| invalid(format!("invalid {name}: {text:?}: {e}")))
+}
+
+fn doubtful(name: &str, text: &str) -> Result<Doubtful, Failure> {
+    match text {
+        "unknown" => Ok(Doubtful::Unknown),
+        "exists" => Ok(Doubtful::Exists),
+        _ => Err(invalid(format!("invalid {name}: {text:?}: unknown or exists is expected"))),
+    }
+}
+
+/// A directory that does not exist is a mistake in the configuration. Any other trouble with it may pass.
+fn check_location(location: &Location) -> Result<(), Failure> {
+    let Some(path) = location.directory() else {
+        return location.connect().map(drop).map_err(|e| invalid(e.to_string()));
+    };
+    let (send, answer) = channel();
+    let looked_at = path.to_owned();
+    let look = move || send.send(looked_at.try_exists());
+    let _ = std::thread::Builder::new().name("look".into()).spawn(look);
+    match answer.recv_timeout(PATIENCE) {
+        Ok(Ok(false)) => Err(invalid(format!("KOPIA_REPOSITORY_PATH {} does not exist", path.display()))),
+        Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok(()),
+    }
+}

@@ -1,0 +1,189 @@
+//! `rokopia snapshots`: the list of snapshots.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::{Output, Table};
+use crate::front::cli::session::Session;
+use crate::front::cli::units::{self, human_size, human_time};
+use crate::snapshot::{Policies, Snapshot, Source, UtcTimestamp};
+
+/// List snapshots
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Incomplete snapshots are left out of the text unless --incomplete is given; JSON has always all of them, as in
+`kopia snapshot list --json`.
+
+Examples:
+  rokopia snapshots                                   all of them
+  rokopia snapshots data-demo@apps:/data --latest     the newest one of a source
+  rokopia snapshots --since 7d --tag job:nightly
+  rokopia snapshots --json | jq -r '.[].id'")]
+pub(in crate::front::cli) struct Args {
+    /// Only these sources: user@host:/path, user@host or @host
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+
+    /// All sources, which is the default
+    #[arg(long, conflicts_with = "sources")]
+    all: bool,
+
+    /// Only snapshots with this tag; may be repeated
+    #[arg(long = "tag", value_name = "KEY:VALUE")]
+    tags: Vec<String>,
+
+    /// Show incomplete snapshots, too
+    #[arg(long, short)]
+    incomplete: bool,
+
+    /// Only the newest snapshot of each source
+    #[arg(long)]
+    latest: bool,
+
+    /// Only snapshots that began at this time or later
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+
+    /// Only snapshots that began at this time or earlier
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// What snapshots must be like, understood.
+struct Filter {
+    sources: Vec<Source>,
+    tags: Vec<(String, String)>,
+    since: Option<UtcTimestamp>,
+    until: Option<UtcTimestamp>,
+}
+
+impl Args {
+    fn filter(&self) -> Result<Filter, Failure> {
+        let now = Zoned::now();
+        let time = |option: &str, text: &Option<String>| {
+            text.as_ref().map_or(Ok(None), |text| {
+                units::timestamp(text, &now)
+                    .map(Some)
+                    .ok_or_else(|| wrong_value(option, text, "a time such as 2026-11-21, or 3d,"))
+            })
+        };
+        let sources = self.sources.iter().map(|text| {
+            text.parse().map_err(|_| wrong_value("SOURCE", text, "user@host:/path, user@host or @host"))
+        });
+        let tags = self.tags.iter().map(|text| match text.split_once(':') {
+            Some((key, value)) => Ok((format!("tag:{key}"), value.to_owned())),
+            None => Err(wrong_value("--tag", text, "KEY:VALUE")),
+        });
+        Ok(Filter {
+            sources: sources.collect::<Result<_, _>>()?,
+            tags: tags.collect::<Result<_, _>>()?,
+            since: time("--since", &self.since)?,
+            until: time("--until", &self.until)?,
+        })
+    }
+
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let filter = self.filter()?;
+        let mut session = Session::open(context)?;
+        let policies = Policies::new(session.catalog.manifests());
+        for problem in policies.problems() {
+            tracing::warn!("{problem}; reasons to keep snapshots may be wrong");
+        }
+        let zone = TimeZone::system();
+        let mut chosen: Vec<(Arc<Snapshot>, Vec<String>)> = Vec::new();
+        for (source, snapshots) in session.snapshots.groups() {
+            let reasons = policies.retention(source).reasons(&snapshots, &zone);
+            let group: Vec<_> = snapshots.into_iter().zip(reasons).filter(|(s, _)| filter.takes(s)).collect();
+            let shown = |s: &Snapshot| context.json || self.incomplete || s.is_complete();
+            let newest = if self.latest { group.iter().rposition(|(s, _)| shown(s)) } else { None };
+            let kept = group
+                .into_iter()
+                .enumerate()
+                .filter(|(i, (s, _))| shown(s) && (!self.latest || newest == Some(*i)));
+            chosen.extend(kept.map(|(_, item)| item));
+        }
+        let exit = session.conclude("snapshots", chosen.is_empty())?;
+        if chosen.is_empty() && !context.json {
+            tracing::warn!("no snapshots{}", if filter.is_any() { "" } else { " of this kind" });
+        }
+        let mut out = Output::new();
+        if context.json {
+            out.json_array(chosen.iter().map(|(snapshot, reasons)| snapshot.listed(reasons)))?;
+        } else if !chosen.is_empty() {
+            print(&chosen, &mut out)?;
+        }
+        out.finish()?;
+        Ok(exit)
+    }
+}
+
+impl Filter {
+    fn is_any(&self) -> bool {
+        self.sources.is_empty() && self.tags.is_empty() && self.since.is_none() && self.until.is_none()
+    }
+
+    fn takes(&self, snapshot: &Snapshot) -> bool {
+        let source = self.sources.is_empty() || self.sources.iter().any(|s| covers(s, &snapshot.source));
+        let tags = self.tags.iter().all(|(key, value)| snapshot.tags.get(key) == Some(value));
+        source
+            && tags
+            && self.since.is_none_or(|since| snapshot.start_time >= since)
+            && self.until.is_none_or(|until| snapshot.start_time <= until)
+    }
+}
+
+/// Whether a source that was typed means another one; a part left out means any.
+fn covers(typed: &Source, source: &Source) -> bool {
+    typed == source
+        || (typed.path.is_empty()
+            && typed.host == source.host
+            && (typed.user.is_empty() || typed.user == source.user))
+}
+
+fn print(chosen: &[(Arc<Snapshot>, Vec<String>)], out: &mut Output) -> Result<(), Failure> {
+    let mut table = Table::new(&["ID", "TIME", "SOURCE", "SIZE", "FILES", "KEPT FOR"], &[3, 4]);
+    for (snapshot, reasons) in chosen {
+        let summary = snapshot.root.as_ref().and_then(|root| root.summary.as_deref());
+        let number = |count: Option<i64>| count.map_or_else(|| "-".into(), |count| count.to_string());
+        let size = summary.map_or_else(|| "-".into(), |s| human_size(u64::try_from(s.size).unwrap_or(0)));
+        let mut remarks = Vec::new();
+        if !snapshot.is_complete() {
+            remarks.push(format!("incomplete: {}", snapshot.incomplete));
+        }
+        let failed = summary.map_or(0, |summary| summary.failed);
+        if failed > 0 {
+            remarks.push(format!("{failed} errors"));
+        }
+        remarks.extend(snapshot.pins.iter().map(|pin| format!("pin {pin}")));
+        remarks.extend(reasons.iter().filter(|reason| *reason != "incomplete").cloned());
+        table.row([
+            snapshot.id.to_string(),
+            human_time(snapshot.start_time),
+            snapshot.source.to_string(),
+            size,
+            number(summary.map(|summary| summary.files)),
+            remarks.join(", "),
+        ]);
+    }
+    table.print(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_left_out_of_a_source_mean_any() {
+        let covers = |a: &str, b: &str| covers(&a.parse().unwrap(), &b.parse().unwrap());
+        assert!(covers("u@h:/p", "u@h:/p"));
+        assert!(covers("u@h", "u@h:/p"));
+        assert!(covers("@h", "u@h:/p"));
+        assert!(!covers("u@h:/p", "u@h:/p/q"));
+        assert!(!covers("v@h", "u@h:/p"));
+        assert!(!covers("@g", "u@h:/p"));
+    }
+}

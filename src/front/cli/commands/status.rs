@@ -1,0 +1,203 @@
+//! `rokopia status`: what the repository is.
+
+use serde::Serialize;
+
+use crate::format::RepositoryFormat;
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::{Output, escape};
+use crate::front::cli::session::Session;
+use crate::front::cli::units::{human_size, human_time};
+use crate::snapshot::UtcTimestamp;
+use crate::{Error, Repository};
+
+/// Open the repository and say what it is, what is in it, and that the password fits
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  rokopia --repo /mnt/kopia status
+  rokopia status --json | jq .format_version")]
+pub(in crate::front::cli) struct Args {}
+
+#[derive(Serialize)]
+struct Status {
+    location: String,
+    unique_id: String,
+    password: &'static str,
+    format_version: u8,
+    hash: &'static str,
+    encryption: &'static str,
+    key_derivation: &'static str,
+    splitter: String,
+    index_version: u8,
+    epochs: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ecc: Option<Ecc>,
+    max_pack_size: u64,
+    password_change: bool,
+    blobs: Counted,
+    packs: Counted,
+    metadata_packs: Counted,
+    /// Absent where the list of snapshots cannot be read.
+    #[serde(flatten)]
+    listed: Option<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    index_blobs: usize,
+    sources: usize,
+    snapshots: usize,
+    incomplete: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<Newest>,
+}
+
+#[derive(Serialize)]
+struct Newest {
+    id: String,
+    source: String,
+    time: UtcTimestamp,
+}
+
+#[derive(Serialize)]
+struct Ecc {
+    algorithm: &'static str,
+    overhead_percent: u8,
+}
+
+#[derive(Default, Serialize)]
+struct Counted {
+    count: u64,
+    bytes: u64,
+}
+
+impl Counted {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn text(&self) -> String {
+        format!("{} ({})", self.count, human_size(self.bytes))
+    }
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let repository = context.repository()?;
+        let mut status = Status::of(&repository)?;
+        let session = Session::with_repository(context, repository);
+        status.listed = session.as_ref().ok().map(Listed::of);
+        let mut out = Output::new();
+        if context.json {
+            out.json(&status)?;
+        } else {
+            status.print(&mut out)?;
+        }
+        out.finish()?;
+        let mut session = session?;
+        let empty = session.snapshots.all().is_empty();
+        session.conclude("snapshots", empty)
+    }
+}
+
+impl Listed {
+    fn of(session: &Session) -> Self {
+        let all = session.snapshots.all();
+        let newest = all.latest().map(|snapshot| Newest {
+            id: snapshot.id.to_string(),
+            source: snapshot.source.to_string(),
+            time: snapshot.start_time,
+        });
+        Self {
+            index_blobs: session.catalog.index().blob_count(),
+            sources: session.snapshots.sources().len(),
+            snapshots: all.len(),
+            incomplete: all.iter().filter(|snapshot| !snapshot.is_complete()).count(),
+            newest,
+        }
+    }
+
+    fn lines(&self) -> [(&'static str, String); 4] {
+        let newest = self.newest.as_ref().map_or_else(
+            || "none".to_owned(),
+            |newest| format!("{}, {}, {}", human_time(newest.time), newest.source, newest.id),
+        );
+        let incomplete = match self.incomplete {
+            0 => String::new(),
+            incomplete => format!(", {incomplete} of them incomplete"),
+        };
+        [
+            ("Index blobs", format!("{} in use", self.index_blobs)),
+            ("Sources", self.sources.to_string()),
+            ("Snapshots", format!("{}{incomplete}", self.snapshots)),
+            ("Newest snapshot", newest),
+        ]
+    }
+}
+
+impl Status {
+    fn of(repository: &Repository) -> Result<Self, Failure> {
+        let format: &RepositoryFormat = repository.format();
+        let [mut blobs, mut packs, mut metadata_packs] = <[Counted; 3]>::default();
+        for blob in repository.store().list("").map_err(Error::from)? {
+            blobs.add(blob.size);
+            match blob.id.as_str().as_bytes().first() {
+                Some(b'p') => packs.add(blob.size),
+                Some(b'q') => metadata_packs.add(blob.size),
+                _ => {}
+            }
+        }
+        let ecc = (format.ecc_overhead_percent() > 0).then(|| Ecc {
+            algorithm: "REED-SOLOMON-CRC32",
+            overhead_percent: format.ecc_overhead_percent(),
+        });
+        Ok(Self {
+            location: repository.store().describe(),
+            unique_id: hex::encode(format.unique_id()),
+            password: "accepted",
+            format_version: format.version(),
+            hash: format.hash_algorithm().name(),
+            encryption: format.encryption().name(),
+            key_derivation: format.key_derivation().name(),
+            splitter: format.splitter().to_owned(),
+            index_version: format.index_version(),
+            epochs: format.epochs().enabled,
+            ecc,
+            max_pack_size: format.max_pack_size(),
+            password_change: format.enable_password_change(),
+            blobs,
+            packs,
+            metadata_packs,
+            listed: None,
+        })
+    }
+
+    fn print(&self, out: &mut Output) -> Result<(), Failure> {
+        let ecc = self.ecc.as_ref().map_or_else(
+            || "none".to_owned(),
+            |ecc| format!("{}, {} % more space", ecc.algorithm, ecc.overhead_percent),
+        );
+        let index = if self.epochs { "in epochs" } else { "without epochs" };
+        let lines = [
+            ("Repository", self.location.clone()),
+            ("Unique ID", self.unique_id.clone()),
+            ("Password", self.password.to_owned()),
+            ("Format version", self.format_version.to_string()),
+            ("Hash", self.hash.to_owned()),
+            ("Encryption", self.encryption.to_owned()),
+            ("Key derivation", self.key_derivation.to_owned()),
+            ("Splitter", self.splitter.clone()),
+            ("Error correction", ecc),
+            ("Index", format!("version {}, {index}", self.index_version)),
+            ("Data packs", self.packs.text()),
+            ("Metadata packs", self.metadata_packs.text()),
+            ("All blobs", self.blobs.text()),
+        ];
+        for (name, value) in lines.into_iter().chain(self.listed.iter().flat_map(Listed::lines)) {
+            out.line(format!("{name:<17} {}", escape(&value)))?;
+        }
+        Ok(())
+    }
+}

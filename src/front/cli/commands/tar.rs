@@ -1,0 +1,173 @@
+//! `rokopia tar`: a tree as an archive.
+
+use crate::Error;
+use crate::content::Contents;
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::Output;
+use crate::front::cli::pax::Archive;
+use crate::front::cli::tree::{Place, Troubles, at, from};
+use crate::object::{self, Reader, read_all};
+use crate::snapshot::{DirEntry, EntryType, Tree, WalkEntry};
+
+/// Files up to this size are read before their header is written, so that one that cannot be read is left out. A failure
+/// in a larger one cuts the archive short.
+const READ_FIRST: u64 = 8 << 20;
+
+const BUFFER: usize = 1 << 20;
+
+/// Write a snapshot, or a part of it, as a tar archive (pax format) to standard output
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+An entry that cannot be read is named and left out, and the exit code is 4. If that happens in the middle of a large
+file, the archive ends there.
+
+Examples:
+  rokopia tar latest | tar -x -C /srv/data
+  rokopia tar data-demo@apps:/data/etc | gzip > etc.tar.gz
+  rokopia tar latest | ssh host tar -x -C /srv/data")]
+pub(in crate::front::cli) struct Args {
+    /// Snapshot, source or object, and a path in it
+    #[arg(value_name = "REF")]
+    reference: String,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        at(context, &self.reference, write)
+    }
+}
+
+fn write(Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+    let mut writer =
+        Writer { contents, tree, archive: Archive::new(Output::new()), troubles: Troubles::default() };
+    writer.everything(&found.path)?;
+    writer.archive.finish().map_err(Failure::output)?.finish()?;
+    Ok(writer.troubles.exit(Exit::Done))
+}
+
+/// A file that is ready to be written.
+enum Begun<'a> {
+    Whole(Vec<u8>),
+    Open(Box<Reader<'a>>),
+}
+
+struct Writer<'a> {
+    contents: &'a Contents,
+    tree: &'a Tree<'a>,
+    archive: Archive<Output>,
+    troubles: Troubles,
+}
+
+impl Writer<'_> {
+    fn everything(&mut self, base: &str) -> Result<(), Failure> {
+        let mut walk = self.tree.walk(base).map_err(from)?;
+        let mut begin = None;
+        while let Some(item) = walk.next() {
+            let WalkEntry { path, depth, entry } = match item {
+                Ok(found) => found,
+                Err(error) => {
+                    self.troubles.add(&error);
+                    continue;
+                }
+            };
+            let begin = *begin.get_or_insert(path.len());
+            let name = match (depth, entry.is_directory()) {
+                (0, true) => ".".to_owned(),
+                // The root of a backup from standard input is called by a path.
+                (0, false) => entry.raw_name.rsplit('/').next().unwrap_or_default().to_owned(),
+                _ => format!("./{}", path.get(begin..).unwrap_or(&path).trim_start_matches('/')),
+            };
+            if depth > 0
+                && let Err(reason) = entry.name()
+            {
+                self.troubles.note("entry-name-invalid", format!("{path:?} is left out: {reason}"));
+                walk.skip_directory();
+                continue;
+            }
+            self.entry(&path, &name, &entry)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &str, name: &str, entry: &DirEntry) -> Result<(), Failure> {
+        match entry.kind {
+            EntryType::Directory => self.archive.directory(name, entry).map_err(Failure::output),
+            EntryType::Symlink => match self.tree.link_target(entry, path) {
+                Ok(target) => self.archive.symlink(name, entry, &target).map_err(Failure::output),
+                Err(error) => {
+                    self.troubles.add(&error);
+                    Ok(())
+                }
+            },
+            EntryType::File => self.file(path, name, entry),
+            EntryType::Unknown => {
+                self.troubles
+                    .note("entry-unsupported", format!("{path:?} is left out: its type is not known"));
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&mut self, path: &str, name: &str, entry: &DirEntry) -> Result<(), Failure> {
+        let begun = match self.tree.reader(entry, path) {
+            Ok(reader) => self.begin(reader, entry),
+            Err(error) => {
+                self.troubles.add(&error);
+                return Ok(());
+            }
+        };
+        match begun {
+            Ok(Begun::Whole(data)) => {
+                self.archive.file(name, entry, entry.size).map_err(Failure::output)?;
+                self.archive.data(&data).map_err(Failure::output)
+            }
+            Ok(Begun::Open(mut reader)) => {
+                self.archive.file(name, entry, entry.size).map_err(Failure::output)?;
+                self.stream(&mut reader).map_err(|failure| failure.path(path).during(path))
+            }
+            Err((code, why)) => {
+                self.troubles.note(code, format!("{path:?} is left out: {why}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Finds out whether the object can be read, as far as that costs little, and is as long as the entry says. Those of
+    /// incomplete snapshots need not be.
+    fn begin<'r>(
+        &self,
+        mut reader: Reader<'r>,
+        entry: &DirEntry,
+    ) -> Result<Begun<'r>, (&'static str, String)> {
+        let unreadable = |error: object::Error| (error.code(), error.to_string());
+        let (length, begun) = if entry.size <= READ_FIRST {
+            let data = read_all(self.contents, reader.object(), READ_FIRST).map_err(unreadable)?;
+            (data.len() as u64, Begun::Whole(data))
+        } else {
+            (reader.length().map_err(unreadable)?, Begun::Open(Box::new(reader)))
+        };
+        if length != entry.size {
+            let why = format!("its data has {length} bytes, the entry says {}", entry.size);
+            return Err(("entry-size-mismatch", why));
+        }
+        Ok(begun)
+    }
+
+    fn stream(&mut self, reader: &mut Reader<'_>) -> Result<(), Failure> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let got = reader
+                .read_some(&mut buffer)
+                .map_err(|error| Failure::from(Error::from(error)).exit(Exit::Partial))?;
+            if got == 0 {
+                break;
+            }
+            self.archive.data(buffer.get(..got).unwrap_or_default()).map_err(Failure::output)?;
+        }
+        if self.archive.is_whole() {
+            return Ok(());
+        }
+        Err(Failure::new(Exit::Partial, "entry-size-mismatch", "its data ends early"))
+    }
+}

@@ -1,0 +1,183 @@
+//! The report as one HTML file that needs nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::words::{self, Words, counted};
+use crate::front::cli::output::escape;
+use crate::verify::{Damage, Report, SnapshotState, Verdict};
+
+/// Lost paths listed for one damage; JSON has all.
+const PATHS: usize = 500;
+
+/// The whole document.
+pub(super) fn html(report: &Report) -> String {
+    let mut page = String::new();
+    // Writing to a string does not fail.
+    let _ = document(report, &mut page);
+    page
+}
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--good:#2a8a4a;--bad:#c02d2d;--part:#b07a10;--line:#8885}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1rem}\
+h1{display:inline-block;color:#fff;padding:.2rem .8rem;border-radius:.4rem}\
+.clean{background:var(--good)}.damaged{background:var(--bad)}.incomplete{background:var(--part)}\
+table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;\
+border-bottom:1px solid var(--line)}code{overflow-wrap:anywhere}svg{display:block;margin:.2rem 0}\
+.g{fill:var(--good)}.b{fill:var(--bad)}.i{fill:var(--part)}.n{fill:var(--line)}footer{opacity:.7}";
+
+fn document(report: &Report, out: &mut String) -> std::fmt::Result {
+    let Words { verdict, meaning, figures } = Words::of(report);
+    let class = match report.result {
+        Verdict::Clean => "clean",
+        Verdict::Damaged => "damaged",
+        Verdict::Incomplete => "incomplete",
+    };
+    let place = text(&report.repository);
+    write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{verdict}: {place}</title>\
+         <style>{STYLE}</style></head><body>\n<h1 class=\"{class}\">{verdict}</h1>\n\
+         <p>{place}, verified on {}: {}.</p><p>{}.</p>\n",
+        words::when(report.started),
+        text(&meaning),
+        text(&figures)
+    )?;
+    list(out, "What to do", &words::advice(report).iter().map(|line| text(line)).collect::<Vec<_>>())?;
+    coverage(report, out)?;
+    damages(out, "damage", "What is damaged", &report.damage)?;
+    sources(report, out)?;
+    let mended: Vec<String> = report
+        .ecc
+        .repairs
+        .iter()
+        .map(|blob| {
+            let offsets: Vec<String> = blob.offsets.iter().take(10).map(ToString::to_string).collect();
+            format!("<code>{}</code>: {} places, from {}", text(&blob.blob), blob.places, offsets.join(", "))
+        })
+        .collect();
+    list(out, "Mended by error correction, but still wrong on the disk", &mended)?;
+    damages(out, "unneeded", "Wrong, but no snapshot needs it", &report.unneeded)?;
+    list(out, "Notes", &report.warnings.iter().map(|line| text(line)).collect::<Vec<_>>())?;
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(out, "<footer>rokopia {version}, level {}</footer></body></html>", report.level)
+}
+
+/// How much of the repository is proved, as a bar.
+fn coverage(report: &Report, out: &mut String) -> std::fmt::Result {
+    let coverage = &report.coverage;
+    let share = |part: u64| 1000.0 * part as f64 / coverage.bytes.max(1) as f64;
+    let proved = share(coverage.verified_bytes).min(1000.0);
+    let now = share(coverage.read_bytes.min(coverage.verified_bytes)).min(proved);
+    writeln!(
+        out,
+        "<h2>Coverage</h2><svg id=\"coverage\" viewBox=\"0 0 1000 24\" width=\"100%\" height=\"24\" \
+         preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{:.1} % proved\">\
+         <rect class=\"n\" width=\"1000\" height=\"24\"/><rect class=\"g\" width=\"{proved:.1}\" height=\"24\" \
+         opacity=\".55\"/><rect class=\"g\" width=\"{now:.1}\" height=\"24\"/></svg>\
+         <p>{:.1} % of the stored bytes are proved, {:.1} % by this run.</p>",
+        proved / 10.0,
+        proved / 10.0,
+        now / 10.0
+    )
+}
+
+fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<h2>{heading}</h2><table id=\"{id}\"><tr><th>code<th>what<th>lost by it</tr>")?;
+    for item in items {
+        write!(out, "<tr><td><code>{}</code><td>{}<td>", text(&item.code), text(&item.detail))?;
+        if !item.paths.is_empty() {
+            let more = if item.more_paths { " or more" } else { "" };
+            let count = counted(item.paths.len(), "path", "paths");
+            write!(out, "<details><summary>{count}{more}</summary>")?;
+            for path in item.paths.iter().take(PATHS) {
+                let presumed = path.named_by.as_ref().map(|_| " (presumably)").unwrap_or_default();
+                write!(
+                    out,
+                    "<div>{} <code>{}</code>{presumed}</div>",
+                    text(&path.snapshot),
+                    text(&path.path)
+                )?;
+            }
+            if item.paths.len() > PATHS {
+                write!(out, "<div>… the JSON report has all</div>")?;
+            }
+            write!(out, "</details>")?;
+        }
+        writeln!(out, "</tr>")?;
+    }
+    writeln!(out, "</table>")
+}
+
+/// The snapshots of each source as a row of marks, oldest first.
+fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
+    let mut sources: BTreeMap<&str, Vec<&SnapshotState>> = BTreeMap::new();
+    for snapshot in &report.snapshots {
+        sources.entry(&snapshot.source).or_default().push(snapshot);
+    }
+    if sources.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<h2>Snapshots</h2><table id=\"snapshots\"><tr><th>source<th>oldest to newest<th>newest whole</tr>"
+    )?;
+    for (source, snapshots) in sources {
+        let width = 14 * snapshots.len();
+        write!(out, "<tr><td>{}<td><svg width=\"{width}\" height=\"14\">", text(source))?;
+        for (at, snapshot) in snapshots.iter().enumerate() {
+            let (class, state) = match (snapshot.whole, snapshot.complete) {
+                (false, _) => ("b", "damaged"),
+                (true, true) => ("g", "whole"),
+                (true, false) => ("i", "incomplete"),
+            };
+            let (x, id, time) = (14 * at, text(&snapshot.id), words::when(snapshot.time));
+            let title = format!("{id} of {time}: {state}, {} paths lost", snapshot.damaged_paths);
+            write!(
+                out,
+                "<rect class=\"{class}\" x=\"{x}\" width=\"12\" height=\"14\"><title>{title}</title></rect>"
+            )?;
+        }
+        let id = report.newest_whole.get(source);
+        let newest = id.and_then(|id| snapshots.iter().find(|snapshot| snapshot.id == *id));
+        let newest = newest.map_or_else(
+            || "none".to_owned(),
+            |snapshot| format!("<code>{}</code> of {}", text(&snapshot.id), words::when(snapshot.time)),
+        );
+        writeln!(out, "</svg><td>{newest}</tr>")?;
+    }
+    writeln!(out, "</table>")
+}
+
+/// A list whose items are HTML already.
+fn list(out: &mut String, heading: &str, items: &[String]) -> std::fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "<h2>{heading}</h2><ul>")?;
+    for item in items {
+        writeln!(out, "<li>{item}</li>")?;
+    }
+    writeln!(out, "</ul>")
+}
+
+/// Names come from the repository: they must not become markup, nor turn the direction of what follows.
+fn text(raw: &str) -> String {
+    let mut safe = String::with_capacity(raw.len());
+    for c in escape(raw).chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

@@ -1,0 +1,305 @@
+//! `rokopia verify`: whether every byte is still good, and what is lost where not.
+
+mod drill;
+mod html;
+mod idle;
+mod prometheus;
+mod recovery;
+mod text;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::Output;
+use crate::front::cli::session::Session;
+use crate::front::cli::signals::CleanUp;
+use crate::front::cli::units;
+use crate::verify::{
+    Ledger, Level, MergedLedgers, Order, Progress, Report, Settings, Shard, Verifier, write_repaired,
+};
+use crate::{Error, Repository};
+
+/// How often a log is told how far it is.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// How an Indexed Job of Kubernetes tells its pods apart.
+const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
+
+/// Read everything back, and say what is damaged and which paths of which snapshots are lost by it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Levels, each including the former: index (everything is where the indexes say), decrypt (every content authenticates),
+hash (every content is what its name says), files (every file of every snapshot can be put together).
+
+Exit codes: 0 nothing needed is damaged; 1 damage; 3 something could not be checked.
+
+Examples:
+  rokopia --repo /mnt/kopia verify
+  rokopia verify --level decrypt --rate 50MB --max-duration 2h
+  rokopia verify --json | jq '.damage[].paths[]'")]
+pub(in crate::front::cli) struct Args {
+    /// How far to go: index, decrypt, hash or files
+    #[arg(long, value_name = "LEVEL", default_value = "files")]
+    level: Level,
+
+    /// Remember in this file what was proved when, and count it
+    #[arg(long, value_name = "FILE")]
+    ledger: Option<PathBuf>,
+
+    /// Where the ledger is torn or none at all, move it aside to FILE.old and begin anew
+    #[arg(long, requires = "ledger")]
+    reset_ledger: bool,
+
+    /// Take for right that snapshots which the ledger saw are gone
+    #[arg(long, requires = "ledger")]
+    accept_missing_snapshots: bool,
+
+    /// Leave out what was proved within this time, such as 30d
+    #[arg(long, value_name = "TIME", requires = "ledger")]
+    max_age: Option<String>,
+
+    /// Stop after reading so much, such as 200GiB; with a ledger the next run goes on with the oldest proofs
+    #[arg(long, value_name = "SIZE")]
+    budget: Option<String>,
+
+    /// Read in the order of the disk, or strictly the oldest proofs first: disk or oldest
+    #[arg(long, value_name = "ORDER", default_value = "disk")]
+    order: Order,
+
+    /// Leave the disk and the processors to everybody else
+    #[arg(long)]
+    idle: bool,
+
+    /// Stop reading after this time, such as 2h30m
+    #[arg(long, value_name = "TIME")]
+    max_duration: Option<String>,
+
+    /// Read no faster than this in a second, such as 50MB
+    #[arg(long, value_name = "SIZE")]
+    rate: Option<String>,
+
+    /// Only part I of N of the packs, I from 0; N alone takes I from JOB_COMPLETION_INDEX
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+
+    /// Read no packs: join the ledgers of several runs, as of the parts of one repository, and report what they know
+    #[arg(long, value_name = "LEDGER", num_args = 1.., conflicts_with_all = ["ledger", "shard", "budget"])]
+    merge: Vec<PathBuf>,
+
+    /// Say what could be read back if the packs stood in for lost index blobs; nothing is verified
+    #[arg(long, conflicts_with_all = ["merge", "ledger"])]
+    recover_index: bool,
+
+    /// Restore the newest snapshot of a source for practice, hash everything again, and say how long it took
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
+    drill: Option<String>,
+
+    /// Where the drill restores to: null for nowhere, else into a new directory below this one, which is removed again
+    #[arg(long, value_name = "DIR", requires = "drill")]
+    to: Option<String>,
+
+    /// Limit the verification to what a snapshot or the newest one of a source needs; may be given several times
+    #[arg(long, value_name = "REF", conflicts_with_all = ["merge", "shard", "ledger", "recover_index", "drill"])]
+    snapshot: Vec<String>,
+
+    /// Write corrected copies of blobs that error correction can mend into this directory
+    #[arg(long, value_name = "DIR")]
+    write_repaired: Option<PathBuf>,
+
+    /// Packs read at the same time: one keeps a disk from seeking, a network file system may want more
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    streams: usize,
+
+    /// Write the JSON report to a file as well
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Write the report as a web page that needs nothing else
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Write metrics for Prometheus' textfile collector
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut settings = self.settings(context)?;
+        if self.idle {
+            idle::give_way();
+        }
+        let context = &self.confined(context);
+        if let Some(source) = &self.drill {
+            return drill::run(source, self.to.as_deref(), context);
+        }
+        let repository = match self.snapshot.is_empty() {
+            true => context.repository()?,
+            false => self.choose(context, &mut settings)?,
+        };
+        if self.recover_index {
+            return recovery::run(&repository, context);
+        }
+        let clean_up = CleanUp::new();
+        let flag = clean_up.flag();
+        let told = Mutex::new(Instant::now());
+        let progress = |progress: &Progress| tell(&told, progress);
+        let ledger = self.ledger(&repository)?;
+        let merged = self.merged(&repository)?;
+        let mut verifier = Verifier::new(&repository, &settings).interrupted(&flag).progress(&progress);
+        if let Some(ledger) = &ledger {
+            verifier = verifier.ledger(ledger);
+        }
+        if let Some(merged) = &merged {
+            verifier = verifier.merged(merged);
+        }
+        let report = verifier.run().map_err(failed)?;
+        self.put_out(context, &report)?;
+        if let Some(dir) = &self.write_repaired {
+            for path in write_repaired(&repository, &report, dir).map_err(failed)? {
+                tracing::info!("wrote {}", path.display());
+            }
+        }
+        Ok(match report.exit_code() {
+            0 => Exit::Done,
+            1 => Exit::Negative,
+            _ => Exit::Unknown,
+        })
+    }
+
+    /// The command reads and writes what its options name, and nothing else.
+    fn confined(&self, context: &Context) -> Context {
+        let outputs = [&self.ledger, &self.report, &self.html, &self.textfile, &self.write_repaired];
+        let drill = match (&self.drill, self.to.as_deref()) {
+            (None, _) | (_, Some(drill::NULL)) => None,
+            (Some(_), to) => Some(to.map_or_else(std::env::temp_dir, PathBuf::from)),
+        };
+        context.reading(&self.merge).writing(outputs.into_iter().flatten().chain(&drill))
+    }
+
+    /// Finds the snapshots that are asked for.
+    fn choose(&self, context: &Context, settings: &mut Settings) -> Result<Repository, Failure> {
+        let mut session = Session::open(context)?;
+        let mut chosen = Vec::new();
+        for reference in &self.snapshot {
+            let found = session.find(reference)?;
+            let snapshot = found.snapshot().ok_or_else(|| {
+                Failure::wrong_usage(format!("--snapshot {reference:?} is an object, no snapshot"))
+            })?;
+            chosen.push(snapshot.id.to_string());
+        }
+        settings.snapshots = Some(chosen);
+        Ok(session.repository)
+    }
+
+    fn shard(&self) -> Result<Shard, Failure> {
+        let Some(text) = &self.shard else { return Ok(Shard::WHOLE) };
+        let part = match text.contains('/') {
+            true => text.parse().ok(),
+            false => {
+                std::env::var(INDEX_VARIABLE).ok().and_then(|index| format!("{index}/{text}").parse().ok())
+            }
+        };
+        let wanted = format!("I/N with I below N, or N where {INDEX_VARIABLE} is I");
+        part.ok_or_else(|| wrong_value("--shard", text, &wanted))
+    }
+
+    fn ledger(&self, repository: &Repository) -> Result<Option<Ledger>, Failure> {
+        let Some(path) = &self.ledger else { return Ok(None) };
+        let open = if self.reset_ledger { Ledger::open_or_reset } else { Ledger::open };
+        let ledger = open(path, repository.format()).map_err(failed);
+        ledger.map(Some).map_err(|failure| failure.path(path.display().to_string()))
+    }
+
+    fn merged(&self, repository: &Repository) -> Result<Option<MergedLedgers>, Failure> {
+        if self.merge.is_empty() {
+            return Ok(None);
+        }
+        Ledger::merged(&self.merge, repository.format()).map(Some).map_err(failed)
+    }
+
+    fn put_out(&self, context: &Context, report: &Report) -> Result<(), Failure> {
+        if let Some(path) = &self.report {
+            let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::output(e.into()))?;
+            json.push(b'\n');
+            write_whole(path, &json)?;
+        }
+        if let Some(path) = &self.html {
+            write_whole(path, html::html(report).as_bytes())?;
+        }
+        if let Some(path) = &self.textfile {
+            write_whole(path, prometheus::metrics(report).as_bytes())?;
+        }
+        let mut out = Output::new();
+        if context.json {
+            out.json(report)?;
+        } else {
+            out.bytes(text::text(report).as_bytes())?;
+        }
+        out.finish()
+    }
+
+    fn settings(&self, context: &Context) -> Result<Settings, Failure> {
+        Ok(Settings {
+            level: self.level,
+            threads: context.threads,
+            reads: self.streams.clamp(1, 64),
+            memory: context.memory,
+            max_duration: span("--max-duration", self.max_duration.as_deref())?,
+            rate: amount("--rate", self.rate.as_deref().map(|text| text.trim_end_matches("/s")))?,
+            shard: self.shard()?,
+            budget: match self.merge.is_empty() {
+                true => amount("--budget", self.budget.as_deref())?,
+                false => Some(0),
+            },
+            max_age: span("--max-age", self.max_age.as_deref())?,
+            order: self.order,
+            snapshots: None,
+            accept_missing_snapshots: self.accept_missing_snapshots,
+        })
+    }
+}
+
+fn failed(error: crate::verify::Error) -> Failure {
+    Failure::from(Error::from(error)).during("verifying")
+}
+
+fn span(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
+    let parse = |text| units::duration(text).ok_or_else(|| wrong_value(option, text, "a time such as 2h30m"));
+    text.map(parse).transpose()
+}
+
+fn amount(option: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
+    let parse = |text| {
+        let size = units::size(text).filter(|size| *size > 0);
+        size.ok_or_else(|| wrong_value(option, text, "a size such as 50MB"))
+    };
+    text.map(parse).transpose()
+}
+
+fn tell(told: &Mutex<Instant>, progress: &Progress) {
+    let Ok(mut told) = told.try_lock() else { return };
+    if told.elapsed() >= INTERVAL {
+        *told = Instant::now();
+        tracing::info!(
+            "{} of {} packs, {} of {}, {} contents damaged",
+            progress.packs,
+            progress.of_packs,
+            units::human_size(progress.bytes),
+            units::human_size(progress.of_bytes),
+            progress.damaged
+        );
+    }
+}
+
+/// Complete under its name, or not there.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::output(e).during(&path.display().to_string());
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
+}

@@ -1,0 +1,122 @@
+//! The report as text, for somebody who is tired.
+
+use std::fmt::Write as _;
+
+use super::words::{self, Words, counted};
+use crate::front::cli::output::escape;
+use crate::verify::{Damage, Report, SnapshotState};
+
+/// Lost paths and damages spelled out; JSON has all.
+const PATHS: usize = 20;
+const ITEMS: usize = 20;
+
+/// What is damaged, what is lost, what can still be restored, and what to do.
+pub(super) fn text(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = Text { report }.write(&mut text);
+    text
+}
+
+struct Text<'a> {
+    report: &'a Report,
+}
+
+impl Text<'_> {
+    fn write(&self, out: &mut String) -> std::fmt::Result {
+        let Words { verdict, meaning, figures } = Words::of(self.report);
+        writeln!(out, "{verdict}: {meaning}.\n{figures}.")?;
+        self.write_damage(out)?;
+        self.write_snapshots(out)?;
+        if self.report.ecc.repaired_blobs > 0 {
+            let blobs = self.report.ecc.repaired_blobs;
+            writeln!(
+                out,
+                "\nError correction mended {blobs} blobs on the way to us; on the disk they are still wrong."
+            )?;
+        }
+        if !self.report.unneeded.is_empty() {
+            writeln!(out, "\nWrong, but no snapshot needs it ({}):", self.report.unneeded.len())?;
+            write_items(out, &self.report.unneeded)?;
+        }
+        for warning in &self.report.warnings {
+            writeln!(out, "Note: {warning}.")?;
+        }
+        self.write_advice(out)
+    }
+
+    fn write_damage(&self, out: &mut String) -> std::fmt::Result {
+        if self.report.damage.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nWhat is damaged:")?;
+        write_items(out, &self.report.damage)?;
+        let lost: Vec<_> = self.report.damage.iter().flat_map(|damage| &damage.paths).collect();
+        if !lost.is_empty() {
+            writeln!(out, "\nWhat is lost ({} paths):", lost.len())?;
+            for path in lost.iter().take(PATHS) {
+                let presumed =
+                    path.named_by.as_ref().map(|by| format!(" (named by {by})")).unwrap_or_default();
+                writeln!(out, "  {} {}{presumed}", path.snapshot, escape(&path.path))?;
+            }
+            if lost.len() > PATHS {
+                writeln!(out, "  … and {} more; --json lists them", lost.len() - PATHS)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_snapshots(&self, out: &mut String) -> std::fmt::Result {
+        let damaged: Vec<&SnapshotState> =
+            self.report.snapshots.iter().filter(|snapshot| !snapshot.whole).collect();
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nWhat can still be restored:")?;
+        let mut sources: Vec<&str> = damaged.iter().map(|snapshot| snapshot.source.as_str()).collect();
+        sources.sort_unstable();
+        sources.dedup();
+        for source in sources {
+            match self.report.newest_whole.get(source) {
+                Some(id) => {
+                    let time = self.report.snapshots.iter().find(|snapshot| &snapshot.id == id);
+                    let time = time.map(|snapshot| words::when(snapshot.time)).unwrap_or_default();
+                    writeln!(out, "  {}: newest whole snapshot {id} of {time}", escape(source))?;
+                }
+                None => writeln!(out, "  {}: no whole snapshot; parts can be restored", escape(source))?,
+            }
+        }
+        for snapshot in damaged.iter().rev().take(PATHS) {
+            let (id, time, lost) = (&snapshot.id, words::when(snapshot.time), snapshot.damaged_paths);
+            let lost = words::counted(lost, "path", "paths");
+            writeln!(out, "  {id} of {time}: everything but {lost}")?;
+        }
+        Ok(())
+    }
+
+    fn write_advice(&self, out: &mut String) -> std::fmt::Result {
+        let advice = words::advice(self.report);
+        if !advice.is_empty() {
+            writeln!(out, "\nWhat to do:")?;
+            for line in advice {
+                writeln!(out, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_items(out: &mut String, items: &[Damage]) -> std::fmt::Result {
+    for item in items.iter().take(ITEMS) {
+        let lost = if item.paths.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", counted(item.paths.len(), "path", "paths"))
+        };
+        writeln!(out, "  {}: {}{lost}", item.code, escape(&item.detail))?;
+    }
+    if items.len() > ITEMS {
+        writeln!(out, "  … and {} more; --json lists them", items.len() - ITEMS)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! What was typed, understood: settings, and the way to the repository.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{IsTerminal, stdin};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::{Color, Global, SandboxMode};
+use super::failure::{Exit, Failure};
+use super::location::Location;
+use super::units;
+use crate::blob::{BlobStore, Early};
+use crate::checker::FindPassword;
+use crate::crypto::{self, Password};
+use crate::format::OpenOptions;
+use crate::index::{EPOCHS_PREFIX, IndexOptions};
+use crate::os::parallel;
+use crate::os::sandbox::existing_directory;
+use crate::{Error, Options, Repository, Sandbox};
+
+const DEFAULT_MEMORY: u64 = 256 << 20;
+
+/// Less than this cannot hold one pack range, its decoded form and the tables of an index.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+const MAX_THREADS: usize = 1024;
+
+/// Settings of one run, and access to the repository.
+#[derive(Clone)]
+pub(super) struct Context {
+    location: Option<Location>,
+    password_file: Option<PathBuf>,
+    password_fd: Option<u32>,
+    options: Options,
+    cache_dir: Option<PathBuf>,
+    sandbox: Sandbox,
+    /// Bytes for data in flight and indexes.
+    pub(super) memory: u64,
+    /// Decoding threads.
+    pub(super) threads: usize,
+    /// Reads in flight.
+    pub(super) reads: usize,
+    /// Go on with what can be read.
+    pub(super) degraded: bool,
+    /// Print JSON.
+    pub(super) json: bool,
+    /// Say nothing but errors.
+    pub(super) quiet: bool,
+    /// When to use colours.
+    pub(super) color: Color,
+}
+
+impl Context {
+    /// Understands the options; nothing is opened yet.
+    pub(super) fn new(global: &Global) -> Result<Self, Failure> {
+        let memory = match global.memory.clone().or_else(|| text_variable("ROKOPIA_MEMORY")) {
+            None => DEFAULT_MEMORY,
+            Some(text) => units::size(&text)
+                .filter(|size| *size >= LEAST_MEMORY)
+                .ok_or_else(|| wrong_value("--memory", &text, "a size of at least 16MiB, such as 256MiB"))?,
+        };
+        let limited = |name: &str, value: usize| {
+            let valid = (1..=MAX_THREADS).contains(&value);
+            valid
+                .then_some(value)
+                .ok_or_else(|| wrong_value(name, &value.to_string(), "a number from 1 to 1024"))
+        };
+        let reads = limited("--reads", global.reads)?;
+        let cache_dir =
+            global.cache_dir.clone().or_else(|| text_variable("ROKOPIA_CACHE_DIR").map(PathBuf::from));
+        Ok(Self {
+            location: location(global).map(|text| Location::parse(&text)),
+            password_file: global.password_file.clone(),
+            password_fd: global.password_fd,
+            options: Options {
+                open: OpenOptions { ignore_upgrade: global.degraded },
+                index: IndexOptions {
+                    reads,
+                    degraded: global.degraded,
+                    memory: memory / 2,
+                    spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
+                },
+                manifests: memory,
+            },
+            cache_dir,
+            sandbox: sandbox(global),
+            memory,
+            threads: limited(
+                "--threads",
+                global.threads.unwrap_or_else(parallel::available_threads).min(MAX_THREADS),
+            )?,
+            reads,
+            degraded: global.degraded,
+            json: global.json,
+            quiet: global.quiet,
+            color: global.color,
+        })
+    }
+
+    /// The same without `--degraded`, for answers that must be certain.
+    pub(super) fn strict(&self) -> Self {
+        let options = Options {
+            open: OpenOptions::default(),
+            index: IndexOptions { degraded: false, ..self.options.index.clone() },
+            ..self.options
+        };
+        Self { options, degraded: false, ..self.clone() }
+    }
+
+    /// The same with an index that does not fit into memory kept in the file system of `target`, unless the user said
+    /// where: of what a restore may write to, that alone is known to have room.
+    pub(super) fn spilling_beside(&self, target: &Path) -> Self {
+        let mut context = self.clone();
+        if self.cache_dir.is_none() {
+            context.options.index.spill_directory = existing_directory(target);
+        }
+        context
+    }
+
+    /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
+    pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::writing);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// The same for a command that reads other files than those of the repository after that was opened.
+    pub(super) fn reading<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::reading);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// The same for a command that sees what there is in other directories.
+    pub(super) fn listing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
+        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::listing);
+        Self { sandbox, ..self.clone() }
+    }
+
+    /// What a command still needs that has opened everything but the repository.
+    pub(super) fn sandbox(&self) -> Sandbox {
+        let directory = self.location.as_ref().and_then(Location::directory);
+        let sandbox = directory.into_iter().fold(self.sandbox.clone(), Sandbox::repository);
+        let spill = self.options.index.spill_directory.iter().filter(|directory| directory.is_dir());
+        spill.fold(sandbox, Sandbox::writing)
+    }
+
+    /// Opens the storage alone, and gives up what is not needed from then on.
+    pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
+        let store = self.open_store()?;
+        self.sandbox().enter().log();
+        Ok(store)
+    }
+
+    fn open_store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
+        self.location()?.open().map_err(|failure| failure.during("opening the repository"))
+    }
+
+    /// Opens the repository, and says what it warns about. Before its first byte is parsed, what is not needed from then
+    /// on is given up.
+    pub(super) fn repository(&self) -> Result<Repository, Failure> {
+        let store = self.open_store()?;
+        let password = self.password()?;
+        self.sandbox().enter().log();
+        let opening = format!("opening the repository {}", store.describe());
+        let store = Early::new(store, EPOCHS_PREFIX);
+        let repository = Repository::open_with(store, &password, self.options.clone())
+            .map_err(|e| Failure::from(e).during(&opening))?;
+        for warning in repository.format().warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(repository)
+    }
+
+    /// Where the repository is.
+    pub(super) fn location(&self) -> Result<Location, Failure> {
+        self.location.clone().ok_or_else(|| {
+            Failure::new(Exit::Usage, "no-repository", "no repository was given: nothing to open")
+        })
+    }
+
+    /// Where the repository is, or else where a command looks for it by itself.
+    pub(super) fn location_or(&self, default: impl FnOnce() -> Location) -> Location {
+        self.location.clone().unwrap_or_else(default)
+    }
+
+    /// How the repository is opened and read.
+    pub(super) fn options(&self) -> Options {
+        self.options.clone()
+    }
+
+    /// Finds the password again and again, for commands that outlive its rotation. Never asks a person.
+    pub(super) fn password_source(&self) -> Result<FindPassword, Failure> {
+        Ok(match (&self.password_file, self.password_fd) {
+            (Some(path), _) => {
+                let path = path.clone();
+                Arc::new(move || Password::from_file(&path))
+            }
+            (None, Some(_)) => {
+                let password = self.password()?;
+                Arc::new(move || Ok(password.clone()))
+            }
+            (None, None) => Arc::new(Password::from_env),
+        })
+    }
+
+    /// The password, asked for where nothing else tells it.
+    pub(super) fn password(&self) -> Result<Password, Failure> {
+        let from_file = |path: &Path| Password::from_file(path).map_err(|e| Failure::from(Error::from(e)));
+        if let Some(path) = &self.password_file {
+            return from_file(path);
+        }
+        if let Some(number) = self.password_fd {
+            let path = PathBuf::from(format!("/proc/self/fd/{number}"));
+            return descriptor(number, &path)
+                .and_then(Password::from_reader)
+                .map_err(|source| Error::from(crypto::Error::PasswordFile { path, source }).into());
+        }
+        match Password::from_env() {
+            Err(crypto::Error::NoPassword) if stdin().is_terminal() => {
+                let typed = rpassword::prompt_password("Password of the repository: ").map_err(|e| {
+                    Failure::new(Exit::Unknown, "no-password", format!("reading the password: {e}"))
+                })?;
+                Ok(Password::new(typed))
+            }
+            result => result.map_err(|e| Error::from(e).into()),
+        }
+    }
+}
+
+/// The open file of that number; the number itself stays open, it is not ours to close. Standard input is duplicated:
+/// opening its path anew fails for a pipe that was made by another user, as `sudo -u` passes it.
+fn descriptor(number: u32, path: &Path) -> std::io::Result<File> {
+    match number {
+        0 => stdin().as_fd().try_clone_to_owned().map(File::from),
+        _ => File::open(path),
+    }
+}
+
+/// Whether there is a sandbox at all.
+pub(super) fn sandbox(global: &Global) -> Sandbox {
+    match global.sandbox {
+        Some(SandboxMode::Off) => Sandbox::off(),
+        Some(SandboxMode::Auto) => Sandbox::default(),
+        None => Sandbox::from_env(),
+    }
+}
+
+fn location(global: &Global) -> Option<OsString> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    global
+        .repo
+        .clone()
+        .filter(|value| !value.is_empty())
+        .or_else(|| set("ROKOPIA_REPOSITORY"))
+        .or_else(|| set("KOPIA_REPOSITORY"))
+}
+
+fn text_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A value that an option cannot have.
+pub(super) fn wrong_value(option: &str, value: &str, expected: &str) -> Failure {
+    Failure::wrong_usage(format!("{option} {value:?} is not possible: {expected} is expected"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_does_not_fit_goes_where_the_user_said_or_beside_the_target() {
+        let directory = tempfile::tempdir().unwrap();
+        let spill = |cache_dir: Option<&str>, target: &Path| {
+            let global = Global { reads: 1, cache_dir: cache_dir.map(PathBuf::from), ..Global::default() };
+            let context = Context::new(&global).map_err(|_| "context").unwrap();
+            context.spilling_beside(target).options.index.spill_directory
+        };
+        let target = directory.path().join("not/yet/there");
+        assert_eq!(spill(None, &target).as_deref(), Some(directory.path()));
+        assert_eq!(spill(None, directory.path()).as_deref(), Some(directory.path()));
+        assert_eq!(spill(Some("/cache"), &target).as_deref(), Some(Path::new("/cache")));
+    }
+}

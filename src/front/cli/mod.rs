@@ -1,0 +1,91 @@
+//! The command line: arguments, one file per command, and what people and programs see of it.
+//!
+//! What was typed (`args`) is kept apart from what it means (`context`).
+
+mod args;
+mod commands;
+mod context;
+mod doubts;
+mod failure;
+mod help;
+mod listing;
+mod location;
+mod logging;
+mod output;
+mod pax;
+mod program;
+mod progress;
+mod reference;
+mod session;
+mod tree;
+mod units;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use args::Cli;
+use context::Context;
+use failure::{Exit, Failure};
+use program::Program;
+
+use crate::front::{kopia, mover};
+use crate::os::signals;
+
+/// Parses a text as every kind of argument that the command line takes: for fuzzers.
+#[cfg(feature = "testkit")]
+pub fn parse_as_anything(text: &str) {
+    let now = jiff::Zoned::default();
+    let _ = (units::size(text), units::duration(text), units::timestamp(text, &now));
+    let _ = location::Location::parse(text.as_ref());
+    let snapshots = crate::snapshot::Snapshots::new(&crate::manifest::ManifestSet::default());
+    let _ = reference::resolve(&snapshots, text, &now);
+    let words = std::iter::once("rokopia").chain(text.split('\0'));
+    let _ = Cli::command().try_get_matches_from(words);
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Program::named_by(&arguments) {
+        Program::Mover(arguments) => return ExitCode::from(mover::main(arguments)),
+        Program::Kopia(arguments) => return kopia::main(arguments),
+        Program::Rokopia => {}
+    }
+    let exit = run(&arguments);
+    // A signal that arrived while the command cleaned up decides, whatever the command made of it.
+    ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))
+}
+
+fn run(arguments: &[OsString]) -> Exit {
+    let typed = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let cli = match typed {
+        Ok(cli) => cli,
+        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return match e.print() {
+                Ok(()) => Exit::Done,
+                Err(_) => Exit::BrokenPipe,
+            };
+        }
+        Err(e) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            return Failure::usage(&e).report(json, args::Color::Auto);
+        }
+    };
+    let sandbox = context::sandbox(&cli.global);
+    signals::install(signals::Manner { sandbox, ..signals::Manner::default() });
+    let (json, color) = (cli.global.json, cli.global.color);
+    if !cli.command.logs_itself() {
+        logging::start(&cli.global);
+    }
+    let result = Context::new(&cli.global).and_then(|context| cli.command.run(&context));
+    match result {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(json, color),
+    }
+}

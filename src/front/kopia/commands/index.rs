@@ -1,0 +1,66 @@
+//! `kopia index list`: the index blobs that count, or all of them.
+
+use serde::Serialize;
+
+use super::blob::{Item, time};
+use crate::Error;
+use crate::front::kopia::failure::Failure;
+use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
+use crate::front::kopia::output::{JSON, List, Output};
+use crate::front::kopia::session::Session;
+use crate::front::kopia::text::Times;
+use crate::gojson::write;
+use crate::index::IndexReader;
+
+const FLAGS: &[Flag] = &[
+    Flag::switch("summary"),
+    Flag::switch("superseded"),
+    Flag::new("sort", Kind::OneOf(&["time", "size", "name"])),
+];
+
+pub(super) const LIST: Command = Command::new(&["list", "ls"], &[FLAGS, JSON], &[], list);
+
+/// What index blobs are called, with those that others stand for (`format-spec/09-index-sets.md`).
+const ALL: [&str; 4] = ["n", "xn", "xs", "xr"];
+
+#[derive(Serialize)]
+struct Index<'a> {
+    #[serde(flatten)]
+    blob: Item<'a>,
+    #[serde(rename = "Superseded")]
+    superseded: Option<()>,
+}
+
+fn list(typed: &Typed) -> Result<(), Failure> {
+    let session = Session::open(typed)?;
+    let repository = &session.repository;
+    let mut blobs = if typed.on("superseded") {
+        let listed = ALL.map(|prefix| repository.store().list(prefix));
+        listed.into_iter().collect::<Result<Vec<_>, _>>().map_err(Error::from)?.concat()
+    } else {
+        let reader = IndexReader::new(repository.store(), repository.format(), repository.options().index);
+        reader.active().map_err(Error::from)?.blobs
+    };
+    match typed.text("sort").unwrap_or("time") {
+        "size" => blobs.sort_by_key(|blob| blob.size),
+        "name" => blobs.sort_by(|a, b| a.id.cmp(&b.id)),
+        _ => blobs.sort_by_key(time),
+    }
+    let times = Times::new(typed);
+    let mut out = Output::new();
+    let mut list = List::begin(typed, &mut out)?;
+    for blob in &blobs {
+        if typed.on("json") {
+            let index = Index { blob: Item::new(blob), superseded: None };
+            let item = write::to_string(&index).map_err(|e| Failure::new(e.to_string()))?;
+            list.item(&mut out, &item)?;
+        } else {
+            out.line(format!("{:<60} {:>10} {} []", blob.id.as_str(), blob.size, times.precise(time(blob))))?;
+        }
+    }
+    list.end(&mut out)?;
+    if typed.on("summary") && !typed.on("json") {
+        out.line(format!("total {} indexes", blobs.len()))?;
+    }
+    out.finish()
+}

@@ -1,0 +1,231 @@
+//! Filling the volume: decide, then touch.
+
+mod fill;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::arguments::Arguments;
+use super::environment::Environment;
+use super::error::Error;
+use super::identity::{self, Client};
+use super::location::{self, Found, Location};
+use super::selection::{Choice, Passed, Request};
+use super::{discovery, log, memory};
+use crate::blob::{BlobStore, Early};
+use crate::checker::doubt_about_absence;
+use crate::content::Contents;
+use crate::crypto::Password;
+use crate::index::{EPOCHS_PREFIX, IndexOptions};
+use crate::os::signals;
+use crate::snapshot::Snapshots;
+use crate::{Catalog, Entered, Options, Repository, Sandbox};
+
+/// Bytes of the line that names a source without snapshots.
+const LONGEST_MISSING: usize = 300;
+
+/// Everything that the environment asks for, checked; nothing is opened yet.
+struct Plan {
+    target: PathBuf,
+    password: Password,
+    location: Location,
+    request: Request,
+    arguments: Arguments,
+    delete: bool,
+}
+
+impl Plan {
+    fn new(environment: &Environment) -> Result<Self, Error> {
+        let target = environment.data_dir().ok_or(Error::Undefined("DATA_DIR"))?;
+        if !target.is_dir() {
+            return Err(Error::DataDirectory(target));
+        }
+        let password = environment.raw("KOPIA_PASSWORD").ok_or(Error::Undefined("KOPIA_PASSWORD"))?;
+        let source = identity::source(environment, &Client::of_process())?;
+        let mut arguments = Arguments::of(environment)?;
+        let delete = environment.is_true("KOPIA_ENABLE_FILE_DELETION");
+        if delete && arguments.let_nothing_stay() {
+            log::info("file deletion is enabled: what is in the volume neither stays nor hinders");
+        }
+        let plan = Self {
+            password: Password::new(std::os::unix::ffi::OsStrExt::as_bytes(password)),
+            location: Location::choose(environment)?,
+            request: Request::new(environment, source)?,
+            delete: delete || arguments.delete_extra,
+            target,
+            arguments,
+        };
+        location::note_ignored(environment);
+        Ok(plan)
+    }
+}
+
+/// An opened repository and its list of snapshots.
+struct Opened {
+    repository: Repository,
+    catalog: Catalog,
+    contents: Option<Contents>,
+    snapshots: Snapshots,
+}
+
+pub(super) fn run(environment: &Environment) -> Result<(), Error> {
+    let started = Instant::now();
+    let plan = Plan::new(environment)?;
+    log::info(format_args!("repository: {}", plan.location.path().display()));
+    let store = match log::timed("finding the repository", || plan.location.open())? {
+        Found::Store(store) => store,
+        Found::NotYet(path) => {
+            log::line(format_args!("There is no repository at {} yet", path.display()));
+            return nothing(&plan, &Snapshots::default(), None);
+        }
+    };
+    confine(&plan);
+    let done = restore_chosen(&plan, open(&plan, store)?);
+    if done.is_ok() {
+        log::line(format_args!(
+            "TIMING: Total restore operation took {:.3} seconds",
+            started.elapsed().as_secs_f64()
+        ));
+    }
+    done
+}
+
+/// Gives up everything but the repository and the volume: a restore hands nothing on to other programs.
+fn confine(plan: &Plan) {
+    // What limits the memory is not readable afterwards.
+    memory::budget();
+    let sandbox = Sandbox::from_env().repository(plan.location.path()).writing(&plan.target);
+    match sandbox.enter() {
+        Entered::Off => {}
+        entered => log::info(entered),
+    }
+}
+
+/// Opens the repository, lists its snapshots, and loads its index where that fits into memory.
+fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
+    let store = Early::new(store, EPOCHS_PREFIX);
+    let repository =
+        log::timed("opening the repository", || Repository::open_with(store, &plan.password, options(plan)))
+            .map_err(|e| Error::repository("open the repository", e))?;
+    for warning in repository.format().warnings() {
+        log::warn(warning);
+    }
+    let (catalog, contents) = match log::timed("listing the snapshots", || repository.catalog_and_contents())
+    {
+        Ok(read) => read,
+        Err(source) => {
+            let error = Error::repository("list the snapshots", source);
+            // What can be read still tells the identities that there are.
+            let index = IndexOptions { degraded: true, ..options(plan).index };
+            return Err(match repository.with_index_options(index).catalog() {
+                Ok(catalog) => tell(plan, &Snapshots::new(catalog.manifests()), error),
+                Err(_) => error,
+            });
+        }
+    };
+    let snapshots = Snapshots::new(catalog.manifests());
+    Ok(Opened { repository, catalog, contents, snapshots })
+}
+
+/// Half of the memory is for the index. What needs more goes to a nameless file in the volume: the only place where a
+/// mover may write much.
+fn options(plan: &Plan) -> Options {
+    let mut options = Options::default();
+    options.index.degraded = plan.arguments.degraded;
+    options.index.memory = memory::budget() / 2;
+    options.manifests = memory::budget();
+    options.index.spill_directory = Some(plan.target.clone());
+    options
+}
+
+fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
+    let Opened { repository, catalog, contents, snapshots } = opened;
+    let (repository, catalog, snapshots) = (&repository, &catalog, &snapshots);
+    let told = |error| tell(plan, snapshots, error);
+    announce(plan);
+    let choice =
+        certain(plan, catalog).and_then(|()| plan.request.choose(snapshots, plan.arguments.degraded));
+    let snapshot = match choice.map_err(told)? {
+        Choice::Snapshot(snapshot) => snapshot,
+        Choice::Nothing(passed) => {
+            let source = &plan.request.source;
+            let doubt =
+                log::timed("looking for lost indexes", || doubt_about_absence(repository, catalog, source));
+            let reason = match doubt {
+                Ok(None) => return nothing(plan, snapshots, Some(passed)),
+                Ok(Some(reason)) => reason.to_string(),
+                Err(e) => e.to_string(),
+            };
+            return Err(told(Error::Uncertain { source_name: source.to_string(), reason }));
+        }
+    };
+    log::line(format_args!("Selected snapshot with id: {}", snapshot.id));
+    log::info(format_args!("it began at {} and ended at {}", snapshot.start_time, snapshot.end_time));
+    let contents = match contents {
+        Some(contents) => Ok(contents),
+        None => log::timed("loading the index", || repository.contents()),
+    };
+    contents
+        .map_err(|e| Error::repository("load the index", e))
+        .and_then(|contents| fill::fill(plan, &contents, &snapshot))
+        .map_err(told)
+}
+
+/// Refuses to call a snapshot the newest while an index that may hold a newer one is missing.
+fn certain(plan: &Plan, catalog: &Catalog) -> Result<(), Error> {
+    let Some(doubt) = catalog.index().doubts().first() else { return Ok(()) };
+    if plan.arguments.degraded {
+        log::warn(format_args!("a newer snapshot may exist: {doubt}"));
+        return Ok(());
+    }
+    let reason = format!("{doubt}; additional argument --rokopia-degraded takes what can be read");
+    Err(Error::Uncertain { source_name: plan.request.source.to_string(), reason })
+}
+
+fn announce(plan: &Plan) {
+    let source = &plan.request.source;
+    log::line("Selecting snapshot to restore");
+    if plan.target != Path::new(&source.path) {
+        log::line(format_args!(
+            "Note: Looking for snapshots with path {} (original path) even though restoring to {}",
+            source.path,
+            plan.target.display()
+        ));
+    }
+    log::line(format_args!("Looking for snapshots with identity: {source}"));
+}
+
+/// There is nothing to restore, for certain: the volume of a new application.
+fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result<(), Error> {
+    if let Some(Passed { incomplete, later }) = passed {
+        if incomplete > 0 {
+            log::line(format_args!("{incomplete} snapshots were passed over because they are incomplete"));
+        }
+        if later > 0 {
+            log::line(format_args!(
+                "{later} snapshots were passed over because they began after the time asked for"
+            ));
+        }
+    }
+    let source = &plan.request.source;
+    // Of what is longer the operator would keep the end alone, but it looks for the beginning.
+    let missing = log::cut(&format!("No snapshots found for {source}"), LONGEST_MISSING).to_owned();
+    if plan.arguments.strict {
+        let error = Error::NothingStrict(source.to_string());
+        discovery::print(snapshots, source, &[missing, error.line()]);
+        return Err(Error::Told(Box::new(error)));
+    }
+    log::line("=== No data will be restored ===");
+    discovery::print(snapshots, source, &[missing, "No eligible snapshots found".into()]);
+    Ok(())
+}
+
+/// Ends the log with the identities that there are, and the error, unless a signal is behind it.
+fn tell(plan: &Plan, snapshots: &Snapshots, error: Error) -> Error {
+    if signals::exit_code().is_some() {
+        return Error::Stopped;
+    }
+    discovery::print(snapshots, &plan.request.source, &[error.line()]);
+    Error::Told(Box::new(error))
+}

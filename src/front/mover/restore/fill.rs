@@ -1,0 +1,122 @@
+//! The restore of a chosen snapshot through the engine.
+
+use std::time::Instant;
+
+use super::Plan;
+use super::progress::Progress;
+use crate::content::Contents;
+use crate::front::mover::error::Error;
+use crate::front::mover::{log, memory};
+use crate::os::signals;
+use crate::restore::{self, Filter, Overwrite, Restore, Summary};
+use crate::snapshot::{DirEntry, Snapshot, Tree};
+
+/// What every ext4 volume has, and `fsck` puts things into: never deleted.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Restores `snapshot` into the volume.
+pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Result<(), Error> {
+    let failed = |reason: String| Error::Restore { snapshot: snapshot.id.clone(), reason };
+    let cause = |code: &str, error: &dyn std::fmt::Display| failed(format!("{error} [{code}]"));
+    let budget = memory::budget();
+    let tree = Tree::of_snapshot(contents, snapshot).map_err(|e| cause(e.code(), &e))?;
+    if !tree.root().is_directory() {
+        return Err(failed("it is of a single file, and the volume is a directory".into()));
+    }
+    let memory = memory::beside_index(budget, contents.index().memory());
+    let mut restore = described(plan, Restore::new(contents, tree.root())).memory(memory);
+    if plan.delete {
+        restore = restore.delete(true).filter(filter(&tree).map_err(|e| cause(e.code(), &e))?);
+    }
+    log::info(format_args!("restoring into {}, memory {} MiB", plan.target.display(), memory >> 20));
+    let started = Instant::now();
+    let clean_up = signals::CleanUp::new();
+    let result = restore.cancel(clean_up.flag()).run(&plan.target, &Progress::default());
+    let seconds = started.elapsed().as_secs_f64();
+    match result
+        .map_err(|e| if signals::exit_code().is_some() { Error::Stopped } else { cause(e.code(), &e) })
+    {
+        Ok(summary) if summary.error_count == 0 || (plan.arguments.ignore_errors && !summary.stopped) => {
+            log::line(format_args!("TIMING: Restore execution took {seconds:.3} seconds"));
+            told(&summary);
+            Ok(())
+        }
+        Ok(summary) => {
+            log::line(format_args!("TIMING: Restore execution failed after {seconds:.3} seconds"));
+            Err(failed(shortfall(&summary)))
+        }
+        Err(error) => {
+            if !matches!(error, Error::Stopped) {
+                log::line(format_args!("TIMING: Restore execution failed after {seconds:.3} seconds"));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// The restore as the environment asks for it. What is there is compared content by content, so that a run after a killed
+/// one fetches only what is missing, and no file stays that only looks right.
+fn described<'a>(plan: &Plan, restore: Restore<'a>) -> Restore<'a> {
+    let arguments = &plan.arguments;
+    let restore = restore
+        .delta(true)
+        .keep_kinds(true)
+        .keep_files(!arguments.overwrite_files)
+        .owner(arguments.owners)
+        .permissions(arguments.permissions)
+        .times(arguments.times)
+        .sparse(arguments.sparse)
+        .fsync(arguments.flush_files)
+        .overwrite(if arguments.skip_existing { Overwrite::UnlessSimilar } else { Overwrite::Always });
+    match arguments.parallel {
+        Some(parallel) => restore.reads(parallel).threads(parallel),
+        None => restore,
+    }
+}
+
+/// Keeps `lost+found` out of the deletion, unless the snapshot has one of its own to restore.
+fn filter(tree: &Tree<'_>) -> Result<Filter, crate::snapshot::Error> {
+    match tree.entry(LOST_AND_FOUND) {
+        Ok(DirEntry { .. }) => Ok(Filter::default()),
+        Err(e) if e.is_not_found() => {
+            let pattern = format!("/{LOST_AND_FOUND}");
+            Ok(Filter::new::<&str>(&[], &[&pattern]).unwrap_or_default())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn shortfall(summary: &Summary) -> String {
+    let Some(restore::EntryError { path, code, message }) = summary.errors.first() else {
+        return format!("{} entries could not be restored", summary.error_count);
+    };
+    let more = match summary.error_count.saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" (and {more} more entries)"),
+    };
+    format!("{}: {message} [{code}]{more}", if path.is_empty() { "." } else { path })
+}
+
+fn told(summary: &Summary) {
+    let Summary { files, dirs, symlinks, bytes, fetched_bytes, reused_bytes, deleted, skipped, .. } = summary;
+    log::info(format_args!(
+        "{files} files, {dirs} directories and {symlinks} symbolic links of {bytes} bytes are in place; {fetched_bytes} bytes \
+         were fetched, {reused_bytes} were there already; {skipped} entries were skipped, {deleted} deleted"
+    ));
+    if summary.owners_refused > 0 {
+        log::info(format_args!(
+            "{} entries have the owner of this mover: it may not give them to another one. A privileged mover, or a \
+             moverSecurityContext with the application's user and group, restores owners",
+            summary.owners_refused
+        ));
+    }
+    if summary.error_count > 0 {
+        log::warn(format_args!("{} errors were ignored", summary.error_count));
+    }
+    log::info("Snapshot restore completed successfully");
+    // Both spellings are what the operator's end-to-end tests look for.
+    log::line(format_args!(
+        "Snapshot restore completed: restoring {files} files; Kopia completed in {:.1}s",
+        summary.seconds
+    ));
+}
