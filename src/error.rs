@@ -3,7 +3,9 @@
 use crate::blob::BlobId;
 use crate::index::ContentId;
 use crate::manifest::{self, ManifestId};
-use crate::{blob, content, crypto, format, index, object, pack, restore, snapshot, verify};
+#[cfg(feature = "verify")]
+use crate::verify;
+use crate::{blob, content, crypto, format, index, object, pack, restore, snapshot};
 
 /// Any failure of this crate, with a stable code for machines.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,7 @@ pub enum Error {
     Snapshot(#[from] snapshot::Error),
     #[error(transparent)]
     Restore(#[from] restore::Error),
+    #[cfg(feature = "verify")]
     #[error(transparent)]
     Verify(#[from] verify::Error),
 }
@@ -47,6 +50,7 @@ macro_rules! each {
             Error::Object($inner) => $result,
             Error::Snapshot($inner) => $result,
             Error::Restore($inner) => $result,
+            #[cfg(feature = "verify")]
             Error::Verify($inner) => $result,
         }
     };
@@ -76,6 +80,7 @@ impl Error {
             Self::Object(e) => e.blob(),
             Self::Snapshot(e) => e.blob(),
             Self::Restore(e) => e.blob(),
+            #[cfg(feature = "verify")]
             Self::Verify(e) => e.blob(),
         }
     }
@@ -88,6 +93,7 @@ impl Error {
             Self::Object(e) => e.content(),
             Self::Snapshot(e) => e.content(),
             Self::Restore(e) => e.content(),
+            #[cfg(feature = "verify")]
             Self::Verify(e) => e.content(),
             _ => None,
         }

@@ -2,6 +2,9 @@
 
 #[allow(dead_code, reason = "more commands land after it")]
 pub mod cli;
+#[cfg(feature = "kopia-front")]
 pub(crate) mod kopia;
+#[cfg(feature = "mover")]
 mod mover;
+#[cfg(feature = "service")]
 pub mod service;

@@ -1,8 +1,10 @@
 //! The operating system: sandbox, signals, threads. Nothing here knows of backups.
 
 pub(crate) mod adaptive_workers;
+#[cfg(any(feature = "kopia-front", feature = "mover"))]
 pub(crate) mod executable;
 pub(crate) mod parallel;
 pub(crate) mod privacy;
 pub(crate) mod sandbox;
+#[cfg(feature = "cli")]
 pub(crate) mod signals;

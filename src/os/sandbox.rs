@@ -1,14 +1,14 @@
 //! Giving up what the process does not need, before it parses what others wrote: files elsewhere, other programs, the
 //! network. What the kernel cannot take away stays; whoever enters is told.
 
+#[cfg(feature = "sandbox")]
 mod calls;
+#[cfg(feature = "sandbox")]
 mod files;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crate::os::parallel;
 
 /// Turns the sandbox on where there is no option for it.
 const VARIABLE: &str = "ROKOPIA_SANDBOX";
@@ -148,7 +148,12 @@ impl Sandbox {
         if self.off {
             return Entered::Off;
         }
-        parallel::available_threads();
+        self.restrict()
+    }
+
+    #[cfg(feature = "sandbox")]
+    fn restrict(&self) -> Entered {
+        crate::os::parallel::available_threads();
         // Where the kernel refuses, both of the following do so as well, and say why.
         let _ = nix::sys::prctl::set_no_new_privs();
         let files = files::restrict(self);
@@ -156,6 +161,12 @@ impl Sandbox {
             LIMITS_READING.store(true, Ordering::Relaxed);
         }
         Entered::Restricted { files, calls: calls::restrict(self.listens).map(|()| Given::Up) }
+    }
+
+    #[cfg(not(feature = "sandbox"))]
+    fn restrict(&self) -> Entered {
+        let reason = "this program was built without the feature `sandbox`".to_owned();
+        Entered::Restricted { files: Err(reason.clone()), calls: Err(reason) }
     }
 }
 

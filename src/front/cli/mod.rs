@@ -31,7 +31,6 @@ use context::Context;
 use failure::{Exit, Failure};
 use program::Program;
 
-use crate::front::{kopia, mover};
 use crate::os::signals;
 
 /// Parses a text as every kind of argument that the command line takes: for fuzzers.
@@ -50,14 +49,26 @@ pub fn parse_as_anything(text: &str) {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match Program::named_by(&arguments) {
-        Program::Mover(arguments) => return ExitCode::from(mover::main(arguments)),
-        Program::Kopia(arguments) => return kopia::main(arguments),
-        Program::Rokopia => {}
-    }
-    let exit = run(&arguments);
+    let exit = match Program::named_by(&arguments) {
+        #[cfg(feature = "mover")]
+        Program::Mover(arguments) => return ExitCode::from(crate::front::mover::main(arguments)),
+        #[cfg(feature = "kopia-front")]
+        Program::Kopia(arguments) => return crate::front::kopia::main(arguments),
+        #[cfg(not(feature = "mover"))]
+        Program::Mover(_) => left_out("mover"),
+        #[cfg(not(feature = "kopia-front"))]
+        Program::Kopia(_) => left_out("kopia-front"),
+        Program::Rokopia => run(&arguments),
+    };
     // A signal that arrived while the command cleaned up decides, whatever the command made of it.
     ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))
+}
+
+/// The end of a program that this build does not contain.
+#[cfg(not(all(feature = "mover", feature = "kopia-front")))]
+fn left_out(feature: &str) -> Exit {
+    let failure = Failure::wrong_usage(format!("this program was built without the feature `{feature}`"));
+    failure.report(false, args::Color::Auto)
 }
 
 fn run(arguments: &[OsString]) -> Exit {

@@ -11,14 +11,17 @@ mod index;
 mod ls;
 mod man;
 mod manifests;
+#[cfg(feature = "mover")]
 mod mover;
 mod restore;
+#[cfg(feature = "service")]
 mod serve;
 mod show;
 mod snapshots;
 mod sources;
 mod status;
 mod tar;
+#[cfg(feature = "verify")]
 mod verify;
 
 use super::context::Context;
@@ -26,22 +29,26 @@ use super::failure::{Exit, Failure};
 
 /// Makes the enum of commands and its dispatch. What a command is about stands at its `Args`.
 macro_rules! commands {
-    ($($module:ident => $name:ident,)*) => {
+    ($($(#[$condition:meta])? $module:ident => $name:ident,)*) => {
         #[derive(Debug, clap::Subcommand)]
         #[allow(clippy::large_enum_variant, reason = "there is one command in a process")]
         pub(super) enum Command {
-            $($name($module::Args),)*
+            $($(#[$condition])? $name($module::Args),)*
         }
 
         impl Command {
             /// Whether the command has a log of its own in place of talk on stderr.
             pub(super) fn logs_itself(&self) -> bool {
-                matches!(self, Self::Serve(_))
+                #[cfg(feature = "service")]
+                if matches!(self, Self::Serve(_)) {
+                    return true;
+                }
+                false
             }
 
             pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
                 match self {
-                    $(Self::$name(args) => args.run(context),)*
+                    $($(#[$condition])? Self::$name(args) => args.run(context),)*
                 }
             }
         }
@@ -59,13 +66,16 @@ commands! {
     restore => Restore,
     tar => Tar,
     exists => Exists,
+    #[cfg(feature = "service")]
     serve => Serve,
     blobs => Blobs,
     contents => Contents,
     manifests => Manifests,
     index => Index,
     show => Show,
+    #[cfg(feature = "mover")]
     mover => Mover,
+    #[cfg(feature = "verify")]
     verify => Verify,
     completions => Completions,
     man => Man,
