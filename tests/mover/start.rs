@@ -258,11 +258,25 @@ fn case_14_other_directions_are_handed_to_a_kopia_that_is_there() {
     let backup = run(&[("KOPIA_ADDITIONAL_ARGS", flags)], &["backup"]);
     assert_eq!(backup[2], format!("{} --description=of us --readonly=false", connected[2]));
     assert_eq!(backup[6], "snapshot create /data --override-source=/data --description=of us --tags=a:b");
-    let maintenance = run(&[limit, ("DIRECTION", "maintenance")], &[]);
-    assert_eq!(maintenance[..6], connected);
+}
+
+/// The operator gives maintenance no identity, and its pods run as a user without a name.
+#[test]
+fn maintenance_has_an_identity_of_its_own_from_the_start() {
+    let world = with_stub(&[("DIRECTION", "maintenance")], &[])
+        .unset("KOPIA_OVERRIDE_USERNAME")
+        .unset("KOPIA_OVERRIDE_HOSTNAME")
+        .unset("DATA_DIR");
+    world.run().ended(0).has("INFO: MAINTENANCE_STATUS: SUCCESS");
     assert_eq!(
-        maintenance[6..],
+        recorded(&world),
         [
+            "--version",
+            "repository status",
+            "repository connect filesystem --path=/repo --cache-directory=/cache",
+            "repository set-client --username=maintenance --hostname=volsync",
+            "repository status",
+            "cache set --cache-directory=/cache",
             "repository set-client --username=maintenance --hostname=volsync",
             "maintenance info",
             "maintenance set --owner=maintenance@volsync",

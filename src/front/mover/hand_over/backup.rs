@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::connect::connect;
+use super::connect::{Identity, connect};
 use super::kopia::{self, Kopia, option};
 use crate::front::mover::arguments::PassedOn;
 use crate::front::mover::environment::Environment;
@@ -36,7 +36,7 @@ pub(super) fn run(kopia: &Kopia, environment: &Environment) -> Result<(), Error>
         log::line(format_args!("{} is empty: there is nothing to save", data.display()));
         return Ok(());
     }
-    connect(kopia, environment)?;
+    connect(kopia, environment, || Identity::of_source(environment))?;
     let source = environment.raw("KOPIA_SOURCE_PATH_OVERRIDE");
     if let Some(compressor) = environment.raw("KOPIA_COMPRESSION") {
         let of: &OsStr = source.unwrap_or(SAVED_AS.as_ref());

@@ -14,8 +14,28 @@ use crate::front::mover::{location, log};
 
 const STATUS_LIMIT: Duration = Duration::from_secs(10);
 
+/// Who kopia is in the repository: what `set-client` is given.
+pub(super) struct Identity {
+    pub(super) user: String,
+    pub(super) host: String,
+}
+
+impl Identity {
+    /// Whose snapshots the environment asks for.
+    pub(super) fn of_source(environment: &Environment) -> Result<Self, Error> {
+        let given = |name| environment.text(name).map(std::borrow::Cow::into_owned);
+        let client = Client::of_process();
+        let user = given("KOPIA_OVERRIDE_USERNAME").or(client.user).ok_or(Error::NoUserName)?;
+        Ok(Self { user, host: given("KOPIA_OVERRIDE_HOSTNAME").unwrap_or(client.host) })
+    }
+}
+
 /// Connects, creating the repository if there is none, and sets identity, cache limits and the global policy.
-pub(super) fn connect(kopia: &Kopia, environment: &Environment) -> Result<(), Error> {
+pub(super) fn connect(
+    kopia: &Kopia,
+    environment: &Environment,
+    identity: impl FnOnce() -> Result<Identity, Error>,
+) -> Result<(), Error> {
     let logs = kopia.cache.join("logs");
     std::fs::create_dir_all(&logs)
         .map_err(|source| Error::System { what: format!("create {}", logs.display()), source })?;
@@ -24,10 +44,7 @@ pub(super) fn connect(kopia: &Kopia, environment: &Environment) -> Result<(), Er
     if kopia.output(&status, STATUS_LIMIT)?.is_none() && connect_anew(kopia, environment)? {
         return Ok(());
     }
-    let (user, host) = identity(environment)?;
-    let set_client =
-        ["repository".into(), "set-client".into(), option("--username", user), option("--hostname", host)];
-    kopia.run("setting the identity", &set_client)?;
+    set_client(kopia, &identity()?)?;
     let now = kopia.output(&status, STATUS_LIMIT)?.unwrap_or_default();
     for line in now.lines().filter(|line| line.contains("User") || line.contains("Host")) {
         log::line(line);
@@ -78,11 +95,11 @@ fn connect_structured(kopia: &Kopia, json: &std::ffi::OsStr) -> Result<bool, Err
     connected
 }
 
-fn identity(environment: &Environment) -> Result<(String, String), Error> {
-    let given = |name| environment.text(name).map(std::borrow::Cow::into_owned);
-    let client = Client::of_process();
-    let user = given("KOPIA_OVERRIDE_USERNAME").or(client.user).ok_or(Error::NoUserName)?;
-    Ok((user, given("KOPIA_OVERRIDE_HOSTNAME").unwrap_or(client.host)))
+/// Tells kopia who it is.
+pub(super) fn set_client(kopia: &Kopia, Identity { user, host }: &Identity) -> Result<(), Error> {
+    let command =
+        ["repository".into(), "set-client".into(), option("--username", user), option("--hostname", host)];
+    kopia.run("setting the identity", &command)
 }
 
 fn set_cache(kopia: &Kopia, environment: &Environment) -> Result<(), Error> {

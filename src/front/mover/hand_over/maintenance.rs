@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::connect::connect;
+use super::connect::{Identity, connect, set_client};
 use super::kopia::{Kopia, option};
 use crate::front::mover::environment::Environment;
 use crate::front::mover::error::Error;
@@ -26,14 +26,13 @@ pub(super) fn run(kopia: &Kopia, environment: &Environment) -> Result<(), Error>
 }
 
 fn maintain(kopia: &Kopia, environment: &Environment) -> Result<(), Error> {
-    connect(kopia, environment)?;
-    let owner = environment.text("KOPIA_OVERRIDE_MAINTENANCE_USERNAME").unwrap_or(USER.into());
-    let (user, host) = owner.split_once('@').unwrap_or((&owner, HOST));
+    // The pod's user has no name, and the operator gives none: maintenance belongs to an identity of its own.
+    connect(kopia, environment, || Ok(owner(environment)))?;
+    // A structured configuration connects with the identity that it names.
+    let owner = owner(environment);
+    set_client(kopia, &owner)?;
     let words = |words: &[&str]| words.iter().map(Into::into).collect::<Vec<_>>();
-    let mut set_client = words(&["repository", "set-client"]);
-    set_client.extend([option("--username", user), option("--hostname", host)]);
-    kopia.run("setting the identity", &set_client)?;
-    let owner = format!("{user}@{host}");
+    let owner = format!("{}@{}", owner.user, owner.host);
     let info = kopia.output(&words(&["maintenance", "info"]), INFO_LIMIT)?.unwrap_or_default();
     let current = info.lines().find_map(|line| line.trim().strip_prefix("Owner:")).map(str::trim);
     if current != Some(owner.as_str()) {
@@ -44,4 +43,10 @@ fn maintain(kopia: &Kopia, environment: &Environment) -> Result<(), Error> {
     kopia.try_run("enabling quick maintenance", &words(&["maintenance", "set", "--enable-quick=true"]))?;
     kopia.try_run("quick maintenance", &words(&["maintenance", "run"]))?;
     kopia.run("full maintenance", &words(&["maintenance", "run", "--full"]))
+}
+
+fn owner(environment: &Environment) -> Identity {
+    let owner = environment.text("KOPIA_OVERRIDE_MAINTENANCE_USERNAME").unwrap_or(USER.into());
+    let (user, host) = owner.split_once('@').unwrap_or((&owner, HOST));
+    Identity { user: user.to_owned(), host: host.to_owned() }
 }
