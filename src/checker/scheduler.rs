@@ -21,6 +21,11 @@ use crate::format::RepositoryFormat;
 const PAUSE: Duration = Duration::from_millis(200);
 const SCAN_PAUSE: Duration = Duration::from_secs(5);
 
+/// After a failure the next refresh does not wait for its usual time: nobody may ask meanwhile, and what the service says of
+/// itself would be wrong until then. Each failure doubles the wait, since opening derives a key.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LAST: Duration = Duration::from_secs(15);
+
 /// The scheduler looks around at least this often, whatever it believes is due next.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -54,6 +59,7 @@ fn give_up_on_hung_threads(shared: &Shared, state: &mut State, now: Tick) {
         state.engine = None;
         let reason = Reason::new("storage-hung", format!("the storage has not answered for {limit:?}"));
         state.failure = Some(Failure { began, ended: now, reason, retryable: true });
+        state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
         Shared::count(&shared.counters.failures);
         shared.announce();
     }
@@ -70,8 +76,15 @@ fn refresh_is_due(shared: &Shared, state: &State, now: Tick) -> bool {
     }
     let Some(last) = state.refresh.last_began else { return true };
     let wanted = state.wanted.is_some_and(|wanted| !last.not_before(wanted));
-    let interval = shared.settings.refresh_interval;
+    let interval = refresh_interval(shared.settings.refresh_interval, state.failed_in_a_row);
     wanted || interval.is_some_and(|interval| now.elapsed_since(last) >= interval)
+}
+
+/// How long after the last refresh began the next one is due, unless somebody asks.
+fn refresh_interval(usual: Option<Duration>, failed_in_a_row: u32) -> Option<Duration> {
+    let Some(doublings) = failed_in_a_row.checked_sub(1) else { return usual };
+    let retry = 2_u32.checked_pow(doublings).and_then(|factor| RETRY_FIRST.checked_mul(factor));
+    usual.map(|usual| usual.min(retry.unwrap_or(RETRY_LAST).min(RETRY_LAST)))
 }
 
 fn scan_is_due(shared: &Shared, state: &State, now: Tick) -> bool {
@@ -100,7 +113,8 @@ fn next_event(shared: &Shared, state: &State, now: Tick) -> Duration {
     let paused =
         within(state.failure.as_ref(), now, PAUSE) || within(state.scan_failure.as_ref(), now, SCAN_PAUSE);
     let mut wait = if paused { PAUSE } else { IDLE };
-    if let (Some(last), Some(interval)) = (state.refresh.last_began, shared.settings.refresh_interval) {
+    let interval = refresh_interval(shared.settings.refresh_interval, state.failed_in_a_row);
+    if let (Some(last), Some(interval)) = (state.refresh.last_began, interval) {
         wait = wait.min(interval.saturating_sub(now.elapsed_since(last)));
     }
     shared.clock.real(wait).max(Duration::from_millis(1))
@@ -138,6 +152,7 @@ fn refresh(shared: &Shared, mut engine: Engine, expected: Option<&str>, generati
             state.repository = Some(repository);
             state.pinned.get_or_insert_with(|| inventory.repository.unique_id.clone());
             state.failure = None;
+            state.failed_in_a_row = 0;
             Shared::count(&shared.counters.refreshes);
             publish(shared, &mut state, began, inventory);
         }
@@ -163,6 +178,7 @@ fn refresh(shared: &Shared, mut engine: Engine, expected: Option<&str>, generati
 fn fail(shared: &Shared, state: &mut State, began: Tick, reason: Reason, retryable: bool) {
     tracing::warn!(code = reason.code(), "refresh failed: {reason}");
     Shared::count(&shared.counters.failures);
+    state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
     state.failure = Some(Failure { began, ended: shared.clock.now(), reason, retryable });
 }
 
@@ -248,4 +264,19 @@ fn finish_scan(shared: &Shared, scan: Option<Result<Scan, Error>>, generation: u
 /// What has been counted so far.
 pub(super) fn counted(counter: &std::sync::atomic::AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_refresh_is_tried_again_soon_and_then_less_often() {
+        let usual = Some(Duration::from_secs(90));
+        let waits: Vec<u64> =
+            [0, 1, 2, 3, 4, 5, 40, u32::MAX].map(|n| refresh_interval(usual, n).unwrap().as_secs()).into();
+        assert_eq!(waits, [90, 1, 2, 4, 8, 15, 15, 15]);
+        assert_eq!(refresh_interval(Some(Duration::from_millis(500)), 3), Some(Duration::from_millis(500)));
+        assert_eq!(refresh_interval(None, 3), None, "never without being asked");
+    }
 }

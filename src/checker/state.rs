@@ -45,6 +45,8 @@ pub(super) struct State {
     pub(super) refresh: Work,
     pub(super) engine: Option<Engine>,
     pub(super) failure: Option<Failure>,
+    /// How many refreshes have failed since the last that succeeded.
+    pub(super) failed_in_a_row: u32,
     pub(super) scan_work: Work,
     pub(super) scan_failure: Option<Failure>,
     pub(super) scan: Option<Arc<Scan>>,

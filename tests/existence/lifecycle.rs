@@ -29,6 +29,39 @@ fn cases_41_and_42_health_and_readiness() {
     until("ready again", || server.get("/readyz").status == 200);
 }
 
+/// Kubernetes sends no question to a pod that is not ready: it would get neither what is known, nor why nothing is.
+#[test]
+fn an_outage_takes_the_service_neither_its_answers_nor_its_reasons() {
+    let mut world = World::fixture();
+    world.add("late-backup@media:/data");
+    let away = world.beside("away");
+    std::fs::rename(world.repo(), &away).unwrap();
+    std::fs::create_dir(world.repo()).unwrap();
+    let server = Server::start(&world.repo(), &[("CACHE_TTL", "1h")]);
+    until("a refresh has failed", || {
+        server.metric("rokopia_refreshes_total{result=\"failure\"}") > Some(0.0)
+    });
+    assert_eq!(server.get("/v1/ready").status, 503, "it has never read anything");
+    std::fs::remove_dir(world.repo()).unwrap();
+    std::fs::rename(&away, world.repo()).unwrap();
+    until("read without a question, long before the next regular refresh", || {
+        server.get("/v1/ready").status == 200
+    });
+    crate::world::chmod(&world.repo(), 0o000);
+    let failed = server.get("/v1/decision/media/none");
+    assert_eq!((failed.status, server.get("/v1/ready").status), (200, 200));
+    let body = failed.json();
+    assert_eq!((&body["decision"], &body["authoritative"]), (&Value::from("unknown"), &Value::from(false)));
+    assert!(body["error"].as_str().unwrap().contains("Permission denied"), "{body}");
+    let known = server.get("/v1/decision/media/web").json();
+    assert_eq!((&known["decision"], known.get("error")), (&Value::from("restore"), None));
+    crate::world::chmod(&world.repo(), 0o755);
+    until("read again", || server.get("/readyz").status == 200);
+    assert_eq!(server.get("/v1/decision/media/none").json()["decision"], "fresh");
+    let invalid = server.get("/v1/decision/media");
+    assert_eq!((invalid.status, &invalid.json()["decision"]), (200, &Value::from("unknown")));
+}
+
 /// The storage hangs from the very beginning, and for ever.
 #[test]
 fn case_43_probes_and_shutdown_do_not_wait_for_the_storage() {

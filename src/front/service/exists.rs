@@ -1,4 +1,5 @@
-//! `/exists/{namespace}/{pvc}`: the wire contract that admission policies rely on.
+//! `/exists/{namespace}/{pvc}`: the wire contract that admission policies rely on; and `/v1/decision/{namespace}/{pvc}`, the
+//! same for policies that see the body of a 200 only.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -62,24 +63,39 @@ pub(super) fn decision(state: State) -> &'static str {
 }
 
 pub(super) async fn exists(Extract(app): Extract<Arc<App>>, uri: Uri) -> Response {
+    match decide(&app, "/exists/", uri.path()).await {
+        Some((question, answer)) => respond(&app, &question, &answer),
+        None => invalid(&app),
+    }
+}
+
+/// Kyverno's `apiCall` drops the body of every answer that is not a 200, and with it the reason of an *unknown*.
+pub(super) async fn decided(Extract(app): Extract<Arc<App>>, uri: Uri) -> Response {
+    match decide(&app, "/v1/decision/", uri.path()).await {
+        Some((question, answer)) => json(StatusCode::OK, &Body::new(&app, &question, &answer)),
+        None => json(StatusCode::OK, &Body::invalid()),
+    }
+}
+
+async fn decide(app: &App, route: &str, path: &str) -> Option<(Question, Answer)> {
     let asked = Instant::now();
     app.counters.request();
-    let Some(question) = question(uri.path()) else {
+    let Some(question) = path.strip_prefix(route).and_then(question) else {
         app.counters.error();
-        log::refused(uri.path());
-        return invalid(&app);
+        log::refused(path);
+        return None;
     };
     let candidates = app.checker.settings().template.candidates(&question);
     let answer = app.ask(&candidates).await;
     app.counters.decision(&answer);
-    log::decision(&app, &question, &answer, asked.elapsed());
-    respond(&app, &question, &answer)
+    log::decision(app, &question, &answer, asked.elapsed());
+    Some((question, answer))
 }
 
-/// What the path asks for. Both parts must be names that Kubernetes allows: a *no* about any other would be a *no* about
-/// something that nobody has asked for.
-fn question(path: &str) -> Option<Question> {
-    let decoded = percent_decoded(path.strip_prefix("/exists/")?)?;
+/// What the end of the path asks for. Both parts must be names that Kubernetes allows: a *no* about any other would be a *no*
+/// about something that nobody has asked for.
+fn question(names: &str) -> Option<Question> {
+    let decoded = percent_decoded(names)?;
     let (namespace, pvc) = decoded.split_once('/')?;
     Question::new(namespace, pvc).ok()
 }
@@ -106,32 +122,51 @@ fn invalid(app: &App) -> Response {
     if app.config.legacy {
         return json(StatusCode::BAD_REQUEST, &LegacyInvalid { error: INVALID_PATH, exists: false });
     }
-    let body = Body {
-        exists: false,
-        decision: decision(State::Unknown),
-        authoritative: false,
-        namespace: "",
-        pvc: "",
-        backend: "",
-        source: None,
-        error: Some(INVALID_PATH.to_owned()),
-    };
-    json(StatusCode::BAD_REQUEST, &body)
+    json(StatusCode::BAD_REQUEST, &Body::invalid())
+}
+
+impl<'a> Body<'a> {
+    fn new(app: &'a App, question: &'a Question, answer: &Answer) -> Self {
+        Self {
+            exists: answer.state == State::Exists,
+            decision: decision(answer.state),
+            authoritative: answer.state != State::Unknown,
+            namespace: question.namespace(),
+            pvc: question.pvc(),
+            backend: &app.config.backend,
+            source: Some(answer.source.to_string()),
+            error: error(answer),
+        }
+    }
+
+    fn invalid() -> Self {
+        Self {
+            exists: false,
+            decision: decision(State::Unknown),
+            authoritative: false,
+            namespace: "",
+            pvc: "",
+            backend: "",
+            source: None,
+            error: Some(INVALID_PATH.to_owned()),
+        }
+    }
+}
+
+/// Why nothing is known, in the words of the contract.
+fn error(answer: &Answer) -> Option<String> {
+    answer.reason.as_ref().map(|reason| format!("failed to list snapshots: {reason}"))
 }
 
 fn respond(app: &App, question: &Question, answer: &Answer) -> Response {
-    let exists = answer.state == State::Exists;
-    let (namespace, pvc) = (question.namespace(), question.pvc());
-    let backend = app.config.backend.as_str();
-    let error = answer.reason.as_ref().map(|reason| format!("failed to list snapshots: {reason}"));
     let mut response = if app.config.legacy {
-        json(StatusCode::OK, &LegacyBody { exists, namespace, pvc, backend, error })
+        let exists = answer.state == State::Exists;
+        let (namespace, pvc) = (question.namespace(), question.pvc());
+        let backend = app.config.backend.as_str();
+        json(StatusCode::OK, &LegacyBody { exists, namespace, pvc, backend, error: error(answer) })
     } else {
-        let authoritative = answer.state != State::Unknown;
-        let status = if authoritative { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let source = Some(answer.source.to_string());
-        let decision = decision(answer.state);
-        json(status, &Body { exists, decision, authoritative, namespace, pvc, backend, source, error })
+        let body = Body::new(app, question, answer);
+        json(if body.authoritative { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
     };
     let headers = response.headers_mut();
     if let Some(as_of) = answer.as_of {
@@ -150,23 +185,22 @@ mod tests {
     #[test]
     fn paths_that_ask_something() {
         let asked = |path| question(path).map(|q| format!("{} {}", q.namespace(), q.pvc()));
-        assert_eq!(asked("/exists/media/web").as_deref(), Some("media web"));
-        assert_eq!(asked("/exists/media/w%65b").as_deref(), Some("media web"));
-        assert_eq!(asked("/exists/m%65dia%2fweb").as_deref(), Some("media web"));
+        assert_eq!(asked("media/web").as_deref(), Some("media web"));
+        assert_eq!(asked("media/w%65b").as_deref(), Some("media web"));
+        assert_eq!(asked("m%65dia%2fweb").as_deref(), Some("media web"));
         for bad in [
-            "/exists",
-            "/exists/",
-            "/exists/media",
-            "/exists/media/",
-            "/exists//web",
-            "/exists/media/web/",
-            "/exists/media/web/x",
-            "/exists/media/a%2Fb",
-            "/exists/media/%",
-            "/exists/media/%zz",
-            "/exists/media/%ff",
-            "/exists/media/a%00",
-            "/exists/./media/web",
+            "",
+            "media",
+            "media/",
+            "/web",
+            "media/web/",
+            "media/web/x",
+            "media/a%2Fb",
+            "media/%",
+            "media/%zz",
+            "media/%ff",
+            "media/a%00",
+            "./media/web",
         ] {
             assert_eq!(asked(bad), None, "{bad}");
         }

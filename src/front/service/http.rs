@@ -32,10 +32,17 @@ fn routes() -> Vec<Route> {
         paths: QUESTIONS.to_vec(),
         handler: any(exists::exists),
     };
+    let decision = Route {
+        described: "/v1/decision/{namespace}/{pvc}",
+        paths: vec!["/v1/decision", "/v1/decision/", "/v1/decision/{*rest}"],
+        handler: get(exists::decided),
+    };
     vec![
         exists,
+        decision,
         plain("/healthz", any(probes::healthz)),
         plain("/readyz", any(probes::readyz)),
+        plain("/v1/ready", get(probes::has_been_ready)),
         plain("/metrics", any(metrics::metrics)),
         plain("/v1/repository", get(v1::repository)),
         plain("/v1/sources", get(v1::sources)),

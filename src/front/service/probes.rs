@@ -21,6 +21,12 @@ pub(super) async fn healthz() -> Response {
     json(StatusCode::OK, &Status { status: "ok", error: None })
 }
 
+/// Whether a Service should send questions here: an outage of the storage must not take away answers from memory, nor the
+/// reason why there is none, so that this stays true once the repository has been read.
+pub(super) async fn has_been_ready(State(app): State<Arc<App>>) -> Response {
+    if app.checker.status().refreshes > 0 { healthz().await } else { readyz(State(app)).await }
+}
+
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     match app.checker.ready() {
         Ok(()) => healthz().await,
