@@ -1,5 +1,6 @@
 //! The command as it is typed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -28,6 +29,23 @@ fn report(output: &Output) -> Value {
 
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The exporter that serves them is another user; the report, which names files, stays as the caller wants it.
+#[test]
+fn metrics_are_readable_for_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (repo, metrics, page) = (dir.path().join("repo"), dir.path().join("m.prom"), dir.path().join("page"));
+    simple(&repo, 1 << 20, 100_000);
+    let status = Command::new("sh")
+        .args(["-c", "umask 077; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rokopia"), "verify", "--textfile"])
+        .args([metrics.as_path(), Path::new("--html"), &page])
+        .envs([("ROKOPIA_PASSWORD", PASSWORD), ("ROKOPIA_REPOSITORY", repo.to_str().unwrap())])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&metrics), mode(&page)), (0o644, 0o600));
 }
 
 #[test]

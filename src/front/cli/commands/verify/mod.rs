@@ -8,6 +8,7 @@ mod recovery;
 mod text;
 mod words;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -233,6 +234,7 @@ impl Args {
         }
         if let Some(path) = &self.textfile {
             write_whole(path, prometheus::metrics(report).as_bytes())?;
+            readable_for_everybody(path)?;
         }
         let mut out = Output::new();
         if context.json {
@@ -294,6 +296,12 @@ fn tell(told: &Mutex<Instant>, progress: &Progress) {
             progress.damaged
         );
     }
+}
+
+/// The exporter that serves metrics is another user, and they name no files.
+fn readable_for_everybody(path: &Path) -> Result<(), Failure> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+        .map_err(|e| Failure::output(e).during(&path.display().to_string()))
 }
 
 /// Complete under its name, or not there.
