@@ -9,6 +9,8 @@ RUN image/static "$TARGETARCH" /build/rokopia \
  && image/sbom "$TARGETARCH" > /build/sbom.json \
  && image/rootfs /build/rokopia /build/sbom.json /out
 
+# No USER, as in the stock mover: the operator sets none unless it is asked to, and root without privileges is who can write to the
+# root of a new volume. deploy/ sets a user wherever it is not the operator who starts the image.
 FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -19,6 +21,4 @@ LABEL org.opencontainers.image.title="rokopia" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /out /
 ENV PATH=/usr/local/bin version=$VERSION
-# VolSync and its users set their own; whatever they set is enough.
-USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/rokopia"]
