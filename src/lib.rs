@@ -12,6 +12,7 @@
     allow(dead_code, unused_imports, reason = "some things are called from one feature alone")
 )]
 
+pub mod audit;
 pub mod blob;
 pub mod checker;
 pub mod codec;

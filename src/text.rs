@@ -1,7 +1,8 @@
-//! Text for people: what is safe to print, and how sizes are written.
+//! Text for people: what is safe to print, and how sizes and durations are written.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// Text that is safe on a terminal: what would move the cursor, change colours or turn the direction of writing is
 /// spelled out.
@@ -53,6 +54,29 @@ pub(crate) fn human_size(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+/// Reads a duration: `2h30m`, `3d`, `90s`, `1w`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total = 0_u64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, after) = tail.split_at_checked(letters)?;
+        let seconds: u64 = match unit {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            "w" => 7 * 86_400,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds)?)?;
+        rest = after;
+    }
+    (!text.trim().is_empty()).then(|| Duration::from_secs(total))
 }
 
 #[cfg(test)]

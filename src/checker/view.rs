@@ -1,6 +1,6 @@
 //! What was in the repository at one time: all that an answer is made from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::unindexed::{Indexed, Unindexed};
 use crate::format::RepositoryFormat;
 use crate::manifest::{Manifest, ManifestId};
 use crate::object::ObjectId;
-use crate::snapshot::{Problem, Snapshot, Source, UtcTimestamp};
+use crate::snapshot::{Problem, Snapshot, Snapshots, Source, UtcTimestamp};
 
 /// The sources and snapshots of a repository as one refresh found them.
 #[derive(Debug, Clone)]
@@ -144,6 +144,18 @@ impl SnapshotInfo {
 }
 
 impl SourceState {
+    /// All sources of a list of snapshots, in the order in which Kopia lists them.
+    pub fn of_all(snapshots: &Snapshots) -> Vec<Self> {
+        let mut states: BTreeMap<Source, Self> = BTreeMap::new();
+        for snapshot in snapshots.all() {
+            let source = &snapshot.found_as;
+            let state = states.entry(source.clone()).or_insert_with(|| Self::new(source.clone()));
+            state.add(Arc::new(SnapshotInfo::new(&snapshot)));
+        }
+        states.values_mut().for_each(Self::sort);
+        states.into_values().collect()
+    }
+
     pub(super) fn new(source: Source) -> Self {
         Self { source, snapshots: Vec::new() }
     }

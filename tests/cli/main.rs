@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod auditing;
 mod commands;
 mod documents;
 mod doubts;

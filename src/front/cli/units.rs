@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::snapshot::UtcTimestamp;
-pub(super) use crate::text::human_size;
+pub(super) use crate::text::{duration, human_size};
 
 /// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
 pub(super) fn size(text: &str) -> Option<u64> {
@@ -31,29 +31,6 @@ pub(super) fn size(text: &str) -> Option<u64> {
     }
     let value = number.parse::<f64>().ok()? * factor as f64;
     (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
-}
-
-/// Reads a duration: `2h30m`, `3d`, `90s`, `1w`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    let mut total = 0_u64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, tail) = rest.split_at_checked(digits)?;
-        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, after) = tail.split_at_checked(letters)?;
-        let seconds: u64 = match unit {
-            "s" => 1,
-            "m" | "min" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            "w" => 7 * 86_400,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(seconds)?)?;
-        rest = after;
-    }
-    (!text.trim().is_empty()).then(|| Duration::from_secs(total))
 }
 
 /// Reads a time: RFC 3339, `2026-11-21`, `2026-11-21 08:00[:30]`, or a duration, which means so long before `now`.

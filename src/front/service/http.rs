@@ -47,7 +47,7 @@ fn routes() -> Vec<Route> {
         plain("/v1/repository", get(v1::repository)),
         plain("/v1/sources", get(v1::sources)),
         plain("/v1/snapshots", get(v1::snapshots)),
-        plain("/v1/audit", get(v1::audit)),
+        plain("/v1/audit", get(v1::audit_sources)),
         plain("/v1/openapi.json", get(v1::openapi)),
         plain("/", get(page::page)),
     ]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::http::{json, text};
+use crate::audit::{self, Expectations, Finding};
 use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, View};
 use crate::gojson::duration::GoDuration;
 use crate::snapshot::{Source, UtcTimestamp};
@@ -275,7 +276,35 @@ struct Audit<'a> {
     view: Age,
     sources: usize,
     stale: Vec<Stale<'a>>,
+    /// What the history of a source shows beside its age.
+    findings: Vec<Found>,
     doubts: Vec<Problem<'a>>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    source: String,
+    code: &'static str,
+    severity: &'static str,
+    message: String,
+    help: &'static str,
+}
+
+/// The findings of an audit in one list, without those about ages: they are told as stale.
+fn findings(audit: &audit::Audit) -> Vec<Found> {
+    let mut found = Vec::new();
+    for source in &audit.sources {
+        let told =
+            |finding: &&Finding| !matches!(finding, Finding::Stale { .. } | Finding::NeverCompleted { .. });
+        found.extend(source.findings.iter().filter(told).map(|finding| Found {
+            source: source.source.to_string(),
+            code: finding.code(),
+            severity: finding.severity().as_str(),
+            message: finding.to_string(),
+            help: finding.cure(),
+        }));
+    }
+    found
 }
 
 #[derive(Serialize)]
@@ -299,8 +328,11 @@ pub(super) fn is_stale(state: &SourceState, now: UtcTimestamp, limit: Duration) 
     age_of(state, now).is_none_or(|age| i128::from(age) > i128::from(limit.as_secs()))
 }
 
-/// The sources whose newest complete snapshot is too old.
-pub(super) async fn audit(Extract(app): Extract<Arc<App>>, Query(query): Query<AuditQuery>) -> Response {
+/// The sources whose newest complete snapshot is too old, and what else their histories show.
+pub(super) async fn audit_sources(
+    Extract(app): Extract<Arc<App>>,
+    Query(query): Query<AuditQuery>,
+) -> Response {
     let max_age = match query.max_age.as_deref() {
         None => Some(app.config.stale_after),
         Some(text) => text.parse::<GoDuration>().ok().and_then(GoDuration::positive),
@@ -329,12 +361,15 @@ pub(super) async fn audit(Extract(app): Extract<Arc<App>>, Query(query): Query<A
         })
         .collect();
     let doubts = doubts(&view);
+    let expectations = Expectations::default().with_default_limit(Some(max_age));
+    let audited = audit::audit(view.sources(), true, &expectations, now);
     let audit = Audit {
-        ok: stale.is_empty() && doubts.is_empty(),
+        ok: stale.is_empty() && doubts.is_empty() && audited.is_good(),
         max_age_seconds: max_age.as_secs(),
         view: Age::of(&app, &view),
         sources: view.sources().len(),
         stale,
+        findings: findings(&audited),
         doubts,
     };
     json(StatusCode::OK, &audit)

@@ -1,5 +1,6 @@
 //! The commands. To add one: its file with an `Args` that has a method `run`, and a line in each of the two lists.
 
+mod audit;
 mod blobs;
 mod cat;
 mod completions;
@@ -66,6 +67,7 @@ commands! {
     restore => Restore,
     tar => Tar,
     exists => Exists,
+    audit => Audit,
     #[cfg(feature = "service")]
     serve => Serve,
     blobs => Blobs,

@@ -1,0 +1,197 @@
+//! `rokopia audit`: how healthy the backups of each source are.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, audit};
+use crate::checker::SourceState;
+use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::output::{Output, Table, escape};
+use crate::front::cli::session::Session;
+use crate::front::cli::units::{self, human_duration, human_size};
+use crate::snapshot::UtcTimestamp;
+
+/// Check that every source has a recent, complete and plausible backup
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Without a limit, the age of a backup is judged by the source's own history. Notices are shown and change no exit code.
+
+FILE has one line for each source that must be there, with an optional limit for its age; a line with * or ? only
+limits what it matches. `#` begins a comment:
+  data-demo@apps:/data
+  photos@media:/data      2d
+  *@monitoring:*          30d
+
+Exit codes: 0 all good, 1 a warning or worse, 3 the repository cannot be read, 4 the list may be incomplete.
+
+Examples:
+  rokopia audit --max-age 26h
+  rokopia audit --expect claims.txt
+  rokopia audit --json | jq '.sources[] | select(.findings != [])'")]
+pub(in crate::front::cli) struct Args {
+    /// Largest age of the newest complete snapshot of each source, where FILE has no limit for it
+    #[arg(long, value_name = "DURATION")]
+    max_age: Option<String>,
+
+    /// Sources that must be there, and limits for their ages
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    complete: bool,
+    time: UtcTimestamp,
+    sources: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    source: String,
+    user: &'a str,
+    host: &'a str,
+    path: &'a str,
+    snapshots: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest: Option<NewestLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age_given: Option<bool>,
+    findings: Vec<FindingLine>,
+}
+
+#[derive(Serialize)]
+struct NewestLine<'a> {
+    id: &'a str,
+    time: UtcTimestamp,
+    age_seconds: i64,
+    size: i64,
+    files: i64,
+}
+
+#[derive(Serialize)]
+struct FindingLine {
+    code: &'static str,
+    severity: &'static str,
+    message: String,
+    help: &'static str,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let expectations = self.expectations()?;
+        let mut session = Session::open(context)?;
+        let certain = session.nothing_is_certain()?;
+        let now = UtcTimestamp::now();
+        let audit = audit(&SourceState::of_all(&session.snapshots), certain, &expectations, now);
+        let mut out = Output::new();
+        if context.json {
+            out.json(&Report {
+                ok: audit.is_good(),
+                complete: certain,
+                time: now,
+                sources: audit.sources.iter().map(Line::of).collect(),
+            })?;
+        } else {
+            print(&audit, context.quiet, &mut out)?;
+        }
+        out.finish()?;
+        Ok(match (audit.is_good(), certain) {
+            (false, _) => Exit::Negative,
+            (true, false) => Exit::Partial,
+            (true, true) => Exit::Done,
+        })
+    }
+
+    fn expectations(&self) -> Result<Expectations, Failure> {
+        let limit = |text: &String| {
+            units::duration(text).ok_or_else(|| wrong_value("--max-age", text, "a duration such as 26h"))
+        };
+        let default = self.max_age.as_ref().map(limit).transpose()?;
+        let listed = self.expect.as_deref().map(read).transpose()?.unwrap_or_default();
+        Ok(listed.with_default_limit(default))
+    }
+}
+
+fn read(path: &Path) -> Result<Expectations, Failure> {
+    let wrong = |reason: String| Failure::wrong_usage(format!("--expect {}: {reason}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    text.parse().map_err(|e: crate::audit::InvalidExpectations| wrong(e.to_string()))
+}
+
+impl<'a> Line<'a> {
+    fn of(audited: &'a SourceAudit) -> Self {
+        let source = &audited.source;
+        Self {
+            source: source.to_string(),
+            user: &source.user,
+            host: &source.host,
+            path: &source.path,
+            snapshots: audited.snapshots,
+            newest: audited.newest.as_ref().map(|newest| NewestLine {
+                id: newest.id.as_str(),
+                time: newest.time,
+                age_seconds: newest.age_seconds,
+                size: newest.size,
+                files: newest.files,
+            }),
+            max_age_seconds: audited.limit.map(|limit| limit.age.as_secs()),
+            max_age_given: audited.limit.map(|limit| limit.given),
+            findings: audited.findings.iter().map(FindingLine::of).collect(),
+        }
+    }
+}
+
+impl FindingLine {
+    fn of(finding: &Finding) -> Self {
+        Self {
+            code: finding.code(),
+            severity: finding.severity().as_str(),
+            message: finding.to_string(),
+            help: finding.cure(),
+        }
+    }
+}
+
+/// The findings with their cures, then, unless asked to be quiet, a line for each source.
+fn print(audit: &Audit, quiet: bool, out: &mut Output) -> Result<(), Failure> {
+    for source in &audit.sources {
+        for finding in &source.findings {
+            let (severity, name) = (finding.severity().as_str(), source.source.to_string());
+            out.line(format!(
+                "{severity}[{}]: {}: {}",
+                finding.code(),
+                escape(&name),
+                escape(&finding.to_string())
+            ))?;
+            if finding.severity() > Severity::Notice {
+                out.line(format!("  help: {}", finding.cure()))?;
+            }
+        }
+    }
+    if quiet {
+        return Ok(());
+    }
+    let mut table = Table::new(&["SOURCE", "SNAPSHOTS", "AGE", "MAX AGE", "SIZE", "STATE"], &[1, 2, 3, 4]);
+    for source in &audit.sources {
+        let seconds = |seconds: i64| u64::try_from(seconds).map(Duration::from_secs);
+        let newest = source.newest.as_ref();
+        let age = newest
+            .map(|newest| seconds(newest.age_seconds).map_or("in the future".to_owned(), human_duration));
+        let size = newest.and_then(|newest| u64::try_from(newest.size).ok());
+        table.row([
+            source.source.to_string(),
+            source.snapshots.to_string(),
+            age.unwrap_or_else(|| "-".to_owned()),
+            source.limit.map_or_else(|| "-".to_owned(), |limit| human_duration(limit.age)),
+            size.map_or_else(|| "-".to_owned(), human_size),
+            source.worst().map_or("ok", Severity::as_str).to_owned(),
+        ]);
+    }
+    table.print(out)
+}
