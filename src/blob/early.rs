@@ -67,17 +67,17 @@ mod tests {
     fn the_first_list_is_the_one_that_was_begun() {
         let directory = tempfile::tempdir().unwrap();
         let add = |name: &str| std::fs::write(directory.path().join(format!("{name}.f")), "x").unwrap();
-        add("xn0");
+        add("xe0");
         let count = Count::new(Arc::new(FileSystem::open(directory.path()).unwrap()));
         let store = Early::new(count.clone(), "x");
         while store.begun.lock().unwrap().as_ref().is_some_and(|begun| !begun.is_finished()) {
             std::thread::yield_now();
         }
-        add("xn1");
-        assert_eq!(store.list("xn").unwrap().len(), 2);
+        add("xe1");
+        assert_eq!(store.list("xe").unwrap().len(), 2);
         let names = || -> Vec<String> { store.list("x").unwrap().iter().map(|b| b.id.to_string()).collect() };
-        assert_eq!(names(), ["xn0"]);
-        assert_eq!(names(), ["xn0", "xn1"]);
+        assert_eq!(names(), ["xe0"]);
+        assert_eq!(names(), ["xe0", "xe1"]);
         assert_eq!(count.counts().lists, 3);
     }
 

@@ -79,14 +79,6 @@ pub enum Error {
         /// The location.
         path: PathBuf,
     },
-    /// The file that says how blobs are spread over directories cannot be used.
-    #[error("{path} does not say how blobs are laid out: {reason}")]
-    Sharding {
-        /// The `.shards` file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A name from the repository that cannot be a blob.
     #[error(transparent)]
     InvalidName(#[from] InvalidBlobId),
@@ -112,7 +104,6 @@ impl Error {
             Self::NotADirectory { .. } => "repository-not-a-directory",
             Self::Open { .. } => "repository-unreadable",
             Self::EmptyLocation { .. } => "repository-empty",
-            Self::Sharding { .. } => "shards-invalid",
             Self::InvalidName(_) => "blob-name-invalid",
             Self::UnsupportedLocation { .. } => "location-unsupported",
         }

@@ -10,11 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
-use super::listing::Listing;
-use super::{BlobId, BlobMetadata, BlobStore, Error, Sharding};
-
-/// `.shards` of a real store has some hundred bytes.
-const MAX_SHARDS_FILE: u64 = 64 * 1024;
+use super::detect;
+use super::listing::{Listed, Listing, SHARDS_FILE};
+use super::{BlobId, BlobKind, BlobMetadata, BlobStore, Error, Layout, Remarks};
 
 /// Open files kept for the next read: a restore reads ranges of the same packs again and again, and on a network
 /// file system each open costs as much as a read.
@@ -26,21 +24,24 @@ type Slot = Arc<Mutex<Option<Arc<File>>>>;
 /// A repository in a directory, as on a NAS (Kopia's `filesystem`, and what its SFTP, WebDAV and rclone storages leave
 /// behind).
 ///
-/// Symbolic links are followed: a pack or a shard directory that was moved to another disk is still found.
+/// Symbolic links are followed: a pack or a shard directory that was moved to another disk is still found. So is a blob
+/// that lies elsewhere than the layout says: a copy of a bucket, or a repository whose `.shards` is lost, opens as any other.
 pub struct FileSystem {
     root: PathBuf,
-    sharding: Sharding,
+    layout: Layout,
+    /// What is wrong with the file that says how blobs are laid out.
+    layout_problem: Option<String>,
     open_files: Mutex<VecDeque<(BlobId, Slot)>>,
     elsewhere: Mutex<HashMap<BlobId, PathBuf>>,
     layout_differs: AtomicBool,
+    last_remarks: Mutex<Remarks>,
 }
 
 impl FileSystem {
     /// Opens the directory and reads the layout rule in it.
     ///
     /// # Errors
-    /// Tells apart a missing location, one that is not a directory, one that is empty, one that cannot be read, and a
-    /// layout rule that makes no sense.
+    /// Tells apart a missing location, one that is not a directory, one that is empty, and one that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_path_buf();
         let mut entries = match std::fs::read_dir(&root) {
@@ -58,13 +59,15 @@ impl FileSystem {
             Some(Err(source)) => return Err(Error::Open { path: root, source }),
             Some(Ok(_)) => {}
         }
-        let (sharding, layout_known) = read_sharding(&root)?;
+        let detected = detect::layout(&root)?;
         Ok(Self {
             root,
-            sharding,
+            layout: detected.layout,
+            layout_problem: detected.problem,
             open_files: Mutex::default(),
             elsewhere: Mutex::default(),
-            layout_differs: AtomicBool::new(!layout_known),
+            layout_differs: AtomicBool::new(detected.is_guess),
+            last_remarks: Mutex::default(),
         })
     }
 
@@ -75,7 +78,7 @@ impl FileSystem {
 
     fn path(&self, id: &BlobId) -> PathBuf {
         let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
-        elsewhere.get(id).cloned().unwrap_or_else(|| self.root.join(self.sharding.path(id.as_str())))
+        elsewhere.get(id).cloned().unwrap_or_else(|| self.root.join(self.layout.path(id)))
     }
 
     fn file(&self, id: &BlobId) -> Result<Arc<File>, Error> {
@@ -108,14 +111,35 @@ impl FileSystem {
 
     fn open_blob(&self, id: &BlobId) -> Result<File, Error> {
         match open_file(&self.path(id)) {
-            // Where the layout rule is missing or proved wrong, only a listing tells where a blob really is.
-            Err(e) if is_missing(&e) && self.layout_differs.load(Ordering::Relaxed) => {
+            // Where the layout is a guess or proved wrong, only a listing tells where a blob really is.
+            Err(e)
+                if is_missing(&e) && (self.layout_differs.load(Ordering::Relaxed) || is_first_read(id)) =>
+            {
                 self.list(id.as_str())?;
                 open_file(&self.path(id))
             }
             other => other,
         }
         .map_err(|e| blob_error(id, e))
+    }
+
+    fn remarks_on(&self, listed: &Listed) -> Remarks {
+        let mut warnings: Vec<String> = self.layout_problem.iter().cloned().collect();
+        let mut elsewhere = listed.blobs.iter().filter_map(|found| found.elsewhere.as_deref());
+        if let Some(example) = elsewhere.next() {
+            warnings.push(format!(
+                "{} blobs are not where {} wants them, for example {}: they are read all the same, but Kopia does not \
+                 find them",
+                1 + elsewhere.count(),
+                self.root.join(SHARDS_FILE).display(),
+                example.display()
+            ));
+        }
+        let unlisted = listed.unlisted.iter();
+        warnings.extend(unlisted.map(|(path, e)| {
+            format!("{} was not looked into ({e}): nothing in it is needed to restore", path.display())
+        }));
+        Remarks { foreign: listed.foreign.clone(), warnings }
     }
 
     fn with_file<T>(&self, id: &BlobId, read: impl Fn(&File) -> io::Result<T>) -> Result<T, Error> {
@@ -133,12 +157,25 @@ impl FileSystem {
 
 impl BlobStore for FileSystem {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        let listing = Listing::new(&self.root, &self.sharding, prefix).run()?;
-        if !listing.elsewhere.is_empty() {
-            self.layout_differs.store(true, Ordering::Relaxed);
-            self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).extend(listing.elsewhere);
+        let listed = Listing::new(&self.root, &self.layout, prefix).run()?;
+        if prefix.is_empty() {
+            *self.last_remarks.lock().unwrap_or_else(PoisonError::into_inner) = self.remarks_on(&listed);
         }
-        Ok(listing.blobs)
+        let mut blobs = Vec::with_capacity(listed.blobs.len());
+        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        for found in listed.blobs {
+            match found.elsewhere {
+                Some(path) => {
+                    self.layout_differs.store(true, Ordering::Relaxed);
+                    elsewhere.insert(found.blob.id.clone(), path);
+                }
+                // It may have been moved to its place meanwhile.
+                None if elsewhere.is_empty() => {}
+                None => drop(elsewhere.remove(&found.blob.id)),
+            }
+            blobs.push(found.blob);
+        }
+        Ok(blobs)
     }
 
     fn size(&self, id: &BlobId) -> Result<u64, Error> {
@@ -179,6 +216,10 @@ impl BlobStore for FileSystem {
         self.root.display().to_string()
     }
 
+    fn remarks(&self) -> Remarks {
+        self.last_remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn disk_order(&self, id: &BlobId) -> Option<u64> {
         Some(std::fs::metadata(self.path(id)).ok()?.ino())
     }
@@ -192,28 +233,14 @@ impl BlobStore for FileSystem {
     }
 }
 
-fn read_sharding(root: &Path) -> Result<(Sharding, bool), Error> {
-    let path = root.join(".shards");
-    let file = match open_file(&path) {
-        Ok(file) => file,
-        Err(e) if is_missing(&e) => return Ok((Sharding::default(), false)),
-        Err(source) => return Err(Error::Open { path, source }),
-    };
-    let length = file.metadata().map_or(0, |m| m.len());
-    if length > MAX_SHARDS_FILE {
-        return Err(Error::Sharding { path, reason: format!("it has {length} bytes") });
-    }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    let got = read_full(&file, 0, &mut bytes).map_err(|source| Error::Open { path: path.clone(), source })?;
-    bytes.truncate(got);
-    match Sharding::parse(&bytes) {
-        Ok(sharding) => Ok((sharding, true)),
-        Err(reason) => Err(Error::Sharding { path, reason }),
-    }
+/// Whether a blob is the first that is read of any repository. That it is not where it should be is no reason to doubt the
+/// layout of a store that was read before, but to look for it once.
+fn is_first_read(id: &BlobId) -> bool {
+    id.kind() == BlobKind::Format
 }
 
 /// Opens a regular file for reading; never blocks on a pipe that somebody put there.
-fn open_file(path: &Path) -> io::Result<File> {
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
@@ -226,7 +253,7 @@ fn open_file(path: &Path) -> io::Result<File> {
 }
 
 /// Reads until the buffer is full or the file ends; returns how many bytes there were.
-fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_full(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset.saturating_add(done as u64)) {
@@ -262,7 +289,7 @@ mod tests {
         }
         std::fs::write(dir.path().join("kopia.repository.f"), "{}").unwrap();
         std::fs::create_dir_all(dir.path().join("x/n0_")).unwrap();
-        std::fs::write(dir.path().join("x/n0_/aaaaaaaaaaaaaaaaaaaa.f"), "index").unwrap();
+        std::fs::write(dir.path().join("x/n0_/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f"), "index").unwrap();
         dir
     }
 
@@ -278,10 +305,10 @@ mod tests {
     fn lists_and_reads() {
         let dir = repository(DEFAULT);
         let store = FileSystem::open(dir.path()).unwrap();
-        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaa"]);
-        assert_eq!(names(&store, "xn"), ["xn0_aaaaaaaaaaaaaaaaaaaa"]);
+        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]);
+        assert_eq!(names(&store, "xn"), ["xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]);
         assert!(names(&store, "p").is_empty());
-        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
         assert_eq!(store.read(&id, 5).unwrap(), b"index");
         assert_eq!(store.size(&id).unwrap(), 5);
         assert!(matches!(store.read(&id, 4), Err(Error::TooLarge { size: 5, limit: 4, .. })));
@@ -289,7 +316,7 @@ mod tests {
         store.read_at(&id, 2, &mut three).unwrap();
         assert_eq!(&three, b"dex");
         assert!(matches!(store.read_at(&id, 3, &mut three), Err(Error::ShortRead { got: 2, .. })));
-        let missing = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbb").unwrap();
+        let missing = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb").unwrap();
         assert!(store.read(&missing, 9).unwrap_err().is_not_found());
     }
 
@@ -297,7 +324,7 @@ mod tests {
     fn a_blob_that_many_want_is_opened_once() {
         let dir = repository(DEFAULT);
         let store = FileSystem::open(dir.path()).unwrap();
-        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+        let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
         let ready = std::sync::Barrier::new(16);
         let files: Vec<Arc<File>> = std::thread::scope(|scope| {
             let open = || {
@@ -316,35 +343,159 @@ mod tests {
         for shards in [None, Some(r#"{"default":[2,2],"maxNonShardedLength":20}"#), Some("{}")] {
             let dir = repository(shards);
             let store = FileSystem::open(dir.path()).unwrap();
-            let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaa").unwrap();
+            let id = BlobId::new("xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
             store.list("x").unwrap();
             assert_eq!(store.read(&id, 5).unwrap(), b"index", "{shards:?}");
         }
     }
 
     #[test]
+    fn copies_of_buckets_and_lost_layout_rules_hide_nothing() {
+        let pack = |n: u8| format!("p{n:032x}-s8df48a5d3ea727bc147");
+        let sharded = |name: &str| format!("{}/{}/{}.f", &name[..1], &name[1..4], &name[4..]);
+        type Place = fn(&str) -> String;
+        let places: [Place; 4] = [
+            |name| name.to_owned(),
+            |name| format!("{name}.f"),
+            |name| format!("{}/{}/{}.f", &name[..3], &name[3..6], &name[6..]),
+            |name| format!("{}/{}/{}", &name[..2], &name[2..4], &name[4..]),
+        ];
+        let rules = [None, Some(""), Some("{"), Some("{}"), DEFAULT, Some(r#"{"default":[]}"#)];
+        for (place, rule) in places.iter().flat_map(|place| rules.map(|rule| (place, rule))) {
+            let dir = tempfile::tempdir().unwrap();
+            let put = |path: String, bytes: &str| {
+                let path = dir.path().join(path);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            };
+            let end = if place("kopia.repository").ends_with(".f") { ".f" } else { "" };
+            put(format!("kopia.repository{end}"), "{}");
+            (0..20).for_each(|n| put(place(&pack(n)), "pack"));
+            // One has moved, and of one there is an empty copy.
+            put(sharded(&pack(99)), "pack");
+            put(sharded(&pack(1)), "");
+            if let Some(rule) = rule {
+                put(SHARDS_FILE.into(), rule);
+            }
+            let what = format!("{} with {rule:?}", place("kopia.repository"));
+            let store = || FileSystem::open(dir.path()).unwrap();
+            assert_eq!(store().read(&BlobId::new("kopia.repository").unwrap(), 9).unwrap(), b"{}", "{what}");
+            let listed = store();
+            assert_eq!(listed.list("").unwrap().len(), 22, "{what}");
+            for number in [0, 99] {
+                let id = BlobId::new(&pack(number)).unwrap();
+                assert_eq!(listed.read(&id, 9).unwrap(), b"pack", "{what}");
+                if rule.is_none_or(|rule| rule.len() < 2) {
+                    assert_eq!(store().read(&id, 9).unwrap(), b"pack", "{what}, not listed");
+                }
+            }
+            let sizes: Vec<u64> = listed.list("p").unwrap().iter().map(|blob| blob.size).collect();
+            let in_place = rule == DEFAULT;
+            assert_eq!(sizes.iter().filter(|size| **size == 0).count(), usize::from(in_place), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_layout_that_kopia_does_not_find_is_remarked() {
+        let remarks = |shards| {
+            let dir = repository(shards);
+            let store = FileSystem::open(dir.path()).unwrap();
+            store.list("").unwrap();
+            store.remarks()
+        };
+        assert_eq!(remarks(DEFAULT), Remarks::default());
+        for (shards, said) in [
+            (None, "is missing"),
+            (Some(""), "does not say how blobs are laid out (it is empty)"),
+            (Some(r#"{"default":[2,2],"maxNonShardedLength":20}"#), "1 blobs are not where"),
+        ] {
+            let warnings = remarks(shards).warnings;
+            assert!(warnings.len() == 1 && warnings[0].contains(said), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn directories_that_no_answer_depends_on_may_be_closed() {
+        if nix::unistd::geteuid().is_root() {
+            println!("NOT CHECKED: root may read every directory");
+            return;
+        }
+        use std::os::unix::fs::PermissionsExt;
+        let dir = repository(DEFAULT);
+        let close = |name: &str| {
+            std::fs::create_dir_all(dir.path().join(name)).unwrap();
+            std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0)).unwrap();
+        };
+        ["s", "_", "private", "kopia", "lost+found"].map(close);
+        let store = FileSystem::open(dir.path()).unwrap();
+        assert_eq!(store.list("").unwrap().len(), 2);
+        assert_eq!(store.remarks().warnings.len(), 3);
+        assert!(store.list("s").is_err() && store.list("x").is_ok());
+        close("p");
+        assert!(store.list("").is_err() && store.list("p").is_err() && store.list("x").is_ok());
+        ["s", "_", "private", "kopia", "lost+found", "p"].map(|name| {
+            std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o700)).unwrap();
+        });
+    }
+
+    #[test]
     fn foreign_files_are_ignored() {
         let dir = repository(DEFAULT);
-        for name in
-            [".nfs000000000123abcd00000001", "README.txt", "x/n0_/a.f.tmp.0123456789abcdef", "x/.DS_Store"]
-        {
+        for name in [
+            ".nfs000000000123abcd00000001",
+            "README.txt",
+            "queue.f",
+            "xn0_.f",
+            "desktop.ini",
+            "x/.DS_Store",
+            "x/n0_/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f.tmp.0123456789abcdef",
+            "x/n0_/._aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f",
+            "x/n0_/.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f.Xy12Zw",
+            "x/n0_/~syncthing~aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f.tmp",
+            "x/n0_/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.sync-conflict-20260101-101010-ABCDEFG.f",
+        ] {
             std::fs::write(dir.path().join(name), "junk").unwrap();
         }
-        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
-        std::fs::write(dir.path().join("lost+found/xn0_.f"), "junk").unwrap();
+        let nested = repository(DEFAULT);
+        for name in [
+            "media",
+            "nas",
+            "qnap",
+            "p",
+            "q",
+            "x",
+            "@eaDir",
+            "#recycle",
+            ".snapshot",
+            "lost+found",
+            "x/n0_/p",
+        ] {
+            std::fs::create_dir_all(dir.path().join(name).join("x/n0_")).unwrap();
+            for file in ["kopia.repository.f", "x/n0_/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.f"] {
+                std::fs::copy(nested.path().join(file), dir.path().join(name).join(file)).unwrap();
+            }
+        }
         std::os::unix::fs::symlink("loop", dir.path().join("x/loop")).unwrap();
         std::os::unix::fs::symlink("../x", dir.path().join("x/up")).unwrap();
         let store = FileSystem::open(dir.path()).unwrap();
-        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaa"]);
+        for prefix in ["", "x", "q", "p", "n", "m", "kopia"] {
+            let expected = ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"];
+            let expected: Vec<_> = expected.into_iter().filter(|name| name.starts_with(prefix)).collect();
+            assert_eq!(names(&store, prefix), expected, "{prefix}");
+        }
+        let foreign = store.remarks().foreign;
+        assert!(foreign.count > 20 && foreign.examples.len() == 10, "{foreign:?}");
+        assert_eq!(names(&store, ""), ["kopia.repository", "xn0_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]);
     }
 
     #[test]
     fn a_dangling_link_named_like_a_blob_is_listed_and_missing() {
         let dir = repository(DEFAULT);
-        std::os::unix::fs::symlink("gone", dir.path().join("x/n0_/bbbbbbbbbbbbbbbbbbbb.f")).unwrap();
+        std::os::unix::fs::symlink("gone", dir.path().join("x/n0_/bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb.f"))
+            .unwrap();
         let store = FileSystem::open(dir.path()).unwrap();
         assert_eq!(names(&store, "x").len(), 2);
-        let id = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbb").unwrap();
+        let id = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb").unwrap();
         assert!(store.read(&id, 9).unwrap_err().is_not_found());
     }
 
@@ -355,8 +506,6 @@ mod tests {
         assert!(matches!(FileSystem::open(dir.path().join("no")), Err(Error::NoSuchLocation { .. })));
         std::fs::write(dir.path().join("file"), "").unwrap();
         assert!(matches!(FileSystem::open(dir.path().join("file")), Err(Error::NotADirectory { .. })));
-        std::fs::write(dir.path().join(".shards"), "").unwrap();
-        assert!(matches!(FileSystem::open(dir.path()), Err(Error::Sharding { .. })));
     }
 
     #[test]

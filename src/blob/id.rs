@@ -36,8 +36,8 @@ impl BlobId {
         }
     }
 
-    /// Whether a name is plausible.
-    pub(super) fn is_valid(name: &str) -> bool {
+    /// Whether a name is safe.
+    fn is_valid(name: &str) -> bool {
         !name.is_empty()
             && name.len() <= MAX_LENGTH
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::{BlobId, BlobMetadata, BlobStore, Error};
+use super::{BlobId, BlobMetadata, BlobStore, Error, Remarks};
 
 /// How often a caller that waits looks at the flag.
 const POLL: Duration = Duration::from_millis(50);
@@ -137,6 +137,10 @@ impl<S: BlobStore + 'static> BlobStore for Interruptible<S> {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn remarks(&self) -> Remarks {
+        self.inner.remarks()
     }
 
     fn disk_order(&self, id: &BlobId) -> Option<u64> {

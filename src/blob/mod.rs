@@ -10,6 +10,10 @@ macro_rules! pass_through {
             self.inner.describe()
         }
 
+        fn remarks(&self) -> $crate::blob::Remarks {
+            self.inner.remarks()
+        }
+
         fn disk_order(&self, id: &BlobId) -> Option<u64> {
             self.inner.disk_order(id)
         }
@@ -21,12 +25,15 @@ macro_rules! pass_through {
 }
 
 mod count;
+mod detect;
 mod early;
 mod error;
 mod fetch;
 mod filesystem;
 mod id;
 mod interrupt;
+mod kind;
+mod layout;
 mod listing;
 mod retry;
 mod sharding;
@@ -39,6 +46,9 @@ pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
 pub use id::{BlobId, InvalidBlobId};
 pub use interrupt::Interruptible;
+pub use kind::{BlobKind, list_kinds};
+pub use layout::Layout;
+pub use listing::Foreign;
 pub use retry::{Retry, RetryPolicy};
 pub use sharding::Sharding;
 pub use throttle::Throttle;
@@ -60,11 +70,20 @@ pub struct BlobMetadata {
     pub modified: Option<SystemTime>,
 }
 
+/// What a store noticed beside its blobs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// What is there and no part of a repository.
+    pub foreign: Foreign,
+    /// What an administrator should know, one sentence each.
+    pub warnings: Vec<String>,
+}
+
 /// A place that holds named blobs, read-only.
 ///
 /// All methods may be called from many threads at once.
 pub trait BlobStore: Send + Sync {
-    /// All blobs whose name begins with `prefix`, in no particular order. Foreign files are left out.
+    /// All blobs whose name begins with `prefix`, in no particular order. What is [`BlobKind::Foreign`] is left out.
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error>;
 
     /// Length of one blob in bytes.
@@ -78,6 +97,11 @@ pub trait BlobStore: Send + Sync {
 
     /// Where this store is, for messages.
     fn describe(&self) -> String;
+
+    /// What the last list of all blobs met besides.
+    fn remarks(&self) -> Remarks {
+        Remarks::default()
+    }
 
     /// A number by which blobs read in ascending order are read in disk order, when the store knows one.
     fn disk_order(&self, _id: &BlobId) -> Option<u64> {
@@ -105,6 +129,9 @@ macro_rules! forward {
             }
             fn describe(&self) -> String {
                 (**self).describe()
+            }
+            fn remarks(&self) -> Remarks {
+                (**self).remarks()
             }
             fn disk_order(&self, id: &BlobId) -> Option<u64> {
                 (**self).disk_order(id)

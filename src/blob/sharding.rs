@@ -38,13 +38,26 @@ struct StoredOverride {
 go_object!(StoredOverride { "prefix" => prefix, "shards" => shards });
 
 impl Default for Sharding {
-    /// The layout of a store without `.shards`: three levels of three, as before Kopia v0.9.6.
+    /// The layout of a store without `.shards`: two levels of three, as before Kopia v0.9.6.
     fn default() -> Self {
-        Self { default: vec![3, 3], max_non_sharded_length: 20, overrides: Vec::new() }
+        Self::by(vec![3, 3])
     }
 }
 
 impl Sharding {
+    /// Names up to this length are not spread, unless the rule says otherwise.
+    pub(super) const SHORT_NAME: usize = 20;
+
+    /// Directories of these lengths.
+    pub(super) fn by(lengths: Vec<usize>) -> Self {
+        Self { default: lengths, max_non_sharded_length: Self::SHORT_NAME, overrides: Vec::new() }
+    }
+
+    /// No directories.
+    pub(super) fn none() -> Self {
+        Self::by(Vec::new())
+    }
+
     /// Reads the content of `.shards`. Bytes after the first JSON value are ignored, as Kopia does.
     ///
     /// # Errors
@@ -77,6 +90,13 @@ impl Sharding {
     /// assert_eq!(rule.path("xn0_b3dc39b1f3223aa6edc80e4571cb1f83"), "x/n0_/b3dc39b1f3223aa6edc80e4571cb1f83.f");
     /// ```
     pub fn path(&self, name: &str) -> String {
+        let mut path = self.directories(name);
+        path.push_str(SUFFIX);
+        path
+    }
+
+    /// The path without the ending of files.
+    pub(super) fn directories(&self, name: &str) -> String {
         let mut path = String::with_capacity(name.len() + 8);
         let mut rest = name;
         if name.len() > self.max_non_sharded_length {
@@ -94,8 +114,12 @@ impl Sharding {
             }
         }
         path.push_str(rest);
-        path.push_str(SUFFIX);
         path
+    }
+
+    /// The content of a `.shards` that says the same, without overrides.
+    pub(super) fn file(&self) -> String {
+        format!(r#"{{"default":{:?},"maxNonShardedLength":{}}}"#, self.default, self.max_non_sharded_length)
     }
 
     fn shards(&self, name: &str) -> &[usize] {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::engine::is_snapshot;
 use super::error::{Error, Reason};
 use super::view::Suspect;
-use crate::blob::{BlobId, BlobStore};
+use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
@@ -19,10 +19,6 @@ use crate::os::parallel;
 use crate::pack::read_local_index;
 use crate::snapshot::Source;
 use crate::{Catalog, Repository};
-
-/// Packs of metadata begin with this (`format-spec/07-packs.md`), manifest contents with [`MANIFEST`].
-const METADATA: &str = "q";
-const MANIFEST: u8 = b'm';
 
 /// Packs that are looked into at most. Maintenance drops packs from the indexes a day before it deletes them, thousands in
 /// a large repository; beyond this something else is wrong.
@@ -40,7 +36,7 @@ pub(super) struct Indexed {
 impl Indexed {
     pub(super) fn of(catalog: &Catalog) -> Self {
         let index = catalog.index();
-        let packs = index.packs().filter(|pack| pack.as_str().starts_with(METADATA));
+        let packs = index.packs().filter(|pack| pack.kind() == BlobKind::MetadataPack);
         Self {
             named: packs.cloned().collect(),
             contents: index.contents().copied().collect(),
@@ -96,7 +92,7 @@ impl Scan {
     pub(super) fn run(repository: &Repository, named: &HashSet<BlobId>, known: &Self) -> Result<Self, Error> {
         let (store, format, options) = (repository.store(), repository.format(), repository.options());
         let room = Room::new(options.manifests, 0);
-        let packs = store.list(METADATA)?;
+        let packs = list_kinds(store, &[BlobKind::MetadataPack])?;
         let mut unnamed: Vec<BlobId> =
             packs.into_iter().map(|blob| blob.id).filter(|id| !named.contains(id)).collect();
         unnamed.sort();
@@ -164,7 +160,7 @@ impl Pack {
     ) -> Result<Vec<Found>, crate::Error> {
         let index = read_local_index(store, format, id)?;
         let here = |entry: &Entry| index.packs().get(entry.pack.0 as usize).is_none_or(|pack| pack == id);
-        let entries = index.with_prefix(MANIFEST).filter(|entry| !entry.deleted && here(entry));
+        let entries = index.with_prefix(ContentId::MANIFEST).filter(|entry| !entry.deleted && here(entry));
         entries.map(|entry| Ok((entry.id, snapshots_in(store, format, id, &entry, room)?))).collect()
     }
 }

@@ -16,9 +16,6 @@ pub const MAX_CONTENT: u32 = 1 << 28;
 /// Largest content that is a piece of an object. Kopia's splitters never cut a piece of more than 16 MiB.
 const MAX_PIECE: u32 = 64 << 20;
 
-/// The prefix of manifest contents (`format-spec/11-manifests.md`).
-const MANIFEST: u8 = b'm';
-
 /// Bytes of the compression header that precedes a compressed stream.
 const COMPRESSION_HEADER: usize = 4;
 
@@ -151,7 +148,7 @@ impl<'a> Decoder<'a> {
     /// # Errors
     /// [`Error::Entry`] with the reason.
     pub fn check(&self, entry: &Entry, pack: &BlobId) -> Result<(), Error> {
-        let longest = if entry.id.prefix() == Some(MANIFEST) { MAX_CONTENT } else { MAX_PIECE };
+        let longest = if entry.id.is_manifest() { MAX_CONTENT } else { MAX_PIECE };
         let reason = if entry.key_id != 0 {
             "it is encrypted with a key that does not exist"
         } else if entry.packed_length.max(entry.original_length) > longest {

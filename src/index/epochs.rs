@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::active::{ActiveSet, Doubt};
-use crate::blob::{BlobId, BlobMetadata};
+use crate::blob::{BlobId, BlobKind, BlobMetadata};
 
 /// What the names of the index blobs, and of all that tells which of them count, begin with.
 pub const PREFIX: &str = "x";
@@ -90,23 +90,30 @@ impl<'a> Listing<'a> {
         let mut listing = Self::default();
         for blob in blobs {
             let name = blob.id.as_str();
-            if name.starts_with("xe") {
-                listing.write_epoch = listing.write_epoch.max(epoch_of(name).unwrap_or(0));
-            } else if let Some(seconds) = name.strip_prefix("xw") {
-                let seconds = seconds.parse::<i64>().ok();
-                listing.watermark = listing.watermark.max(seconds);
-            } else if name.starts_with("xn") {
-                if let Some(epoch) = epoch_of(name) {
-                    listing.uncompacted.entry(epoch).or_default().push(blob);
+            match blob.id.kind() {
+                BlobKind::EpochMarker => {
+                    listing.write_epoch = listing.write_epoch.max(epoch_of(name).unwrap_or(0));
                 }
-            } else if name.starts_with("xs") {
-                if let Some(epoch) = epoch_of(name) {
-                    listing.single.entry(epoch).or_default().push(blob);
+                BlobKind::DeletionWatermark => {
+                    let seconds = name.trim_start_matches(BlobKind::DeletionWatermark.prefix());
+                    listing.watermark = listing.watermark.max(seconds.parse::<i64>().ok());
                 }
-            } else if name.starts_with("xr")
-                && let Some(range) = range_of(name)
-            {
-                listing.ranges.entry(range).or_default().push(blob);
+                BlobKind::EpochIndex => {
+                    if let Some(epoch) = epoch_of(name) {
+                        listing.uncompacted.entry(epoch).or_default().push(blob);
+                    }
+                }
+                BlobKind::EpochCompaction => {
+                    if let Some(epoch) = epoch_of(name) {
+                        listing.single.entry(epoch).or_default().push(blob);
+                    }
+                }
+                BlobKind::RangeCompaction => {
+                    if let Some(range) = range_of(name) {
+                        listing.ranges.entry(range).or_default().push(blob);
+                    }
+                }
+                _ => {}
             }
         }
         listing
@@ -206,14 +213,29 @@ mod tests {
         names.iter().map(|n| BlobMetadata { id: BlobId::new(n).unwrap(), size: 0, modified: None }).collect()
     }
 
+    /// `xn0_a-s1-c1` with as many digits as real names have.
+    fn long(name: &str) -> String {
+        let Some((start, rest)) = name.rsplit_once('_') else { return name.to_owned() };
+        let (hash, session) = rest.split_once("-s").unwrap_or((rest, ""));
+        let session = session
+            .split_once('-')
+            .map_or(String::new(), |(digit, count)| format!("-s{}-{count}", digit.repeat(16)));
+        format!("{start}_{}{session}", hash.repeat(32))
+    }
+
+    fn listed(names: &[&str]) -> Vec<BlobMetadata> {
+        let names: Vec<String> = names.iter().map(|name| long(name)).collect();
+        blobs(&names.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn chosen(names: &[&str]) -> Vec<String> {
-        let mut chosen: Vec<_> = select(&blobs(names)).blobs.iter().map(|b| b.id.to_string()).collect();
+        let mut chosen: Vec<_> = select(&listed(names)).blobs.iter().map(|b| b.id.to_string()).collect();
         chosen.sort();
         chosen
     }
 
     fn doubts(names: &[&str]) -> Vec<Doubt> {
-        select(&blobs(names)).doubts
+        select(&listed(names)).doubts
     }
 
     #[test]
@@ -268,14 +290,14 @@ mod tests {
             "xn0_a-s1-c1",
             "xn1_b-s1-c1",
             "xs1_c-s2-c1",
-            "xs2_x-s3-c1",
+            "xs2_9-s3-c1",
             "xn2_d-s1-c1",
             "xn3_e-s1-c1",
             "xn4_f-s1-c1",
         ];
         assert_eq!(
             chosen(&names),
-            ["xn0_a-s1-c1", "xn2_d-s1-c1", "xn3_e-s1-c1", "xn4_f-s1-c1", "xs1_c-s2-c1"]
+            ["xn0_a-s1-c1", "xn2_d-s1-c1", "xn3_e-s1-c1", "xn4_f-s1-c1", "xs1_c-s2-c1"].map(long)
         );
         assert!(doubts(&names).is_empty());
     }
@@ -284,14 +306,14 @@ mod tests {
     fn a_range_replaces_what_it_covers() {
         let names =
             ["xe9", "xr0_7_a-s1-c1", "xn3_b-s1-c1", "xs4_c-s1-c1", "xn8_d-s1-c1", "xw17", "xw23", "xwabc"];
-        assert_eq!(chosen(&names), ["xn8_d-s1-c1", "xr0_7_a-s1-c1"]);
-        assert_eq!(select(&blobs(&names)).watermark, Some(23));
+        assert_eq!(chosen(&names), ["xn8_d-s1-c1", "xr0_7_a-s1-c1"].map(long));
+        assert_eq!(select(&listed(&names)).watermark, Some(23));
         assert!(doubts(&names).is_empty());
     }
 
     #[test]
     fn what_the_markers_contradict_is_read_only_if_it_can_be() {
-        let set = select(&blobs(&["xn0_a-s1-c1", "xn7_b-s1-c1", "xr0_3_c-s1-c1"]));
+        let set = select(&listed(&["xn0_a-s1-c1", "xn7_b-s1-c1", "xr0_3_c-s1-c1"]));
         assert_eq!(set.blobs.len(), 1);
         assert_eq!(set.optional.len(), 2);
         assert_eq!(set.doubts.len(), 2);

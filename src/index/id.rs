@@ -61,9 +61,17 @@ impl ContentId {
         self.key.get(..usize::from(self.length)).unwrap_or(&self.key)
     }
 
+    /// The prefix letter of manifests (`format-spec/11-manifests.md`).
+    pub(crate) const MANIFEST: u8 = b'm';
+
     /// The prefix letter: `k` for directories, `m` for manifests, `x` for indirect objects, none for file data.
     pub fn prefix(&self) -> Option<u8> {
         self.key.first().copied().filter(|&p| p != 0)
+    }
+
+    /// Whether it holds manifests: snapshots, policies and the like.
+    pub fn is_manifest(&self) -> bool {
+        self.prefix() == Some(Self::MANIFEST)
     }
 
     /// The keyed hash of the plaintext.

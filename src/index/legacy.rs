@@ -6,16 +6,12 @@ use serde::Deserialize;
 
 use super::active::{ActiveSet, Doubt};
 use super::{Error, sealed};
-use crate::blob::{BlobMetadata, BlobStore};
+use crate::blob::{BlobKind, BlobMetadata, BlobStore, list_kinds};
 use crate::format::RepositoryFormat;
 use crate::gojson::go_object;
 
 /// A compaction log names each of its inputs in some 150 bytes.
 const MAX_LOG: u64 = 64 << 20;
-
-/// The blob that an upgrade leaves for clients that do not know epochs: it has this many zeros for a hash.
-pub(crate) const POISON: &str =
-    "n00000000000000000000000000000000-repository_unreadable_by_this_kopia_version_upgrade_required";
 
 /// What a compaction log says: which index blobs were merged, and into which.
 #[derive(Default)]
@@ -43,11 +39,12 @@ pub(super) fn select(
     format: &RepositoryFormat,
     degraded: bool,
 ) -> Result<ActiveSet, Error> {
-    let logs = store.list("m")?;
-    let indexes = store.list("n")?;
-    if indexes.iter().any(|blob| blob.id.as_str() == POISON) {
+    let logs = list_kinds(store, &[BlobKind::CompactionLog])?;
+    let mut indexes = store.list(BlobKind::Index.prefix())?;
+    if indexes.iter().any(|blob| blob.id.kind() == BlobKind::UpgradeNotice) {
         return Err(Error::Upgraded);
     }
+    indexes.retain(|blob| blob.id.kind() == BlobKind::Index);
     let (mut parsed, mut doubts) = (Vec::new(), Vec::new());
     for blob in &logs {
         match read_log(store, format, blob) {

@@ -11,9 +11,6 @@ use super::packed::PackedIndex;
 use super::{Error, IndexReader};
 use crate::blob::BlobId;
 
-/// Content prefix of manifests (`format-spec/11-manifests.md`).
-const MANIFEST: u8 = b'm';
-
 /// The entries with prefix `m` of all active index blobs. Its memory grows with the number of manifests, not with that
 /// of contents, and an update reads only index blobs not seen before.
 #[derive(Default)]
@@ -40,7 +37,7 @@ impl ManifestIndex {
         let named = |entry: Entry| Some((entry.id, (entry, index.pack(entry.pack)?.clone())));
         Self {
             blobs: HashMap::new(),
-            entries: index.with_prefix(MANIFEST).filter_map(named).collect(),
+            entries: index.with_prefix(ContentId::MANIFEST).filter_map(named).collect(),
             watermark: index.watermark(),
             doubts: index.doubts().to_vec(),
             whole: Some((index.blobs().len(), index.packs().to_vec())),
@@ -56,7 +53,7 @@ impl ManifestIndex {
         let (before, read) = (self.blobs.len(), AtomicBool::new(false));
         let updated = reader.update(&mut self.blobs, |blob| {
             read.store(true, Ordering::Relaxed);
-            Ok(Extract::new(reader.fetch_prefixed(blob, MANIFEST)?))
+            Ok(Extract::new(reader.fetch_prefixed(blob, ContentId::MANIFEST)?))
         });
         // What was read before an error stays, and counts with the next update.
         self.stale |= read.into_inner() || self.blobs.len() != before;
@@ -116,7 +113,7 @@ impl ManifestIndex {
 impl Extract {
     fn new(index: PackedIndex) -> Self {
         let named = |entry: Entry| Some((entry, index.packs().get(entry.pack.0 as usize)?.clone()));
-        let manifests = index.with_prefix(MANIFEST).filter_map(named).collect();
+        let manifests = index.with_prefix(ContentId::MANIFEST).filter_map(named).collect();
         Self { manifests, packs: index.packs().to_vec() }
     }
 }

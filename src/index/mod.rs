@@ -32,7 +32,6 @@ pub use entry::{Entry, PackNumber};
 pub use epochs::{PREFIX as EPOCHS_PREFIX, select as select_epochs};
 pub use error::{Error, Malformed};
 pub use id::{ContentId, InvalidContentId};
-pub(crate) use legacy::POISON;
 pub use listed::ListedEntry;
 pub use manifest_index::ManifestIndex;
 pub use packed::PackedIndex;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Options;
 use crate::Error;
-use crate::blob::{BlobId, BlobStore};
+use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
@@ -244,11 +244,9 @@ impl Catalog {
     /// A failure to list.
     pub fn lost_indexes(&self) -> Result<Option<Doubt>, Error> {
         let named: BTreeSet<&BlobId> = self.index.packs().collect();
-        let mut stray = Vec::new();
-        for prefix in ["p", "q"] {
-            let packs = self.store.list(prefix)?;
-            stray.extend(packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack)));
-        }
+        let packs = list_kinds(&self.store, &[BlobKind::DataPack, BlobKind::MetadataPack])?;
+        let stray = packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack));
+        let stray: Vec<BlobId> = stray.collect();
         let count = stray.len();
         let unindexed = stray.into_iter().min().map(|blob| Doubt::UnindexedPacks { count, blob });
         // Creating a repository writes manifests, and with them an index blob.

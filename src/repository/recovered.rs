@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Catalog, Repository};
 use crate::Error;
-use crate::blob::BlobId;
+use crate::blob::{BlobId, BlobKind, list_kinds};
 use crate::content::Contents;
 use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader};
 use crate::pack::{self, read_local_indexes};
@@ -41,10 +41,8 @@ impl Repository {
             Err(e) if e.is_damage() => Default::default(),
             result => result?,
         };
-        let mut packs: Vec<BlobId> = Vec::new();
-        for prefix in ["p", "q"] {
-            packs.extend(self.store().list(prefix)?.into_iter().map(|pack| pack.id));
-        }
+        let packs = list_kinds(self.store(), &[BlobKind::DataPack, BlobKind::MetadataPack])?;
+        let packs: Vec<BlobId> = packs.into_iter().map(|pack| pack.id).collect();
         let local = read_local_indexes(self.store(), self.format(), &packs, options.reads);
         let count = local.indexes.len() as u64;
 

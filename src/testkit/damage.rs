@@ -106,23 +106,23 @@ mod tests {
     fn each_damage_does_what_it_says_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let blobs = BlobDirectory::create(dir.path(), r#"{"default":[],"maxNonShardedLength":20}"#).unwrap();
-        blobs.put("a", b"0123456789").unwrap();
-        blobs.put("b", b"bbb").unwrap();
+        blobs.put("xe0", b"0123456789").unwrap();
+        blobs.put("xe1", b"bbb").unwrap();
         let damage = Damage::open(dir.path()).unwrap();
-        damage.flip("a", 2, 1).unwrap();
-        assert_eq!(damage.read("a").unwrap(), b"0133456789");
-        assert!(damage.flip("a", 10, 1).is_err());
-        damage.truncate("a", 4).unwrap();
-        damage.swap("a", "b").unwrap();
-        assert_eq!(damage.read("b").unwrap(), b"0133");
-        damage.zero("b", 1, 100).unwrap();
-        assert_eq!(damage.read("b").unwrap(), b"0\0\0\0");
-        damage.rename("a", "c").unwrap();
-        assert_eq!(damage.names("").unwrap(), ["b", "c"]);
-        assert_eq!(damage.flip_some("c", 2, 1).unwrap().len(), 2);
-        let differ = damage.read("c").unwrap().iter().filter(|byte| **byte != b'b').count();
+        damage.flip("xe0", 2, 1).unwrap();
+        assert_eq!(damage.read("xe0").unwrap(), b"0133456789");
+        assert!(damage.flip("xe0", 10, 1).is_err());
+        damage.truncate("xe0", 4).unwrap();
+        damage.swap("xe0", "xe1").unwrap();
+        assert_eq!(damage.read("xe1").unwrap(), b"0133");
+        damage.zero("xe1", 1, 100).unwrap();
+        assert_eq!(damage.read("xe1").unwrap(), b"0\0\0\0");
+        damage.rename("xe0", "xe2").unwrap();
+        assert_eq!(damage.names("").unwrap(), ["xe1", "xe2"]);
+        assert_eq!(damage.flip_some("xe2", 2, 1).unwrap().len(), 2);
+        let differ = damage.read("xe2").unwrap().iter().filter(|byte| **byte != b'b').count();
         assert_eq!(differ, 2);
-        damage.delete("c").unwrap();
-        assert!(damage.delete("c").is_err());
+        damage.delete("xe2").unwrap();
+        assert!(damage.delete("xe2").is_err());
     }
 }

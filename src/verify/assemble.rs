@@ -13,7 +13,7 @@ use super::report::{
     Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
 };
 use super::run::Settings;
-use super::snapshots::{Known, MANIFEST};
+use super::snapshots::Known;
 use super::trees::{Fault, Trees};
 use crate::blob::BlobId;
 use crate::index::{ContentId, ContentIndex, Entry};
@@ -79,7 +79,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         if reported.contains(content) || (cause.code == "pack-missing" && deleted) {
             return;
         }
-        let is_manifest = content.prefix() == Some(MANIFEST) && !deleted;
+        let is_manifest = content.is_manifest() && !deleted;
         let said = || known.findings.iter().any(|finding| finding.detail.contains(&content.to_string()));
         if !is_manifest {
             others.add(content, cause, !(certain || deleted));

@@ -1,10 +1,10 @@
 //! Blobs beside packs and indexes. Nothing is restored from them, but rot in them is rot of the same disk.
 
 use super::findings::{Finding, is_refusal};
-use crate::blob::{self, BlobMetadata, BlobStore};
+use crate::blob::{self, BlobKind, BlobMetadata, BlobStore};
 use crate::crypto::MaintenanceCipher;
 use crate::format::RepositoryFormat;
-use crate::index::{POISON, open_sealed};
+use crate::index::open_sealed;
 
 /// None of these blobs is large; logs of a busy client reach some megabytes.
 const LIMIT: u64 = 64 << 20;
@@ -12,16 +12,6 @@ const LIMIT: u64 = 64 << 20;
 /// Bodies of the markers of epochs and of deletions (`format-spec/09-index-sets.md`).
 const EPOCH_MARKER: &[u8] = b"epoch-marker";
 const WATERMARK: &[u8] = b"deletion-watermark";
-
-/// Whether a blob is encrypted as a whole, under a key from its own name.
-pub(super) fn is_sealed(name: &str) -> bool {
-    ["xn", "xs", "xr", "n", "m", "l", "_log_"].iter().any(|prefix| name.starts_with(prefix))
-        || is_session(name)
-}
-
-fn is_session(name: &str) -> bool {
-    name.starts_with('s') && name.len() > 32
-}
 
 /// What is wrong with a blob that is neither a pack nor an index, and whether Kopia cannot do without it.
 pub(super) fn check(
@@ -31,27 +21,21 @@ pub(super) fn check(
 ) -> Option<(Finding, bool)> {
     let name = blob.id.as_str();
     let read = || store.read(&blob.id, LIMIT);
-    let (kind, problem) = if name.starts_with("xe") {
-        (Kind { code: "marker-damaged", vital: false }, same(read(), EPOCH_MARKER))
-    } else if name.starts_with("xw") {
-        (Kind { code: "marker-damaged", vital: false }, same(read(), WATERMARK))
-    } else if name.starts_with("_log_")
-        || name.starts_with('l')
-        // Which merges of indexes took place counts only without epochs, and then it is read with the indexes.
-        || format.epochs().enabled && name.starts_with('m')
-    {
-        (Kind { code: "log-damaged", vital: false }, sealed(format, blob, read()))
-    } else if format.epochs().enabled && name.starts_with('n') && name != POISON {
-        (Kind { code: "index-superseded-damaged", vital: false }, sealed(format, blob, read()))
-    } else if name == "kopia.maintenance" {
-        (Kind { code: "maintenance-damaged", vital: false }, maintenance(format, read()))
-    } else if name == "kopia.blobcfg" {
-        (Kind { code: "blobcfg-damaged", vital: true }, blob_config(format, read()))
-    } else if is_session(name) {
-        (Kind { code: "session-damaged", vital: false }, sealed(format, blob, read()))
-    } else {
-        return None;
+    let (code, problem) = match blob.id.kind() {
+        BlobKind::EpochMarker => ("marker-damaged", same(read(), EPOCH_MARKER)),
+        BlobKind::DeletionWatermark => ("marker-damaged", same(read(), WATERMARK)),
+        BlobKind::Log | BlobKind::CleanupSchedule => ("log-damaged", sealed(format, blob, read())),
+        // Without epochs it is read with the indexes.
+        BlobKind::CompactionLog if format.epochs().enabled => ("log-damaged", sealed(format, blob, read())),
+        BlobKind::Index if format.epochs().enabled => {
+            ("index-superseded-damaged", sealed(format, blob, read()))
+        }
+        BlobKind::Maintenance => ("maintenance-damaged", maintenance(format, read())),
+        BlobKind::BlobConfig => ("blobcfg-damaged", blob_config(format, read())),
+        BlobKind::Session => ("session-damaged", sealed(format, blob, read())),
+        _ => return None,
     };
+    let is_vital = blob.id.kind() == BlobKind::BlobConfig;
     let (detail, unchecked) = match problem {
         Problem::None => return None,
         Problem::Wrong(detail) => (format!("{name} {detail}"), false),
@@ -59,13 +43,7 @@ pub(super) fn check(
         Problem::Unread(e) if e.is_not_found() => return None,
         Problem::Unread(e) => (e.to_string(), is_refusal(&e)),
     };
-    Some((Finding { code: kind.code, blob: Some(blob.id.clone()), detail, unchecked }, kind.vital))
-}
-
-struct Kind {
-    code: &'static str,
-    /// Whether Kopia cannot do without it.
-    vital: bool,
+    Some((Finding { code, blob: Some(blob.id.clone()), detail, unchecked }, is_vital))
 }
 
 enum Problem {

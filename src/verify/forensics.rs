@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::findings::{Finding, is_refusal};
-use super::snapshots::{Known, MANIFEST};
-use crate::blob::{BlobId, BlobMetadata, BlobStore};
+use super::snapshots::Known;
+use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, Scratch, read_error};
 use crate::format::RepositoryFormat;
 use crate::index::{ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
@@ -158,14 +158,11 @@ impl<'a> Examined<'a> {
         let used: HashSet<&BlobId> =
             self.active.blobs.iter().chain(&self.active.optional).map(|blob| &blob.id).collect();
         let epochs = self.format.epochs().enabled;
-        let is_index = |name: &str| match epochs {
-            true => ["xn", "xs", "xr"].iter().any(|prefix| name.starts_with(prefix)),
-            false => name.starts_with('n'),
-        };
+        let is_index = |kind: BlobKind| if epochs { kind.is_epoch_index() } else { kind == BlobKind::Index };
         let mut unused: Vec<&BlobMetadata> = self
             .listing
             .values()
-            .filter(|blob| is_index(blob.id.as_str()) && !used.contains(&blob.id))
+            .filter(|blob| is_index(blob.id.kind()) && !used.contains(&blob.id))
             .collect();
         unused.sort_by(|a, b| a.id.cmp(&b.id));
         for blob in unused {
@@ -210,11 +207,10 @@ impl<'a> Examined<'a> {
     /// Packs that no index names: left by an interrupted client, dead since, or a sign that an index blob is lost.
     fn unnamed_packs(&self, found: &mut Forensics) {
         let named: HashSet<&BlobId> = self.index.packs().iter().collect();
-        let is_pack = |name: &str| name.starts_with('p') || name.starts_with('q');
         found.unnamed = self
             .listing
             .values()
-            .filter(|blob| is_pack(blob.id.as_str()) && !named.contains(&blob.id))
+            .filter(|blob| blob.id.kind().is_pack() && !named.contains(&blob.id))
             .cloned()
             .collect();
         found.unnamed.sort_by(|a, b| a.id.cmp(&b.id));
@@ -227,7 +223,7 @@ impl<'a> Examined<'a> {
                 if self.index.mentions(&entry.id) || self.may_be_dropped(&entry) || self.mentions(&entry.id) {
                     continue;
                 }
-                if entry.id.prefix() == Some(MANIFEST) {
+                if entry.id.is_manifest() {
                     manifests.insert(entry.id, (entry, pack.id.clone()));
                 }
                 unknown.insert(entry.id, (entry, pack.id.clone()));

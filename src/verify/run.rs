@@ -24,7 +24,7 @@ use super::trees::Trees;
 use super::walk::Walk;
 use super::{Error, auxiliary, repaired, seen};
 use crate::Repository;
-use crate::blob::{BlobId, BlobMetadata, BlobStore, Throttle};
+use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentId, ContentIndex, IndexOptions, IndexReader, Position};
@@ -249,7 +249,7 @@ impl Run<'_> {
         let Seen { mut known, shown, impact } = self.trees(&contents, &outcome.failures);
         if settings.level == Level::Files {
             // The scan left them cached for the walk.
-            let metadata = listing.keys().filter(|blob| blob.as_str().starts_with('q'));
+            let metadata = listing.keys().filter(|blob| blob.kind() == BlobKind::MetadataPack);
             metadata.for_each(|blob| self.store.forget(blob));
         }
         let last = contents.index();
@@ -381,7 +381,7 @@ impl Run<'_> {
             if let Some((finding, vital)) = auxiliary::check(&self.store, format, blob) {
                 if vital { &mut forensics.damage } else { &mut forensics.unneeded }.push(finding);
             }
-            if auxiliary::is_sealed(blob.id.as_str()) {
+            if blob.id.kind().is_sealed() {
                 let mended = repaired::mended(&self.store, format, &blob.id);
                 outcome.repairs.extend(mended.into_iter().map(|range| (blob.id.clone(), range)));
             }

@@ -8,9 +8,6 @@ use crate::index::ContentId;
 use crate::manifest::{self, ManifestSet, Room};
 use crate::snapshot::Snapshot;
 
-/// Content prefix of manifests (`format-spec/11-manifests.md`).
-pub(super) const MANIFEST: u8 = b'm';
-
 /// Snapshots whose manifests can be read, oldest first.
 #[derive(Default)]
 pub(super) struct Known {
@@ -27,7 +24,7 @@ impl Known {
         let index = contents.index();
         let live: BTreeSet<ContentId> = index
             .positions()
-            .filter(|(_, entry)| entry.id.prefix() == Some(MANIFEST) && !entry.deleted)
+            .filter(|(_, entry)| entry.id.is_manifest() && !entry.deleted)
             .map(|(_, entry)| entry.id)
             .collect();
         Self::read(contents, &live, room)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use crate::Error;
-use crate::blob::BlobMetadata;
+use crate::blob::{BlobKind, BlobMetadata, list_kinds};
 use crate::front::cli::context::Context;
 use crate::front::cli::doubts::Doubts;
 use crate::front::cli::failure::{Exit, Failure};
@@ -51,7 +51,8 @@ impl Args {
             doubts.add(doubt, doubt.blob());
         }
         let chosen: HashSet<_> = set.blobs.iter().chain(&set.optional).map(|blob| &blob.id).collect();
-        let prefixes: &[&str] = if format.epochs().enabled { &["xn", "xs", "xr"] } else { &["n"] };
+        let kinds: &[BlobKind] =
+            if format.epochs().enabled { &BlobKind::EPOCH_INDEXES } else { &[BlobKind::Index] };
         let mut lines = Vec::new();
         for blob in &set.blobs {
             let mut line = describe(blob, "active");
@@ -68,11 +69,9 @@ impl Args {
             lines.push(line);
         }
         lines.extend(set.optional.iter().map(|blob| describe(blob, "doubtful")));
-        for prefix in prefixes {
-            let all = store.list(prefix).map_err(Error::from)?;
-            let rest = all.iter().filter(|blob| !chosen.contains(&blob.id));
-            lines.extend(rest.map(|blob| describe(blob, "superseded")));
-        }
+        let all = list_kinds(store, kinds).map_err(Error::from)?;
+        let rest = all.iter().filter(|blob| !chosen.contains(&blob.id));
+        lines.extend(rest.map(|blob| describe(blob, "superseded")));
         lines.sort_by(|a, b| a.id.cmp(&b.id));
 
         let mut out = Output::new();

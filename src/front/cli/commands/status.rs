@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::blob::BlobKind;
 use crate::format::RepositoryFormat;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
@@ -143,9 +144,9 @@ impl Status {
         let [mut blobs, mut packs, mut metadata_packs] = <[Counted; 3]>::default();
         for blob in repository.store().list("").map_err(Error::from)? {
             blobs.add(blob.size);
-            match blob.id.as_str().as_bytes().first() {
-                Some(b'p') => packs.add(blob.size),
-                Some(b'q') => metadata_packs.add(blob.size),
+            match blob.id.kind() {
+                BlobKind::DataPack => packs.add(blob.size),
+                BlobKind::MetadataPack => metadata_packs.add(blob.size),
                 _ => {}
             }
         }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::blob::{Item, time};
 use crate::Error;
+use crate::blob::{BlobKind, list_kinds};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
@@ -20,9 +21,6 @@ const FLAGS: &[Flag] = &[
 
 pub(super) const LIST: Command = Command::new(&["list", "ls"], &[FLAGS, JSON], &[], list);
 
-/// What index blobs are called, with those that others stand for (`format-spec/09-index-sets.md`).
-const ALL: [&str; 4] = ["n", "xn", "xs", "xr"];
-
 #[derive(Serialize)]
 struct Index<'a> {
     #[serde(flatten)]
@@ -35,8 +33,8 @@ fn list(typed: &Typed) -> Result<(), Failure> {
     let session = Session::open(typed)?;
     let repository = &session.repository;
     let mut blobs = if typed.on("superseded") {
-        let listed = ALL.map(|prefix| repository.store().list(prefix));
-        listed.into_iter().collect::<Result<Vec<_>, _>>().map_err(Error::from)?.concat()
+        let kinds = [&[BlobKind::Index, BlobKind::UpgradeNotice], &BlobKind::EPOCH_INDEXES[..]].concat();
+        list_kinds(repository.store(), &kinds).map_err(Error::from)?
     } else {
         let reader = IndexReader::new(repository.store(), repository.format(), repository.options().index);
         reader.active().map_err(Error::from)?.blobs
