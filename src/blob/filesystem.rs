@@ -422,20 +422,19 @@ mod tests {
         }
         use std::os::unix::fs::PermissionsExt;
         let dir = repository(DEFAULT);
-        let close = |name: &str| {
+        let change = |name: &str, mode| {
             std::fs::create_dir_all(dir.path().join(name)).unwrap();
-            std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0)).unwrap();
+            std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
         };
-        ["s", "_", "private", "kopia", "lost+found"].map(close);
+        let unneeded = ["s", "_", "private", "kopia", "lost+found"];
+        unneeded.iter().for_each(|name| change(name, 0o000));
         let store = FileSystem::open(dir.path()).unwrap();
         assert_eq!(store.list("").unwrap().len(), 2);
         assert_eq!(store.remarks().warnings.len(), 3);
         assert!(store.list("s").is_err() && store.list("x").is_ok());
-        close("p");
+        change("p", 0o000);
         assert!(store.list("").is_err() && store.list("p").is_err() && store.list("x").is_ok());
-        ["s", "_", "private", "kopia", "lost+found", "p"].map(|name| {
-            std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(0o700)).unwrap();
-        });
+        unneeded.iter().chain(&["p"]).for_each(|name| change(name, 0o700));
     }
 
     #[test]
