@@ -3,6 +3,7 @@
 mod contents;
 mod decoder;
 mod error;
+mod hashed;
 mod repairs;
 mod source;
 
@@ -10,5 +11,6 @@ pub use contents::{Contents, look_up, pack_of, read_error, read_one};
 pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
 pub(crate) use decoder::{TOGETHER, make_room, together};
 pub use error::Error;
+pub use hashed::Hashed;
 pub use repairs::Repairs;
 pub use source::ContentSource;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Options;
 use crate::Error;
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
-use crate::content::{self, Contents, Repairs};
+use crate::content::{self, Contents, Decoder, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
@@ -194,6 +194,10 @@ impl Catalog {
         room: &Room,
     ) -> Result<Vec<Manifest>, manifest::Error> {
         let plaintext = content::read_one(&self.store, &self.format, entry, pack, &self.repairs)?;
+        if self.options.hash_manifests && !Decoder::new(&self.format).is_named(&entry.id, &plaintext) {
+            let blob = pack.clone();
+            return Err(content::Error::WrongHash { content: entry.id, blob, offset: entry.offset }.into());
+        }
         manifest::parse(entry.id, &plaintext, room)
     }
 

@@ -26,12 +26,19 @@ pub struct Options {
     pub index: IndexOptions,
     /// Bytes of memory that the manifests may take, and by itself one content of them while it is read.
     pub manifests: u64,
+    /// Whether each content that holds manifests is hashed and compared with its name. Default: no.
+    pub hash_manifests: bool,
 }
 
 impl Default for Options {
     /// As much memory as it takes.
     fn default() -> Self {
-        Self { open: OpenOptions::default(), index: IndexOptions::default(), manifests: u64::MAX }
+        Self {
+            open: OpenOptions::default(),
+            index: IndexOptions::default(),
+            manifests: u64::MAX,
+            hash_manifests: false,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::content::{self, ContentSource, Contents, Decoder, Scratch, pack_of};
+use crate::content::{self, ContentSource, Contents, Decoder, Hashed, Scratch, pack_of};
 use crate::index::{ContentId, Entry};
 use crate::os::parallel;
 
@@ -18,12 +18,14 @@ const MAX_RANGE: u64 = 1 << 20;
 pub(super) struct Ahead<'a> {
     contents: &'a Contents,
     reads: usize,
+    /// Whether each content is hashed and compared with its name.
+    verify: bool,
     held: Mutex<HashMap<ContentId, Vec<u8>>>,
 }
 
 impl<'a> Ahead<'a> {
-    pub(super) fn new(contents: &'a Contents, reads: usize) -> Self {
-        Self { contents, reads, held: Mutex::default() }
+    pub(super) fn new(contents: &'a Contents, reads: usize, verify: bool) -> Self {
+        Self { contents, reads, verify, held: Mutex::default() }
     }
 
     /// Fetches contents that will be needed soon. What cannot be fetched is left to whoever asks for it.
@@ -92,6 +94,10 @@ impl<'a> Ahead<'a> {
             let Some(stored) = bytes.get_mut(at..at + entry.packed_length as usize) else { continue };
             let decoded = decoder.decode(entry, pack, stored, &mut scratch)?;
             self.contents.repairs().note(pack, decoded.repaired.len());
+            // One that has the wrong hash is left to whoever asks for it, and reports it.
+            if self.verify && !decoder.is_named(&entry.id, decoded.plaintext) {
+                continue;
+            }
             self.lock().insert(entry.id, decoded.plaintext.to_vec());
         }
         Ok(())
@@ -101,7 +107,11 @@ impl<'a> Ahead<'a> {
 impl ContentSource for Ahead<'_> {
     fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
         let held = self.lock().remove(id);
-        held.map_or_else(|| self.contents.get(id), Ok)
+        match held {
+            Some(held) => Ok(held),
+            None if self.verify => Hashed::new(self.contents).get(id),
+            None => self.contents.get(id),
+        }
     }
 
     fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {

@@ -41,7 +41,7 @@ pub(super) fn run(
     progress: &dyn Progress,
 ) -> Result<Summary, Error> {
     let mut session = Session::new(restore, progress, target.is_none());
-    let ahead = Ahead::new(restore.contents, session.options.reads);
+    let ahead = Ahead::new(restore.contents, session.options.reads, session.options.verify);
     let mut root = restore.root.clone();
     // Everything that can keep the restore from starting comes before the target is touched.
     let entries = if root.is_directory() {

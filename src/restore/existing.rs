@@ -1,15 +1,15 @@
 //! What to do about something that is already in the target.
 
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, readlinkat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat};
-use nix::unistd::{Gid, Uid, fchownat};
+use nix::fcntl::readlinkat;
+use nix::sys::stat::{FileStat, SFlag};
 
 use super::Error;
 use super::options::Overwrite;
-use super::place::{Attributes, Keep, OpenDir, is_similar, kind, matches};
+use super::place::{Attributes, Have, Keep, Node, OpenDir, apply, is_similar, kind, matches};
+use super::refused::Refused;
 use super::session::Session;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
@@ -30,6 +30,7 @@ pub(super) fn judge(
     directory: &OpenDir,
     name: &EntryName,
     entry: &DirEntry,
+    path: impl Fn(&str) -> String,
 ) -> Result<Verdict, Error> {
     let options = session.options;
     let Some(stat) = directory.stat(name)? else {
@@ -82,7 +83,8 @@ pub(super) fn judge(
             let times = Keep { owner: false, permissions: false, times: true };
             if size && options.skip_existing && matches(&stat, &want, times) {
                 if !options.dry_run {
-                    correct(directory, name, &stat, &want, session.keep)?;
+                    let refused = correct(session, directory, name, &stat, &want)?;
+                    session.report.refused(|| path(name), &refused);
                 }
                 return Ok(Verdict::Skip);
             }
@@ -112,30 +114,13 @@ pub(super) fn judge(
 
 /// Gives a file that is kept the owner and mode that it should have.
 fn correct(
+    session: &Session<'_>,
     directory: &OpenDir,
     name: &EntryName,
     stat: &FileStat,
     want: &Attributes,
-    keep: Keep,
-) -> Result<(), Error> {
-    let refused = |errno| matches!(errno, Errno::EPERM | Errno::EINVAL);
-    let mut owner = (stat.st_uid, stat.st_gid);
-    if keep.owner && owner != (want.uid, want.gid) {
-        let (uid, gid) = (Uid::from_raw(want.uid), Gid::from_raw(want.gid));
-        match fchownat(directory, name.as_str(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(()) => owner = (want.uid, want.gid),
-            Err(errno) if refused(errno) => {}
-            Err(errno) => return Err(Error::system("set the owner")(errno)),
-        }
-    }
-    let special = if owner == (want.uid, want.gid) { 0 } else { 0o6000 };
-    let mode = want.mode & !special;
-    if keep.permissions && (stat.st_mode & 0o7777 != mode || mode & 0o6000 != 0) {
-        let bits = Mode::from_bits_truncate(mode);
-        match fchmodat(directory, name.as_str(), bits, FchmodatFlags::NoFollowSymlink) {
-            Err(errno) if !refused(errno) => return Err(Error::system("set the mode")(errno)),
-            _ => {}
-        }
-    }
-    Ok(())
+) -> Result<Refused, Error> {
+    let keep = Keep { times: false, ..session.keep };
+    let node = Node::File(directory.as_fd(), name.as_str());
+    apply(node, want, keep, Have::of(stat), &directory.proven)
 }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::delta::Base;
-use super::place::{Attributes, Dir, Have, OutFile, apply, make_link};
+use super::place::{Attributes, Dir, Have, Node, OutFile, apply, make_link};
 use super::report::add;
 use super::session::Session;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
@@ -156,9 +156,8 @@ impl<'s> Job<'s> {
             return Err(Error::system("create a symbolic link")(Errno::ENAMETOOLONG));
         }
         let parent = self.dir.open()?;
-        if make_link(self.session(), &parent, &self.name, target, &self.attributes)? {
-            add(&self.session().report.owners_refused, 1);
-        }
+        let refused = make_link(self.session(), &parent, &self.name, target, &self.attributes)?;
+        self.session().report.refused(|| self.path(), &refused);
         Ok(())
     }
 
@@ -197,15 +196,15 @@ impl<'s> Job<'s> {
             && matches!(*self.state(), State::Waiting)
         {
             let have = Have { owner: base.owner, mode: None };
-            if apply(base.file.as_fd(), &self.attributes, session.keep, have, false)? {
-                add(&session.report.owners_refused, 1);
-            }
+            let parent = self.dir.open()?;
+            let node = Node::Open(base.file.as_fd());
+            let refused = apply(node, &self.attributes, session.keep, have, &parent.proven)?;
+            session.report.refused(|| self.path(), &refused);
             return Ok(());
         }
-        if let Some(file) = self.file()?
-            && file.finish(session, &self.name, &self.attributes)?
-        {
-            add(&session.report.owners_refused, 1);
+        if let Some(file) = self.file()? {
+            let refused = file.finish(session, &self.name, &self.attributes)?;
+            session.report.refused(|| self.path(), &refused);
         }
         Ok(())
     }

@@ -190,7 +190,8 @@ impl<'a> Restore<'a> {
         times;
         /// Whether runs of zeros become holes. Default: yes.
         sparse;
-        /// Whether each content is hashed and compared with its name. Default: no.
+        /// Whether each content that is read, those of directories and chunk lists included, is hashed and compared with its
+        /// name. Default: no.
         verify;
         /// Whether to stop at the first entry that cannot be restored. Default: no.
         fail_fast;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::Error;
+use super::refused::{Refused, RefusedAttributes};
 
 /// Errors kept for the summary; beyond that they are only counted and passed to [`Progress::error`].
 const MAX_ERRORS: usize = 100_000;
@@ -85,9 +86,8 @@ pub struct Summary {
     /// Number of errors, also where [`Summary::errors`] had to be cut short.
     #[serde(skip)]
     pub error_count: u64,
-    /// Entries whose owner could not be set for lack of privilege.
-    #[serde(skip)]
-    pub owners_refused: u64,
+    /// Attributes that the target did not take, of entries whose data is in place.
+    pub refused: RefusedAttributes,
     /// Whether the restore ended before all entries were tried: `fail_fast`, or the target took no more.
     #[serde(skip)]
     pub stopped: bool,
@@ -100,6 +100,7 @@ pub(super) struct Report<'a> {
     fail_fast: bool,
     stop: AtomicBool,
     errors: Mutex<Vec<EntryError>>,
+    refused: Mutex<RefusedAttributes>,
     pub(super) files: AtomicU64,
     pub(super) dirs: AtomicU64,
     pub(super) symlinks: AtomicU64,
@@ -111,7 +112,6 @@ pub(super) struct Report<'a> {
     pub(super) skipped: AtomicU64,
     pub(super) skipped_bytes: AtomicU64,
     pub(super) deleted: AtomicU64,
-    pub(super) owners_refused: AtomicU64,
     error_count: AtomicU64,
 }
 
@@ -132,6 +132,7 @@ impl<'a> Report<'a> {
             fail_fast,
             stop: AtomicBool::default(),
             errors: Mutex::default(),
+            refused: Mutex::default(),
             files: AtomicU64::default(),
             dirs: AtomicU64::default(),
             symlinks: AtomicU64::default(),
@@ -142,7 +143,6 @@ impl<'a> Report<'a> {
             skipped: AtomicU64::default(),
             skipped_bytes: AtomicU64::default(),
             deleted: AtomicU64::default(),
-            owners_refused: AtomicU64::default(),
             error_count: AtomicU64::default(),
         }
     }
@@ -160,6 +160,13 @@ impl<'a> Report<'a> {
         }
         if self.fail_fast || error.is_fatal() {
             self.stop();
+        }
+    }
+
+    /// Notes attributes that the target did not take.
+    pub(super) fn refused(&self, path: impl FnOnce() -> String, refused: &Refused) {
+        if !refused.is_empty() {
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).add(path, refused);
         }
     }
 
@@ -196,6 +203,8 @@ impl<'a> Report<'a> {
     pub(super) fn summary(&self, snapshot: Option<String>, target: PathBuf) -> Summary {
         let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
         errors.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut refused = std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        refused.entries.sort_by(|a, b| a.path.cmp(&b.path));
         Summary {
             snapshot,
             target,
@@ -208,9 +217,9 @@ impl<'a> Report<'a> {
             skipped: load(&self.skipped),
             deleted: load(&self.deleted),
             errors,
+            refused,
             seconds: self.started.elapsed().as_secs_f64(),
             error_count: load(&self.error_count),
-            owners_refused: load(&self.owners_refused),
             stopped: self.stopped(),
         }
     }

@@ -253,8 +253,10 @@ impl<'s> Walker<'s> {
         let session = self.session;
         let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
         let mut base = None;
+        let shortened = self.as_far_as_saved(dir, entry)?;
+        let entry = shortened.as_ref().unwrap_or(entry);
         if let Some(open) = self.there(dir)? {
-            match judge(session, &open, name, entry)? {
+            match judge(session, &open, name, entry, |name| dir.path_of(name))? {
                 Verdict::Skip => {
                     add(&session.report.skipped, 1);
                     add(&session.report.skipped_bytes, entry.size);
@@ -266,6 +268,24 @@ impl<'s> Walker<'s> {
         }
         self.planner.add(Job::new(dir, name, entry, base), object);
         Ok(())
+    }
+
+    /// A file that was still being written when its checkpoint was saved, with the length that it has. It is named: that is
+    /// less than the source had.
+    fn as_far_as_saved(&self, dir: &Dir<'s>, entry: &DirEntry) -> Result<Option<DirEntry>, Error> {
+        if entry.kind != EntryType::File || !entry.is_checkpointed() {
+            return Ok(None);
+        }
+        let size = check_single(self.ahead, entry)?;
+        if size >= entry.size {
+            return Ok(None);
+        }
+        let path = dir.path_of(&entry.raw_name);
+        self.session.report.warning(&format!(
+            "{path}: has the first {size} of {} bytes: it was still being saved when this snapshot was made",
+            entry.size
+        ));
+        Ok(Some(DirEntry { size, ..entry.clone() }))
     }
 
     /// The directory of the target in which something may be already.

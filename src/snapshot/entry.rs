@@ -191,10 +191,10 @@ pub struct DirEntry {
     /// Modification time, of a directory its own.
     #[serde(skip_serializing_if = "is_epoch")]
     pub mtime: UtcTimestamp,
-    /// Numeric owner.
+    /// Numeric owner; [`NO_ID`] where it is one that no file can have. See [`DirEntry::owner`].
     #[serde(skip_serializing_if = "is_zero")]
     pub uid: u32,
-    /// Numeric group.
+    /// Numeric group; [`NO_ID`] where it is one that no file can have.
     #[serde(skip_serializing_if = "is_zero")]
     pub gid: u32,
     /// Where the data is; `None` if the format names no object.
@@ -246,6 +246,48 @@ impl<'de> Deserialize<'de> for OptionalObject {
     }
 }
 
+/// The ID that stands for none: `chown` takes it as "leave it as it is". What is negative or has more than 32 bits in a
+/// repository is read as this, too.
+pub const NO_ID: u32 = u32::MAX;
+
+/// An owner or group.
+#[derive(Default)]
+struct Id(u32);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Number;
+        impl Visitor<'_> for Number {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an owner or group")
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, id: u64) -> Result<Id, E> {
+                Ok(Id(u32::try_from(id).unwrap_or(NO_ID)))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, id: i64) -> Result<Id, E> {
+                Ok(Id(u32::try_from(id).unwrap_or(NO_ID)))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, id: f64) -> Result<Id, E> {
+                // Whole numbers that are too long for 64 bits come as these.
+                match id.fract() == 0.0 && !(0.0..=f64::from(u32::MAX)).contains(&id) {
+                    true => Ok(Id(NO_ID)),
+                    false => Err(E::invalid_value(serde::de::Unexpected::Float(id), &self)),
+                }
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Id, E> {
+                Ok(Id(0))
+            }
+        }
+        deserializer.deserialize_any(Number)
+    }
+}
+
 /// The fields of an entry as they are read.
 #[derive(Default)]
 struct Fields {
@@ -254,8 +296,8 @@ struct Fields {
     mode: GoMode,
     size: u64,
     mtime: UtcTimestamp,
-    uid: u32,
-    gid: u32,
+    uid: Id,
+    gid: Id,
     object: OptionalObject,
     summary: Option<Box<Summary>>,
 }
@@ -265,8 +307,8 @@ go_object!(Fields {
     "mode" => mode (raw),
     "size" => size,
     "mtime" => mtime (raw),
-    "uid" => uid,
-    "gid" => gid,
+    "uid" => uid (raw),
+    "gid" => gid (raw),
     "obj" => object,
     "summ" => summary (raw),
 });
@@ -275,7 +317,17 @@ impl<'de> Deserialize<'de> for DirEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Fields { name, kind, mode, size, mtime, uid, gid, object, summary } =
             Fields::deserialize(deserializer)?;
-        Ok(DirEntry { raw_name: name, kind, mode, size, mtime, uid, gid, object: object.0, summary })
+        Ok(DirEntry {
+            raw_name: name,
+            kind,
+            mode,
+            size,
+            mtime,
+            uid: uid.0,
+            gid: gid.0,
+            object: object.0,
+            summary,
+        })
     }
 }
 
@@ -283,6 +335,28 @@ impl DirEntry {
     /// The name, if it can be a path component.
     pub fn name(&self) -> Result<EntryName, InvalidName> {
         EntryName::new(&self.raw_name)
+    }
+
+    /// Whether this is a file that was still being written when a checkpoint was saved: its object is then shorter than
+    /// its size. The client calls it `.checkpointed.NAME.UUID`.
+    pub fn is_checkpointed(&self) -> bool {
+        let is_uuid = |text: &str| {
+            text.len() == 36
+                && text.bytes().enumerate().all(|(at, byte)| match at {
+                    8 | 13 | 18 | 23 => byte == b'-',
+                    _ => byte.is_ascii_hexdigit(),
+                })
+        };
+        self.raw_name
+            .strip_prefix(".checkpointed.")
+            .and_then(|rest| rest.rsplit_once('.'))
+            .is_some_and(|(name, uuid)| !name.is_empty() && is_uuid(uuid))
+    }
+
+    /// Owner and group, unless one of them is an ID that no file can have: then nothing may be given to either, and the
+    /// setuid and setgid bits are meant for nobody.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        (self.uid != NO_ID && self.gid != NO_ID).then_some((self.uid, self.gid))
     }
 
     /// Whether this is a directory.
@@ -426,14 +500,37 @@ mod tests {
             r#"{"size":1.5}"#,
             r#"{"size":-1}"#,
             r#"{"size":99999999999999999999}"#,
-            r#"{"uid":-1}"#,
-            r#"{"uid":4294967296}"#,
+            r#"{"uid":1.5}"#,
+            r#"{"uid":"0"}"#,
             r#"{"obj":"q"}"#,
             r#"{"obj":1}"#,
             r#"{"mtime":"today"}"#,
             r#"{"name":"a""#,
         ] {
             assert!(parse(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_no_file_can_have_is_none() {
+        for id in ["-1", "-9223372036854775808", "4294967295", "4294967296", "99999999999999999999", "-1e30"]
+        {
+            for key in ["uid", "gid"] {
+                let entry = parse(&format!(r#"{{"name":"a","{key}":{id}}}"#)).unwrap();
+                assert_eq!((entry.raw_name.as_str(), entry.owner()), ("a", None), "{key} {id}");
+            }
+        }
+        assert_eq!(parse(r#"{"uid":4294967294,"gid":null}"#).unwrap().owner(), Some((4_294_967_294, 0)));
+    }
+
+    #[test]
+    fn files_of_checkpoints_are_known_by_their_names() {
+        let named =
+            |name: &str| DirEntry { raw_name: name.to_owned(), ..DirEntry::default() }.is_checkpointed();
+        let uuid = "123e4567-e89b-12d3-a456-426614174000";
+        assert!(named(&format!(".checkpointed.a.b.{uuid}")));
+        for name in [".checkpointed.a", ".checkpointed.a.b", &format!(".checkpointed..{uuid}"), uuid] {
+            assert!(!named(name), "{name}");
         }
     }
 

@@ -16,7 +16,7 @@ mod walk;
 
 pub use diff::{Aspect, Diff, Difference};
 pub use directory::{Entries, Winners};
-pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, Summary};
+pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, NO_ID, Summary};
 pub use error::Error;
 pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};

@@ -22,7 +22,7 @@ fn child() {
     let opened = Sample::opened_in(Path::new(&dir));
     let target = std::env::var_os("RESTORE_TARGET").unwrap();
     let summary = opened.restore().run(target, &()).unwrap();
-    println!("\nSUMMARY {} {}", summary.owners_refused, serde_json::to_string(&summary).unwrap());
+    println!("\nSUMMARY {} {}", summary.refused.owner, serde_json::to_string(&summary).unwrap());
 }
 
 fn command(sample: &Sample, target: &Path) -> Command {

@@ -119,6 +119,13 @@ impl Context {
         context
     }
 
+    /// The same for a command that hashes what it reads, manifests included.
+    pub(super) fn hashing(&self, on: bool) -> Self {
+        let mut context = self.clone();
+        context.options.hash_manifests |= on;
+        context
+    }
+
     /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
     pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::writing);

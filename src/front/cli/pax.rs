@@ -15,6 +15,9 @@ const BLOCK: usize = 512;
 const OWNER_LIMIT: u64 = 1 << 21;
 const NUMBER_LIMIT: u64 = 1 << 33;
 
+/// Who owns an entry whose owner no file can have: the ID that Linux shows for those it cannot.
+const NOBODY: u32 = 65534;
+
 /// Bytes for names in a plain header.
 const NAME_LIMIT: usize = 100;
 
@@ -88,9 +91,14 @@ impl<W: Write> Archive<W> {
     ) -> io::Result<()> {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
-        header.set_mode(entry.mode.to_posix());
-        header.set_uid(entry.uid.into());
-        header.set_gid(entry.gid.into());
+        let owner = entry.owner();
+        // Set-ID bits are for the owner that they were meant for.
+        let bits = if owner.is_some() { 0o7777 } else { 0o1777 };
+        let (uid, gid) = owner.unwrap_or((NOBODY, NOBODY));
+        let (uid, gid) = (u64::from(uid), u64::from(gid));
+        header.set_mode(entry.mode.to_posix() & bits);
+        header.set_uid(uid);
+        header.set_gid(gid);
         header.set_size(size);
         header.set_mtime(u64::try_from(entry.mtime.to_unix().0).unwrap_or(0));
         let fields = header.as_old_mut();
@@ -107,7 +115,6 @@ impl<W: Write> Archive<W> {
                 record(&mut records, key, text);
             }
         }
-        let (uid, gid) = (u64::from(entry.uid), u64::from(entry.gid));
         for (key, number, limit) in
             [("uid", uid, OWNER_LIMIT), ("gid", gid, OWNER_LIMIT), ("size", size, NUMBER_LIMIT)]
         {
@@ -226,6 +233,17 @@ mod tests {
             ("far", 0, Some(300)),
         ];
         assert_eq!(seen, expected.map(|(path, size, target)| (path.to_owned(), size, target)));
+    }
+
+    #[test]
+    fn an_owner_that_no_file_can_have_takes_the_set_id_bits_along() {
+        let mut archive = Archive::new(Vec::new());
+        let forged = DirEntry { uid: crate::snapshot::NO_ID, ..entry(0) };
+        archive.file("f", &forged, 0).unwrap();
+        let bytes = archive.finish().unwrap();
+        let mut read = tar::Archive::new(&bytes[..]);
+        let entry = read.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!((entry.header().mode().unwrap(), entry.header().uid().unwrap()), (0o751, NOBODY.into()));
     }
 
     #[test]

@@ -1,26 +1,21 @@
-//! Owner, mode and times.
+//! Owner, mode and times: what an entry should have, and whether it has it.
 
-use std::os::fd::BorrowedFd;
-
-use nix::errno::Errno;
-use nix::sys::stat::{FileStat, Mode, fchmod, futimens};
+use nix::sys::stat::FileStat;
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, fchown};
 
-use crate::restore::Error;
 use crate::restore::options::Options;
 use crate::snapshot::DirEntry;
 
-const SETUID: u32 = 0o4000;
-const SETGID: u32 = 0o2000;
+pub(super) const SETUID: u32 = 0o4000;
+pub(super) const SETGID: u32 = 0o2000;
 const ALL_BITS: u32 = 0o7777;
 
 /// What an entry should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::restore) struct Attributes {
     pub(in crate::restore) mode: u32,
-    pub(in crate::restore) uid: u32,
-    pub(in crate::restore) gid: u32,
+    /// User and group; `None` if the entry names one that nothing can have.
+    pub(in crate::restore) owner: Option<(u32, u32)>,
     pub(in crate::restore) seconds: i64,
     pub(in crate::restore) nanos: u32,
 }
@@ -28,7 +23,12 @@ pub(in crate::restore) struct Attributes {
 impl Attributes {
     pub(in crate::restore) fn of(entry: &DirEntry) -> Self {
         let (seconds, nanos) = entry.mtime.to_unix();
-        Self { mode: entry.mode.to_posix(), uid: entry.uid, gid: entry.gid, seconds, nanos }
+        let (owner, mut mode) = (entry.owner(), entry.mode.to_posix());
+        if owner.is_none() {
+            // They were meant for an owner that cannot be set.
+            mode &= !(SETUID | SETGID);
+        }
+        Self { mode, owner, seconds, nanos }
     }
 
     pub(super) fn time(&self) -> TimeSpec {
@@ -38,17 +38,25 @@ impl Attributes {
     fn has_time(&self, stat: &FileStat) -> bool {
         stat.st_mtime == self.seconds && stat.st_mtime_nsec == i64::from(self.nanos)
     }
+
+    fn has_owner(&self, stat: &FileStat) -> bool {
+        self.owner.is_none_or(|owner| owner == (stat.st_uid, stat.st_gid))
+    }
 }
 
-/// Kopia takes two files whose modification times differ by less for the same.
+/// Times that differ by less are one time for coarse file systems, and for Kopia's `--skip-existing`.
 const SIMILAR_NANOS: i128 = 2_000_000_000;
+
+/// Whether a modification time is close to the one that is wanted.
+pub(super) fn has_similar_time(stat: &FileStat, want: &Attributes) -> bool {
+    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+    let there = nanos(stat.st_mtime, stat.st_mtime_nsec);
+    (there - nanos(want.seconds, want.nanos.into())).abs() < SIMILAR_NANOS
+}
 
 /// Whether Kopia's `--skip-existing` takes a file for the one that is wanted.
 pub(in crate::restore) fn is_similar(stat: &FileStat, want: &Attributes, size: u64) -> bool {
-    let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-    let there = nanos(stat.st_mtime, stat.st_mtime_nsec);
-    u64::try_from(stat.st_size) == Ok(size)
-        && (there - nanos(want.seconds, want.nanos.into())).abs() < SIMILAR_NANOS
+    u64::try_from(stat.st_size) == Ok(size) && has_similar_time(stat, want)
 }
 
 /// Which attributes are restored.
@@ -68,14 +76,8 @@ impl Keep {
 /// Whether something already has the attributes that are restored.
 pub(in crate::restore) fn matches(stat: &FileStat, want: &Attributes, keep: Keep) -> bool {
     (!keep.times || want.has_time(stat))
-        && (!keep.owner || (stat.st_uid, stat.st_gid) == (want.uid, want.gid))
+        && (!keep.owner || want.has_owner(stat))
         && (!keep.permissions || stat.st_mode & ALL_BITS == want.mode)
-}
-
-/// Whether a refusal is one of privilege, which an ordinary user has to live with.
-pub(super) fn is_refusal(errno: Errno) -> bool {
-    // EINVAL: the owner has no counterpart in this user namespace.
-    matches!(errno, Errno::EPERM | Errno::EINVAL)
 }
 
 /// What something in the target has already.
@@ -91,55 +93,4 @@ impl Have {
     pub(in crate::restore) fn of(stat: &FileStat) -> Self {
         Self { owner: (stat.st_uid, stat.st_gid), mode: Some(stat.st_mode & ALL_BITS) }
     }
-}
-
-/// Gives an open file or directory its attributes. The owner comes first, because changing it takes
-/// setuid and setgid bits away; those are set only where the owner is the one they were meant for.
-///
-/// Returns whether something was refused for lack of privilege.
-pub(in crate::restore) fn apply(
-    fd: BorrowedFd<'_>,
-    want: &Attributes,
-    keep: Keep,
-    have: Have,
-    directory: bool,
-) -> Result<bool, Error> {
-    let mut owner = have.owner;
-    let mut refused = false;
-    if keep.owner && owner != (want.uid, want.gid) {
-        match fchown(fd, Some(Uid::from_raw(want.uid)), Some(Gid::from_raw(want.gid))) {
-            Ok(()) => owner = (want.uid, want.gid),
-            Err(errno) if is_refusal(errno) => {
-                refused = true;
-                if owner.1 != want.gid && fchown(fd, None, Some(Gid::from_raw(want.gid))).is_ok() {
-                    owner.1 = want.gid;
-                }
-            }
-            Err(errno) => return Err(Error::system("set the owner")(errno)),
-        }
-    }
-    if keep.permissions {
-        let mut mode = want.mode;
-        if owner.0 != want.uid {
-            mode &= !SETUID;
-        }
-        if owner.1 != want.gid && !directory {
-            mode &= !SETGID;
-        }
-        if owner != have.owner || have.mode != Some(mode) {
-            match fchmod(fd, Mode::from_bits_truncate(mode)) {
-                Ok(()) => {}
-                Err(Errno::EPERM) => refused = true,
-                Err(errno) => return Err(Error::system("set the mode")(errno)),
-            }
-        }
-    }
-    if keep.times {
-        match futimens(fd, &want.time(), &want.time()) {
-            Ok(()) => {}
-            Err(Errno::EPERM) => refused = true,
-            Err(errno) => return Err(Error::system("set the times")(errno)),
-        }
-    }
-    Ok(refused)
 }

@@ -10,7 +10,8 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::attributes::{Attributes, Have, apply};
+use super::apply::{Node, Proven, apply};
+use super::attributes::{Attributes, Have};
 use super::names::{is_staged, staged_name};
 use super::remove::{list, remove_all};
 use crate::object::ObjectId;
@@ -30,11 +31,13 @@ pub(in crate::restore) struct OpenDir {
     born: OnceLock<(u32, u32)>,
     /// Bits of modes that files created here were seen to get as asked for. Others a mask or an access list may take.
     granted: AtomicU32,
+    /// Attributes that what is in here was seen to keep.
+    pub(in crate::restore) proven: Proven,
 }
 
 impl OpenDir {
     pub(in crate::restore) fn new(fd: OwnedFd) -> Self {
-        Self { fd, born: OnceLock::new(), granted: AtomicU32::new(0) }
+        Self { fd, born: OnceLock::new(), granted: AtomicU32::new(0), proven: Proven::default() }
     }
 
     /// What a file has that was just created here with `mode`, asking the system only for what earlier ones did not
@@ -419,9 +422,8 @@ impl<'s> Dir<'s> {
             let keeps = !made.fresh && session.options.overwrite == Overwrite::Never;
             if let (Some(attributes), false) = (&self.attributes, keeps) {
                 let stat = fstat(fd).map_err(Error::system("look at the directory"))?;
-                if apply(fd, attributes, session.keep, Have::of(&stat), true)? {
-                    add(&session.report.owners_refused, 1);
-                }
+                let refused = apply(Node::Open(fd), attributes, session.keep, Have::of(&stat), &open.proven)?;
+                session.report.refused(|| self.path(), &refused);
             }
             if let Some(mode) = lifted.filter(|_| keeps || !session.keep.permissions) {
                 nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))

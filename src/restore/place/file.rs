@@ -10,14 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat, renameat};
-use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, fdatasync, ftruncate, symlinkat, unlinkat};
+use nix::sys::stat::{Mode, fstatat};
+use nix::sys::statvfs::fstatvfs;
+use nix::unistd::{UnlinkatFlags, fdatasync, ftruncate, symlinkat, unlinkat};
 
-use super::attributes::{Attributes, Have, apply, is_refusal};
+use super::apply::{Node, apply};
+use super::attributes::{Attributes, Have};
 use super::dir::OpenDir;
 use super::names::staged_name;
 use crate::restore::Error;
 use crate::restore::delta::Base;
+use crate::restore::refused::Refused;
 use crate::restore::session::{Session, errno_of};
 
 /// The unit in which zeros are looked for: no common file system has smaller holes.
@@ -29,6 +32,9 @@ const MIN_HOLE: usize = 4 * BLOCK;
 
 /// Space is reserved for files from this size on.
 const MIN_RESERVED: u64 = 16 << 20;
+
+/// Of the free space, no more than this part is reserved for one file.
+const RESERVED_SHARE: u64 = 4;
 
 /// A file that is being written. Unless it is finished, it is removed when dropped.
 pub(in crate::restore) struct OutFile {
@@ -139,10 +145,20 @@ impl OutFile {
     }
 
     /// Reserves space, so that the file system can lay the file out in one piece. A refusal is none of writing: a size
-    /// in the repository may be a lie.
+    /// in the repository may be a lie. Nothing is reserved that would take much of what is left: a file of holes needs
+    /// little of its size.
     fn reserve(&mut self) {
         let Ok(size) = i64::try_from(self.size) else { return };
-        self.reserved = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size).is_ok();
+        let room =
+            fstatvfs(&self.file).map(|stat| stat.blocks_available().saturating_mul(stat.fragment_size()));
+        if room.is_ok_and(|room| self.size > room / RESERVED_SHARE) {
+            return;
+        }
+        // The length comes first: ext4 leaves what is reserved beyond the end alone when a hole is made there.
+        if ftruncate(&self.file, size).is_ok() {
+            self.end = AtomicU64::new(self.size);
+            self.reserved = fallocate(&self.file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size).is_ok();
+        }
     }
 
     /// Writes bytes at their place. With `sparse`, runs of zeros become holes.
@@ -172,6 +188,31 @@ impl OutFile {
         self.punch(at + zeros as u64, position - zeros)
     }
 
+    /// Gives the file its length, where holes at its end or an older file left it with another one.
+    fn set_length(&self) -> Result<(), Error> {
+        let end = self.end.load(Ordering::Relaxed);
+        if end == self.size {
+            return Ok(());
+        }
+        let size = i64::try_from(self.size).map_err(|_| Error::system("set the length")(Errno::EFBIG))?;
+        match ftruncate(&self.file, size) {
+            Ok(()) => Ok(()),
+            // Some FUSE file systems cannot; what is longer than it was is then written.
+            Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EPERM | Errno::EACCES | Errno::EINVAL)
+                if end < self.size =>
+            {
+                let mut at = end;
+                while at < self.size {
+                    let length = (self.size - at).min(BLOCK as u64);
+                    self.put(at, ZEROS.get(..length as usize).unwrap_or(&ZEROS))?;
+                    at += length;
+                }
+                Ok(())
+            }
+            Err(errno) => Err(Error::system("set the length")(errno)),
+        }
+    }
+
     fn put(&self, at: u64, data: &[u8]) -> Result<(), Error> {
         if data.is_empty() {
             return Ok(());
@@ -195,17 +236,14 @@ impl OutFile {
         }
     }
 
-    /// Gives the file its attributes and its name. Returns whether attributes were refused.
+    /// Gives the file its attributes and its name. Returns the attributes that were refused.
     pub(in crate::restore) fn finish(
         &self,
         session: &Session<'_>,
         name: &str,
         attributes: &Attributes,
-    ) -> Result<bool, Error> {
-        if self.end.load(Ordering::Relaxed) != self.size {
-            let size = i64::try_from(self.size).map_err(|_| Error::system("set the length")(Errno::EFBIG))?;
-            ftruncate(&self.file, size).map_err(Error::system("set the length"))?;
-        }
+    ) -> Result<Refused, Error> {
+        self.set_length()?;
         let have = match self.owner {
             Some(owner) => Have { owner, mode: None },
             None => {
@@ -213,7 +251,8 @@ impl OutFile {
                 born.map_err(Error::system("look at a new file"))?
             }
         };
-        let refused = apply(self.file.as_fd(), attributes, session.keep, have, false)?;
+        let refused =
+            apply(Node::Open(self.file.as_fd()), attributes, session.keep, have, &self.parent.proven)?;
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
         }
@@ -253,14 +292,14 @@ fn place(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(),
     }
 }
 
-/// Makes a symbolic link and gives it its name. Returns whether attributes were refused.
+/// Makes a symbolic link and gives it its name. Returns the attributes that were refused.
 pub(in crate::restore) fn make_link(
     session: &Session<'_>,
     parent: &OpenDir,
     name: &str,
     target: &[u8],
     attributes: &Attributes,
-) -> Result<bool, Error> {
+) -> Result<Refused, Error> {
     let staged = staged_name(name);
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {
@@ -274,7 +313,7 @@ pub(in crate::restore) fn make_link(
         other => other,
     }
     .map_err(Error::system("create a symbolic link"))?;
-    let result = dress_link(session, parent, &staged, attributes)
+    let result = set_link_attributes(session, parent, &staged, attributes)
         .and_then(|refused| place(parent, &staged, name, session.options.delete).map(|()| refused));
     if result.is_err() {
         let _ = unlinkat(parent, staged.as_str(), UnlinkatFlags::NoRemoveDir);
@@ -282,25 +321,14 @@ pub(in crate::restore) fn make_link(
     result
 }
 
-fn dress_link(
+fn set_link_attributes(
     session: &Session<'_>,
     parent: &OpenDir,
     name: &str,
     attributes: &Attributes,
-) -> Result<bool, Error> {
-    let mut refused = false;
-    if session.keep.owner {
-        let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-        match fchownat(parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(()) => {}
-            Err(errno) if is_refusal(errno) => refused = true,
-            Err(errno) => return Err(Error::system("set the owner")(errno)),
-        }
-    }
-    if session.keep.times {
-        let time = attributes.time();
-        utimensat(parent, name, &time, &time, UtimensatFlags::NoFollowSymlink)
-            .map_err(Error::system("set the times"))?;
-    }
-    Ok(refused)
+) -> Result<Refused, Error> {
+    let stat =
+        fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(Error::system("look at a new link"))?;
+    let node = Node::Link(parent.as_fd(), name);
+    apply(node, attributes, session.keep, Have::of(&stat), &parent.proven)
 }

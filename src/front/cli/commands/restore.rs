@@ -6,15 +6,16 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::Error;
-use crate::content::Contents;
+use crate::content::{Contents, Hashed};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
-use crate::front::cli::tree::{Place, at, at_recovered};
+use crate::front::cli::tree::{Place, at, at_recovered, from};
 use crate::front::cli::units::{human_duration, human_size};
 use crate::os::signals::CleanUp;
 use crate::restore::{Filter, Overwrite, Restore, Summary};
+use crate::snapshot::Tree;
 
 /// What the process needs beside the index and the data in flight.
 const PROGRAM: u64 = 24 << 20;
@@ -86,12 +87,16 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     no_times: bool,
 
+    /// End with exit code 4 if the target did not take an owner, mode or time; without it that is a warning
+    #[arg(long)]
+    strict_attributes: bool,
+
     /// Make holes of runs of zeros
     #[arg(long, value_name = "YES|NO", num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
     sparse: bool,
 
-    /// Hash every content and compare it with its name
+    /// Hash every content that is read, those of directories and manifests too, and compare it with its name
     #[arg(long)]
     verify: bool,
 
@@ -140,7 +145,7 @@ impl Args {
         // What takes the place of a directory, or would, is looked at from above.
         let above =
             std::path::absolute(&self.target).ok().and_then(|target| target.parent().map(PathBuf::from));
-        let context = context.listing(&above);
+        let context = context.listing(&above).hashing(self.verify);
         let context = &match self.dry_run {
             true => context.reading([&self.target]),
             false => context.spilling_beside(&self.target).writing([&self.target]),
@@ -154,6 +159,16 @@ impl Args {
 
     fn restore(&self, context: &Context, filter: Filter, place: &Place<'_>) -> Result<Exit, Failure> {
         let Place { contents, entry, found, .. } = place;
+        let hashed = Hashed::new(contents);
+        let again = match found.snapshot().filter(|_| self.verify) {
+            // The way to the entry was read without hashing it.
+            Some(snapshot) => {
+                let tree = Tree::of_snapshot(&hashed, snapshot).map_err(from)?;
+                Some(tree.entry(&found.path).map_err(from)?)
+            }
+            None => None,
+        };
+        let entry = again.as_ref().unwrap_or(entry);
         let clean_up = CleanUp::new();
         let reporter = Reporter::new(context);
         let result = Restore::new(contents, entry)
@@ -187,7 +202,11 @@ impl Args {
             out.line(escape(&text(&summary, self.dry_run)))?;
         }
         out.finish()?;
-        let whole = summary.error_count == 0 || self.ignore_errors;
+        if !summary.refused.is_empty() {
+            tracing::warn!("{} [attributes-refused]", summary.refused);
+        }
+        let exact = summary.refused.is_empty() || !self.strict_attributes;
+        let whole = exact && (summary.error_count == 0 || self.ignore_errors);
         Ok(if whole { Exit::Done } else { Exit::Partial })
     }
 }

@@ -49,7 +49,7 @@ fn write(Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failur
 /// A file that is ready to be written.
 enum Begun<'a> {
     Whole(Vec<u8>),
-    Open(Box<Reader<'a>>),
+    Open(Box<Reader<'a>>, u64),
 }
 
 struct Writer<'a> {
@@ -85,6 +85,11 @@ impl Writer<'_> {
                 walk.skip_directory();
                 continue;
             }
+            if entry.owner().is_none() {
+                tracing::warn!(
+                    "{path:?}: no file can have its owner; it is nobody's, without set-ID bits [attributes-refused]"
+                );
+            }
             self.entry(&path, &name, &entry)?;
         }
         Ok(())
@@ -111,7 +116,7 @@ impl Writer<'_> {
 
     fn file(&mut self, path: &str, name: &str, entry: &DirEntry) -> Result<(), Failure> {
         let begun = match self.tree.reader(entry, path) {
-            Ok(reader) => self.begin(reader, entry),
+            Ok(reader) => self.begin(path, reader, entry),
             Err(error) => {
                 self.troubles.add(&error);
                 return Ok(());
@@ -119,11 +124,11 @@ impl Writer<'_> {
         };
         match begun {
             Ok(Begun::Whole(data)) => {
-                self.archive.file(name, entry, entry.size).map_err(Failure::output)?;
+                self.archive.file(name, entry, data.len() as u64).map_err(Failure::output)?;
                 self.archive.data(&data).map_err(Failure::output)
             }
-            Ok(Begun::Open(mut reader)) => {
-                self.archive.file(name, entry, entry.size).map_err(Failure::output)?;
+            Ok(Begun::Open(mut reader, length)) => {
+                self.archive.file(name, entry, length).map_err(Failure::output)?;
                 self.stream(&mut reader).map_err(|failure| failure.path(path).during(path))
             }
             Err((code, why)) => {
@@ -137,6 +142,7 @@ impl Writer<'_> {
     /// incomplete snapshots need not be.
     fn begin<'r>(
         &self,
+        path: &str,
         mut reader: Reader<'r>,
         entry: &DirEntry,
     ) -> Result<Begun<'r>, (&'static str, String)> {
@@ -145,9 +151,15 @@ impl Writer<'_> {
             let data = read_all(self.contents, reader.object(), READ_FIRST).map_err(unreadable)?;
             (data.len() as u64, Begun::Whole(data))
         } else {
-            (reader.length().map_err(unreadable)?, Begun::Open(Box::new(reader)))
+            let length = reader.length().map_err(unreadable)?;
+            (length, Begun::Open(Box::new(reader), length))
         };
-        if length != entry.size {
+        if length < entry.size && entry.is_checkpointed() {
+            let size = entry.size;
+            tracing::warn!(
+                "{path:?} has the first {length} of {size} bytes: it was still being saved when this snapshot was made"
+            );
+        } else if length != entry.size {
             let why = format!("its data has {length} bytes, the entry says {}", entry.size);
             return Err(("entry-size-mismatch", why));
         }

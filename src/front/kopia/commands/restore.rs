@@ -256,7 +256,7 @@ impl Progress for Warnings {
 
 fn conclude(typed: &Typed, summary: &Summary, kept: bool) -> Result<(), Failure> {
     let size = |count: u64| bytes(i64::try_from(count).unwrap_or(i64::MAX));
-    let Summary { files, dirs, symlinks, skipped, deleted, error_count, owners_refused, .. } = summary;
+    let Summary { files, dirs, symlinks, skipped, deleted, error_count, refused, .. } = summary;
     let ignored = typed.on("ignore-errors");
     let first = summary.errors.first().map(|error| format!("{}: {}", error.path, error.message));
     if *error_count > 0 && !ignored {
@@ -269,9 +269,16 @@ fn conclude(typed: &Typed, summary: &Summary, kept: bool) -> Result<(), Failure>
         let what = format!("unable to create {skipped} entries, they already exist");
         return Err(Failure::new(format!("error restoring: restore error: error copying: {what}")));
     }
-    if *owners_refused > 0 && !typed.on("ignore-permission-errors") && !ignored {
-        let what = format!("the owner of {owners_refused} entries cannot be set: operation not permitted");
-        return Err(Failure::new(format!("error restoring: restore error: error copying: {what}")));
+    if !refused.is_empty() {
+        if !typed.on("ignore-permission-errors") && !ignored {
+            // Lower case, as Go writes what the system said: callers look for it.
+            let first = refused.entries.first();
+            let first = first.map(|entry| format!("{}: {}", entry.path, entry.message.to_lowercase()));
+            let what =
+                format!("cannot set attributes of {} entries: {}", refused.count, first.unwrap_or_default());
+            return Err(Failure::new(format!("error restoring: restore error: error copying: {what}")));
+        }
+        say(&format!("warning: {refused}"));
     }
     let mut line = format!(
         "Restored {files} files, {dirs} directories and {symlinks} symbolic links ({})",

@@ -103,11 +103,14 @@ fn told(summary: &Summary) {
         "{files} files, {dirs} directories and {symlinks} symbolic links of {bytes} bytes are in place; {fetched_bytes} bytes \
          were fetched, {reused_bytes} were there already; {skipped} entries were skipped, {deleted} deleted"
     ));
-    if summary.owners_refused > 0 {
+    if !summary.refused.is_empty() {
+        log::warn(&summary.refused);
+    }
+    if summary.refused.owner > 0 {
         log::info(format_args!(
             "{} entries have the owner of this mover: it may not give them to another one. A privileged mover, or a \
              moverSecurityContext with the application's user and group, restores owners",
-            summary.owners_refused
+            summary.refused.owner
         ));
     }
     if summary.error_count > 0 {
