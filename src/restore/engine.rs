@@ -14,7 +14,7 @@ use super::report::{Progress, Summary};
 use super::session::{Root, Session, absolute};
 use super::walk::{Walker, check_single, open_root};
 use super::{Error, prune};
-use crate::snapshot::{DirEntry, Winners};
+use crate::snapshot::{DirEntry, EffectiveEntries};
 
 /// Batches that are planned or worked on at the same time.
 const BATCHES: usize = 3;
@@ -80,7 +80,7 @@ fn work<'s>(
     session: &'s Session<'s>,
     ahead: &'s Ahead<'s>,
     root: &DirEntry,
-    entries: Option<Box<Winners<'s>>>,
+    entries: Option<Box<EffectiveEntries<'s>>>,
     opened: &Target,
 ) -> Result<(), Error> {
     let permits = Permits::new(BATCHES);

@@ -11,7 +11,7 @@ use super::plan::Planner;
 use super::report::add;
 use super::session::Session;
 use super::{Error, prune};
-use crate::snapshot::{DirEntry, EntryName, EntryType, MAX_DEPTH, Winners};
+use crate::snapshot::{DirEntry, EffectiveEntries, EntryName, EntryType, MAX_DEPTH};
 use crate::{object, snapshot};
 
 /// Directories whose entries are read together.
@@ -28,7 +28,7 @@ enum Step<'s> {
     /// A directory to go into.
     Enter(Visit<'s>),
     /// The rest of a directory.
-    Resume(Visit<'s>, Box<Winners<'s>>),
+    Resume(Visit<'s>, Box<EffectiveEntries<'s>>),
 }
 
 /// A directory that is visited. Until the visit ends, the directory counts as having files under way.
@@ -59,7 +59,7 @@ impl<'s> Walker<'s> {
     }
 
     /// Goes through the tree below `root`, whose entries are given. Returns the directories that existed before.
-    pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<Winners<'s>>) -> Vec<Arc<Dir<'s>>> {
+    pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<EffectiveEntries<'s>>) -> Vec<Arc<Dir<'s>>> {
         let included = self.session.options.filter.includes("");
         self.steps.push(Step::Resume(Visit { dir: root, included }, entries));
         while !self.session.is_over()
@@ -119,7 +119,7 @@ impl<'s> Walker<'s> {
         self.steps.extend(children.into_iter().rev().map(Step::Enter));
     }
 
-    fn open(&self, dir: &Dir<'s>) -> Result<Box<Winners<'s>>, Error> {
+    fn open(&self, dir: &Dir<'s>) -> Result<Box<EffectiveEntries<'s>>, Error> {
         let (depth, again) = dir.depth_and_loop();
         let object = dir.object().ok_or(Error::Entry("it names no object"))?;
         if again {
@@ -128,11 +128,11 @@ impl<'s> Walker<'s> {
         if depth >= MAX_DEPTH {
             return Err(snapshot::Error::TooDeep { path: dir.path(), limit: MAX_DEPTH }.into());
         }
-        Ok(Box::new(Winners::open(self.ahead, object)?))
+        Ok(Box::new(EffectiveEntries::open(self.ahead, object)?))
     }
 
     /// Makes jobs of the entries of a directory, and returns the directories in it.
-    fn visit(&mut self, visit: Visit<'s>, mut entries: Box<Winners<'s>>) -> Vec<Visit<'s>> {
+    fn visit(&mut self, visit: Visit<'s>, mut entries: Box<EffectiveEntries<'s>>) -> Vec<Visit<'s>> {
         let dir = Arc::clone(&visit.dir);
         let mut children = Vec::new();
         if visit.included || self.session.options.filter.is_empty() {
@@ -302,9 +302,12 @@ impl<'s> Walker<'s> {
 }
 
 /// Reads the entries of a root before anything is touched.
-pub(super) fn open_root<'s>(ahead: &'s Ahead<'s>, root: &DirEntry) -> Result<Box<Winners<'s>>, Error> {
+pub(super) fn open_root<'s>(
+    ahead: &'s Ahead<'s>,
+    root: &DirEntry,
+) -> Result<Box<EffectiveEntries<'s>>, Error> {
     let object = root.object.as_ref().ok_or(Error::Entry("it names no object"))?;
-    Ok(Box::new(Winners::open(ahead, object)?))
+    Ok(Box::new(EffectiveEntries::open(ahead, object)?))
 }
 
 /// Whether the data of a root that is no directory can be found, before anything is touched.

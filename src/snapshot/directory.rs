@@ -29,7 +29,7 @@ const MAX_REPEATED: usize = 64 << 10;
 /// object and one entry.
 ///
 /// An entry that is not valid is an error for which [`Error::is_entry`] holds, and the iteration goes on. Any other
-/// error ends it: the rest of the directory is unknown. Two entries may have the same name, see [`Winners`].
+/// error ends it: the rest of the directory is unknown. Two entries may have the same name, see [`EffectiveEntries`].
 pub struct Entries<R> {
     directory: ObjectId,
     stream: EntryStream<R>,
@@ -223,18 +223,18 @@ impl Repeated {
 /// [`Error::Shadowed`]. Apart from that, as [`Entries`].
 ///
 /// Reads the directory twice, and keeps 8 bytes for each entry in between.
-pub struct Winners<'a> {
+pub struct EffectiveEntries<'a> {
     entries: Entries<Reader<'a>>,
     repeated: Repeated,
 }
 
-impl<'a> Winners<'a> {
+impl<'a> EffectiveEntries<'a> {
     /// The entries of the directory in `object`. Reads it once to find out which names occur twice.
     pub fn open(source: &'a dyn ContentSource, object: &ObjectId) -> Result<Self, Error> {
         let mut entries = Entries::open(source, object);
         let repeated = Repeated::find(&mut entries)?;
         entries.rewind();
-        Ok(Winners { entries, repeated })
+        Ok(EffectiveEntries { entries, repeated })
     }
 
     /// The object.
@@ -253,7 +253,7 @@ impl<'a> Winners<'a> {
     }
 }
 
-impl Iterator for Winners<'_> {
+impl Iterator for EffectiveEntries<'_> {
     type Item = Result<DirEntry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {

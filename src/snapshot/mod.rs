@@ -15,7 +15,7 @@ mod tree;
 mod walk;
 
 pub use diff::{Aspect, Diff, Difference};
-pub use directory::{Entries, Winners};
+pub use directory::{EffectiveEntries, Entries};
 pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, NO_ID, Summary};
 pub use error::Error;
 pub use list::{Problem, Selection, Snapshots};

@@ -1,7 +1,7 @@
 //! The tree of files in a snapshot: finding entries by path, and opening them.
 
 use super::walk::Walk;
-use super::{DirEntry, Entries, EntryType, Error, GoMode, Snapshot, Winners};
+use super::{DirEntry, EffectiveEntries, Entries, EntryType, Error, GoMode, Snapshot};
 use crate::content::ContentSource;
 use crate::manifest::ManifestId;
 use crate::object::{self, ObjectId, Reader};
@@ -144,11 +144,11 @@ impl<'a> Tree<'a> {
         Ok(Reader::new(self.source, object))
     }
 
-    /// The entries of the directory at `path`, see [`Winners`].
+    /// The entries of the directory at `path`, see [`EffectiveEntries`].
     ///
     /// # Errors
     /// As [`Tree::entry`]; [`Error::NotADirectory`].
-    pub fn read_dir(&self, path: &str) -> Result<Winners<'a>, Error> {
+    pub fn read_dir(&self, path: &str) -> Result<EffectiveEntries<'a>, Error> {
         self.directory(&self.entry(path)?, path)
     }
 
@@ -156,11 +156,11 @@ impl<'a> Tree<'a> {
     ///
     /// # Errors
     /// [`Error::NotADirectory`], and a directory that cannot be read.
-    pub fn directory(&self, entry: &DirEntry, path: &str) -> Result<Winners<'a>, Error> {
+    pub fn directory(&self, entry: &DirEntry, path: &str) -> Result<EffectiveEntries<'a>, Error> {
         if !entry.is_directory() {
             return Err(Error::NotADirectory { path: path.to_owned() }.at(self.snapshot(), path));
         }
-        let open = object_of(entry, path).and_then(|object| Winners::open(self.source, object));
+        let open = object_of(entry, path).and_then(|object| EffectiveEntries::open(self.source, object));
         open.map_err(|error| error.at(self.snapshot(), path))
     }
 

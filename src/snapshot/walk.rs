@@ -1,7 +1,7 @@
 //! Going through a tree.
 
 use super::tree::{join, object_of};
-use super::{DirEntry, Error, Winners};
+use super::{DirEntry, EffectiveEntries, Error};
 use crate::content::ContentSource;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
@@ -46,7 +46,7 @@ pub struct Walk<'a> {
 struct Level<'a> {
     /// Length of its path.
     path: usize,
-    entries: Winners<'a>,
+    entries: EffectiveEntries<'a>,
 }
 
 impl<'a> Walk<'a> {
@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
         if self.levels.len() >= MAX_DEPTH {
             return Err(Error::TooDeep { path: self.path.clone(), limit: MAX_DEPTH });
         }
-        let entries = Winners::open(self.source, object)?;
+        let entries = EffectiveEntries::open(self.source, object)?;
         self.levels.push(Level { path: self.path.len(), entries });
         let mut held: usize = self.levels.iter().map(|level| level.entries.held()).sum();
         let above = self.levels.len() - 1;

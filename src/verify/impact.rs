@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::trees::{Root, Trees};
 use crate::content::Contents;
 use crate::object::ObjectId;
-use crate::snapshot::{self, DirEntry, Entries, MAX_DEPTH, Snapshot, Winners};
+use crate::snapshot::{self, DirEntry, EffectiveEntries, Entries, MAX_DEPTH, Snapshot};
 
 /// Paths listed for one fault, and in all. All are counted.
 const MAX_PATHS_OF_FAULT: usize = 10_000;
@@ -246,7 +246,7 @@ impl Listing<'_> {
         if !graph.are_winners(number) {
             return Box::new(readable(Entries::open(self.contents, &object)));
         }
-        match Winners::open(self.contents, &object) {
+        match EffectiveEntries::open(self.contents, &object) {
             Ok(entries) => Box::new(readable(entries)),
             Err(_) => Box::new(std::iter::empty()),
         }

@@ -13,7 +13,7 @@ use super::trees::{Fault, LostEntry, Root, Trees};
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
-use crate::snapshot::{self, DirEntry, Entries, EntryType, MAX_DEPTH, Winners};
+use crate::snapshot::{self, DirEntry, EffectiveEntries, Entries, EntryType, MAX_DEPTH};
 
 /// Directories read before somebody is asked whether to stop.
 const ROUND: usize = 4096;
@@ -245,7 +245,7 @@ impl<'a> Walk<'a> {
         {
             self.lost.fetch_sub(listed.lost.iter().map(LostEntry::bytes).sum(), Ordering::Relaxed);
             // Of several entries with one name only the last can be brought back at all: is it that which is lost?
-            let winners = Winners::open(&source, object).and_then(|entries| self.entries(entries));
+            let winners = EffectiveEntries::open(&source, object).and_then(|entries| self.entries(entries));
             result = winners.map(|listed| Listed { winners: true, ..listed });
         }
         let bad = source.bad.into_inner().unwrap_or_else(PoisonError::into_inner);

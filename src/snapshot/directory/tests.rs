@@ -25,7 +25,7 @@ fn source(json: &str) -> BTreeMap<ContentId, Vec<u8>> {
 }
 
 fn winners(json: &str) -> Result<Vec<Result<DirEntry, Error>>, Error> {
-    Ok(Winners::open(&source(json), &DIRECTORY.parse().unwrap())?.collect())
+    Ok(EffectiveEntries::open(&source(json), &DIRECTORY.parse().unwrap())?.collect())
 }
 
 #[test]
@@ -108,8 +108,8 @@ fn suspended_directories_go_on_where_they_were() {
     let list: Vec<String> = (0..50).map(|i| format!(r#"{{"name":"n{}"}}"#, i % 40)).collect();
     let source = source(&document(&format!("[{}]", list.join(","))));
     let object = DIRECTORY.parse().unwrap();
-    let expected = names(&Winners::open(&source, &object).unwrap().collect::<Vec<_>>());
-    let mut winners = Winners::open(&source, &object).unwrap();
+    let expected = names(&EffectiveEntries::open(&source, &object).unwrap().collect::<Vec<_>>());
+    let mut winners = EffectiveEntries::open(&source, &object).unwrap();
     let mut found = Vec::new();
     loop {
         winners.suspend();
