@@ -78,6 +78,12 @@ pub enum Error {
         /// What can be done.
         help: &'static str,
     },
+    /// The target cannot tell the name from another one of the snapshot.
+    #[error("the target cannot tell this name from {}: only one of them is restored", .other.as_ref().map_or_else(|| "another one".to_owned(), |other| format!("{other:?}")))]
+    Collision {
+        /// The other one, as far as that is known.
+        other: Option<String>,
+    },
     /// A thread of the restore ended unexpectedly; a defect of this program.
     #[error("a thread of the restore panicked")]
     Panicked,
@@ -115,6 +121,7 @@ impl Error {
             Self::System { source: Errno::ENOSPC | Errno::EDQUOT, .. } => "target-full",
             Self::System { .. } => "target-write-failed",
             Self::Conflict { .. } => "target-conflict",
+            Self::Collision { .. } => "name-collision",
             Self::Panicked => "internal",
         }
     }

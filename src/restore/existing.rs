@@ -30,10 +30,11 @@ pub(super) fn judge(
     directory: &OpenDir,
     name: &EntryName,
     entry: &DirEntry,
+    there: Option<&FileStat>,
     path: impl Fn(&str) -> String,
 ) -> Result<Verdict, Error> {
     let options = session.options;
-    let Some(stat) = directory.stat(name)? else {
+    let Some(stat) = there else {
         // A killed run may have put the file aside.
         let compare = options.delta && entry.kind == EntryType::File;
         return Ok(if compare { Verdict::Compare } else { Verdict::Restore });
@@ -42,10 +43,11 @@ pub(super) fn judge(
         return Ok(Verdict::Skip);
     }
     let want = Attributes::of(entry);
-    let existing = kind(&stat);
+    let has_time = || session.has_time(directory, stat, &want);
+    let existing = kind(stat);
     if options.overwrite == Overwrite::UnlessSimilar {
         let stays = match entry.kind {
-            EntryType::File => existing == SFlag::S_IFREG && is_similar(&stat, &want, entry.size),
+            EntryType::File => existing == SFlag::S_IFREG && is_similar(stat, &want, entry.size),
             EntryType::Symlink => existing == SFlag::S_IFLNK,
             _ => false,
         };
@@ -77,13 +79,17 @@ pub(super) fn judge(
     match entry.kind {
         EntryType::File if existing == SFlag::S_IFREG => {
             let size = u64::try_from(stat.st_size) == Ok(entry.size);
-            if size && options.overwrite == Overwrite::IfChanged && matches(&stat, &want, session.keep) {
+            if size
+                && options.overwrite == Overwrite::IfChanged
+                && matches(stat, &want, session.keep, has_time)
+            {
                 return Ok(Verdict::Skip);
             }
             let times = Keep { owner: false, permissions: false, times: true };
-            if size && options.skip_existing && matches(&stat, &want, times) {
+            if size && options.skip_existing && matches(stat, &want, times, has_time) {
                 if !options.dry_run {
-                    let refused = correct(session, directory, name, &stat, &want)?;
+                    let node = Node::File(directory.as_fd(), name.as_str());
+                    let refused = correct(session, directory, node, stat, &want)?;
                     session.report.refused(|| path(name), &refused);
                 }
                 return Ok(Verdict::Skip);
@@ -102,8 +108,13 @@ pub(super) fn judge(
                 && let Ok(there) = readlinkat(directory, name.as_str())
                 && hasher.hash(there.as_bytes()).as_bytes() == object.content().hash()
                 && (options.skip_existing
-                    || matches(&stat, &want, Keep { permissions: false, ..session.keep }))
+                    || matches(stat, &want, Keep { permissions: false, ..session.keep }, has_time))
             {
+                if options.skip_existing && !options.dry_run {
+                    let node = Node::Link(directory.as_fd(), name.as_str());
+                    let refused = correct(session, directory, node, stat, &want)?;
+                    session.report.refused(|| path(name), &refused);
+                }
                 return Ok(Verdict::Skip);
             }
             Ok(Verdict::Restore)
@@ -112,15 +123,14 @@ pub(super) fn judge(
     }
 }
 
-/// Gives a file that is kept the owner and mode that it should have.
+/// Gives a file or link that is kept the owner and mode that it should have.
 fn correct(
     session: &Session<'_>,
     directory: &OpenDir,
-    name: &EntryName,
+    node: Node<'_>,
     stat: &FileStat,
     want: &Attributes,
 ) -> Result<Refused, Error> {
     let keep = Keep { times: false, ..session.keep };
-    let node = Node::File(directory.as_fd(), name.as_str());
     apply(node, want, keep, Have::of(stat), &directory.proven)
 }

@@ -8,7 +8,8 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::delta::Base;
-use super::place::{Attributes, Dir, Have, Node, OutFile, apply, make_link};
+use super::place::{Attributes, Dir, Have, Node, OutFile, Place, apply, make_link};
+use super::refused::Refused;
 use super::report::add;
 use super::session::Session;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
@@ -29,6 +30,8 @@ pub(super) struct Job<'s> {
     attributes: Attributes,
     size: AtomicU64,
     link: bool,
+    /// Whether something is there, to be replaced.
+    replaces: bool,
     /// What is there already and may be patched.
     base: Option<Base>,
     /// Pieces that are missing, and one while more may be announced.
@@ -43,6 +46,7 @@ impl<'s> Job<'s> {
         name: &EntryName,
         entry: &DirEntry,
         base: Option<Base>,
+        replaces: bool,
     ) -> Arc<Self> {
         dir.begin();
         Arc::new(Self {
@@ -51,6 +55,7 @@ impl<'s> Job<'s> {
             attributes: Attributes::of(entry),
             size: AtomicU64::new(entry.size),
             link: entry.kind == EntryType::Symlink,
+            replaces,
             base,
             missing: AtomicU64::new(1),
             state: Mutex::new(State::Waiting),
@@ -156,9 +161,20 @@ impl<'s> Job<'s> {
             return Err(Error::system("create a symbolic link")(Errno::ENAMETOOLONG));
         }
         let parent = self.dir.open()?;
-        let refused = make_link(self.session(), &parent, &self.name, target, &self.attributes)?;
-        self.session().report.refused(|| self.path(), &refused);
+        let placed = make_link(self.session(), &parent, self.place(), target, &self.attributes)?;
+        self.placed(&placed);
         Ok(())
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { name: &self.name, replaces: self.replaces }
+    }
+
+    fn placed(&self, (refused, made): &(Refused, Option<String>)) {
+        self.session().report.refused(|| self.path(), refused);
+        if let Some(made) = made {
+            self.dir.note_made_name(&self.name, made);
+        }
     }
 
     /// Tells that a piece was written or will never be, or that no more will be announced. The last one completes the
@@ -173,12 +189,11 @@ impl<'s> Job<'s> {
         }
         match self.complete() {
             Ok(()) if self.link => {
-                add(&session.report.symlinks, 1);
+                self.dir.count_link();
                 self.end();
             }
             Ok(()) => {
-                add(&session.report.files, 1);
-                add(&session.report.bytes, self.size());
+                self.dir.count_file(self.size());
                 self.end();
             }
             Err(error) => self.fail(&error),
@@ -203,8 +218,7 @@ impl<'s> Job<'s> {
             return Ok(());
         }
         if let Some(file) = self.file()? {
-            let refused = file.finish(session, &self.name, &self.attributes)?;
-            session.report.refused(|| self.path(), &refused);
+            self.placed(&file.finish(session, self.place(), &self.attributes)?);
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ mod prune;
 mod refused;
 mod report;
 mod session;
+mod spelling;
 mod walk;
 
 pub use error::Error;

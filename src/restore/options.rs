@@ -46,6 +46,7 @@ pub(super) struct Options {
     pub(super) delete: bool,
     pub(super) delta: bool,
     pub(super) keep_kinds: bool,
+    pub(super) rename_collisions: bool,
     pub(super) keep_files: bool,
     pub(super) skip_existing: bool,
     pub(super) dry_run: bool,
@@ -97,6 +98,7 @@ impl<'a> Restore<'a> {
             delete: false,
             delta: false,
             keep_kinds: false,
+            rename_collisions: false,
             keep_files: false,
             skip_existing: false,
             dry_run: false,
@@ -172,6 +174,9 @@ impl<'a> Restore<'a> {
         /// Whether a file or link in the way of a directory, and a file in the way of a link, is an error instead of being
         /// replaced, as in Kopia. With [`delete`](Self::delete) it goes all the same. Default: no.
         keep_kinds;
+        /// Whether the later of two entries whose names the target cannot tell apart is restored as `NAME~1`, instead of being
+        /// an error. Default: no.
+        rename_collisions;
         /// Whether it is an error that something is where the snapshot has a file, unless [`overwrite`](Self::overwrite)
         /// passes over it or it is a directory that [`delete`](Self::delete) removes: Kopia's `--no-overwrite-files`.
         /// Links are replaced, and directories get their attributes. Default: no.

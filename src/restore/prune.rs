@@ -13,7 +13,8 @@ use super::ahead::Ahead;
 use super::place::{Dir, Sweep, is_staged, list, sweep_all};
 use super::report::add;
 use super::session::Session;
-use crate::snapshot::Entries;
+use super::spelling::keep_restored;
+use crate::snapshot::EffectiveEntries;
 
 /// Removes from directories that existed before what the snapshot does not have there. Nothing is removed when anything
 /// of the snapshot could not be restored.
@@ -54,7 +55,7 @@ pub(super) fn prune_directory(
     let keys = (RandomState::new(), RandomState::new());
     let hash = |name: &[u8]| (keys.0.hash_one(name), keys.1.hash_one(name));
     let mut known = HashSet::new();
-    for entry in Entries::open(ahead, object) {
+    for entry in EffectiveEntries::open(ahead, object)? {
         known.insert(hash(entry?.raw_name.as_bytes()));
     }
     let mut extra: Vec<CString> = Vec::new();
@@ -65,6 +66,7 @@ pub(super) fn prune_directory(
         }
     })
     .map_err(Error::system("list the directory"))?;
+    keep_restored(ahead, dir, &open, object, &mut extra)?;
     for name in extra {
         let path = dir.path_of(&name.to_string_lossy());
         if session.options.filter.excludes(&path) {

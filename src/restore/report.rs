@@ -13,6 +13,9 @@ use super::refused::{Refused, RefusedAttributes};
 /// Errors kept for the summary; beyond that they are only counted and passed to [`Progress::error`].
 const MAX_ERRORS: usize = 100_000;
 
+/// Warnings of one kind that name their entries; the rest get one together.
+const NAMED: u64 = 20;
+
 /// An entry that could not be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryError {
@@ -113,6 +116,7 @@ pub(super) struct Report<'a> {
     pub(super) skipped_bytes: AtomicU64,
     pub(super) deleted: AtomicU64,
     error_count: AtomicU64,
+    repeated: AtomicU64,
 }
 
 /// Adds to a counter.
@@ -144,6 +148,7 @@ impl<'a> Report<'a> {
             skipped_bytes: AtomicU64::default(),
             deleted: AtomicU64::default(),
             error_count: AtomicU64::default(),
+            repeated: AtomicU64::default(),
         }
     }
 
@@ -160,6 +165,23 @@ impl<'a> Report<'a> {
         }
         if self.fail_fast || error.is_fatal() {
             self.stop();
+        }
+    }
+
+    /// The counters of what is in place: directories, files, links, bytes.
+    pub(super) fn tally(&self) -> [&AtomicU64; 4] {
+        [&self.dirs, &self.files, &self.symlinks, &self.bytes]
+    }
+
+    /// Notes an entry that has the name of a later one.
+    pub(super) fn repeated_name(&self, path: impl FnOnce() -> String, stored: &str) {
+        match self.repeated.fetch_add(1, Ordering::Relaxed) {
+            ..NAMED => self.warning(&format!(
+                "{}: another entry of its directory has the same name, {stored:?}; restored under this one [names-repeated]",
+                path()
+            )),
+            NAMED => self.warning("more entries have the name of another one in their directory [names-repeated]"),
+            _ => {}
         }
     }
 

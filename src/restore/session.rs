@@ -1,6 +1,6 @@
 //! What all parts of one restore share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, open};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{FileStat, Mode};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::unistd::syncfs;
 
 use super::Error;
 use super::options::{Options, Restore};
-use super::place::{Attributes, Dir, Keep, OPEN, OpenDir};
+use super::place::{Attributes, Dir, Keep, OPEN, OpenDir, Resolution, has_similar_time};
 use super::plan::{MAX_RANGE, MAX_VERIFIED_RANGE};
 use super::report::{Progress, Report};
 use crate::content::Contents;
@@ -34,6 +34,8 @@ pub(super) struct Session<'a> {
     /// Whether space for large files is reserved before they are written.
     pub(super) preallocate: bool,
     recent: Mutex<VecDeque<Arc<OpenDir>>>,
+    /// What the file systems of the target make of times, by device.
+    resolutions: Mutex<HashMap<u64, Option<Resolution>>>,
 }
 
 impl<'a> Session<'a> {
@@ -47,6 +49,7 @@ impl<'a> Session<'a> {
             null: null || options.dry_run,
             preallocate: false,
             recent: Mutex::default(),
+            resolutions: Mutex::default(),
         }
     }
 
@@ -71,6 +74,17 @@ impl<'a> Session<'a> {
             true => (self.options.memory / 32).clamp(MAX_RANGE, MAX_VERIFIED_RANGE),
             false => MAX_RANGE,
         }
+    }
+
+    /// Whether something in a directory has the time that is wanted, as far as its file system can hold it. A dry run, which
+    /// cannot try that out, takes a whole second close by for it.
+    pub(super) fn has_time(&self, directory: &OpenDir, stat: &FileStat, want: &Attributes) -> bool {
+        if self.options.dry_run {
+            return stat.st_mtime_nsec == 0 && has_similar_time(stat, want);
+        }
+        let mut known = self.resolutions.lock().unwrap_or_else(PoisonError::into_inner);
+        let resolution = *known.entry(stat.st_dev).or_insert_with(|| Resolution::of(directory));
+        resolution.is_some_and(|resolution| resolution.has(stat, want))
     }
 
     /// Keeps a directory open for a while.

@@ -10,6 +10,7 @@ use super::place::{Attributes, Dir, OpenDir, is_staged};
 use super::plan::Planner;
 use super::report::add;
 use super::session::Session;
+use super::spelling::settle;
 use super::{Error, prune};
 use crate::snapshot::{DirEntry, EffectiveEntries, EntryName, EntryType, MAX_DEPTH};
 use crate::{object, snapshot};
@@ -196,17 +197,9 @@ impl<'s> Walker<'s> {
     }
 
     fn failed(&self, dir: &Dir<'_>, error: snapshot::Error) {
-        match &error {
-            snapshot::Error::Shadowed { name, .. } => {
-                let path = dir.path_of(name);
-                self.session.report.warning(&format!("{path}: an earlier entry of this name is passed over"));
-            }
-            _ => {
-                let name = error.path().filter(|_| error.is_entry()).unwrap_or_default().to_owned();
-                let path = if name.is_empty() { dir.path() } else { dir.path_of(&name) };
-                self.session.report.error(path, &error.into());
-            }
-        }
+        let name = error.path().filter(|_| error.is_entry()).unwrap_or_default().to_owned();
+        let path = if name.is_empty() { dir.path() } else { dir.path_of(&name) };
+        self.session.report.error(path, &error.into());
     }
 
     fn entry(
@@ -217,6 +210,9 @@ impl<'s> Walker<'s> {
     ) -> Result<(), Error> {
         let dir = &visit.dir;
         let name = Error::name(&entry.raw_name)?;
+        if let Some(stored) = &entry.stored_name {
+            self.session.report.repeated_name(|| dir.path_of(&name), stored);
+        }
         if is_staged(name.as_bytes()) {
             let path = dir.path_of(&name);
             self.session.report.warning(&format!("{path}: left out, a killed restore left it behind"));
@@ -233,6 +229,7 @@ impl<'s> Walker<'s> {
         }
         match entry.kind {
             EntryType::Directory => {
+                let name = self.name_of_directory(dir, name)?;
                 let dir = Dir::new(dir, &name, Attributes::of(entry), entry.object);
                 children.push(Visit { dir, included });
             }
@@ -241,6 +238,18 @@ impl<'s> Walker<'s> {
             EntryType::Unknown => return Err(Error::Entry("its type is unknown")),
         }
         Ok(())
+    }
+
+    /// The name that a directory gets in the target.
+    fn name_of_directory(&self, above: &Dir<'s>, name: EntryName) -> Result<EntryName, Error> {
+        let existed = above.made().is_some_and(|made| !made.fresh);
+        if self.session.null || !existed {
+            return Ok(name);
+        }
+        let open = above.open()?;
+        let Some(stat) = open.stat(&name)? else { return Ok(name) };
+        let made = settle(self.session, self.ahead, above, &open, &name, &stat)?;
+        Ok(made.unwrap_or(name))
     }
 
     fn judge_and_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) {
@@ -252,11 +261,22 @@ impl<'s> Walker<'s> {
     fn try_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Result<(), Error> {
         let session = self.session;
         let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
-        let mut base = None;
+        let (mut base, mut replaces) = (None, false);
         let shortened = self.as_far_as_saved(dir, entry)?;
         let entry = shortened.as_ref().unwrap_or(entry);
+        let made;
+        let mut name = name;
         if let Some(open) = self.there(dir)? {
-            match judge(session, &open, name, entry, |name| dir.path_of(name))? {
+            let mut there = open.stat(name)?;
+            if let Some(stat) = &there
+                && let Some(other) = settle(session, self.ahead, dir, &open, name, stat)?
+            {
+                made = other;
+                name = &made;
+                there = open.stat(name)?;
+            }
+            replaces = there.is_some();
+            match judge(session, &open, name, entry, there.as_ref(), |name| dir.path_of(name))? {
                 Verdict::Skip => {
                     add(&session.report.skipped, 1);
                     add(&session.report.skipped_bytes, entry.size);
@@ -266,7 +286,7 @@ impl<'s> Walker<'s> {
                 Verdict::Compare | Verdict::Restore => {}
             }
         }
-        self.planner.add(Job::new(dir, name, entry, base), object);
+        self.planner.add(Job::new(dir, name, entry, base, replaces), object);
         Ok(())
     }
 

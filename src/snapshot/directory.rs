@@ -1,10 +1,11 @@
 //! Directory objects (`format-spec/14-directories-and-entries.md`), read entry by entry.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 
+use super::name::distinct_name;
 use super::{DirEntry, Error, Summary};
 use crate::content::ContentSource;
 use crate::gojson::stream::EntryStream;
@@ -21,9 +22,11 @@ const MAX_ENTRY: usize = 16 << 20;
 /// Directories of more entries are refused: finding out which names occur twice takes 8 bytes for each.
 const MAX_ENTRIES: usize = 1 << 24;
 
-/// So many bytes of names may occur twice in a directory. No client writes any, and every directory that a walk is in
-/// holds its own.
-const MAX_REPEATED: usize = 64 << 10;
+/// So many names may occur more than once in a directory. Every directory that a walk is in holds its own.
+const MAX_REPEATED: usize = 1 << 18;
+
+/// Tildes in a made name. Whoever takes all of these for other entries gets two of one name, of which the last counts.
+const MAX_TILDES: u8 = 16;
 
 /// The entries of a directory in stored order, directories usually first. Memory is bounded by one chunk of the
 /// object and one entry.
@@ -163,9 +166,20 @@ fn name_of(json: &[u8]) -> Option<Cow<'_, str>> {
     Some(serde_json::from_slice::<Name<'_>>(json).ok()?.name.0)
 }
 
-/// Names that occur more than once in a directory, and how often they are still to come.
+/// A name that occurs more than once in a directory.
+struct Occurrences {
+    total: u32,
+    passed: u32,
+    /// How many tildes set a name that was made apart from all others.
+    tildes: u8,
+}
+
+/// Names that occur more than once in a directory, by their hashes.
 #[derive(Default)]
-struct Repeated(HashMap<String, u64>);
+struct Repeated {
+    key: RandomState,
+    names: HashMap<u64, Occurrences>,
+}
 
 impl Repeated {
     /// Reads all names, keeping 8 bytes for each.
@@ -179,53 +193,69 @@ impl Repeated {
             }
         }
         hashes.sort_unstable();
-        let repeated: HashSet<u64> = hashes
-            .windows(2)
-            .filter_map(|pair| <[u64; 2]>::try_from(pair).ok())
-            .filter(|[a, b]| a == b)
-            .map(|[a, _]| a)
-            .collect();
-        drop(hashes);
-        let mut counts = HashMap::new();
-        if !repeated.is_empty() {
-            // Equal hashes are not yet equal names.
-            entries.rewind();
-            let mut held = 0;
-            while let Some((_, json)) = entries.next_json()? {
-                let Some(name) = name_of(json).filter(|name| repeated.contains(&key.hash_one(&**name)))
-                else {
-                    continue;
-                };
-                match counts.get_mut(&*name) {
-                    Some(count) => *count += 1,
-                    None => {
-                        held += name.len() + size_of::<(String, u64)>();
-                        if held > MAX_REPEATED {
-                            return Err(entries.damaged("too many of its names occur twice".to_owned()));
-                        }
-                        counts.insert(name.into_owned(), 1_u64);
-                    }
-                }
+        let mut names = HashMap::new();
+        for equal in hashes.chunk_by(|a, b| a == b) {
+            let (Some(hash), Ok(total)) = (equal.first(), u32::try_from(equal.len())) else { continue };
+            if total > 1 {
+                names.insert(*hash, Occurrences { total, passed: 0, tildes: 1 });
+            }
+            if names.len() > MAX_REPEATED {
+                return Err(entries.damaged("too many of its names occur twice".to_owned()));
             }
         }
-        Ok(Repeated(counts))
+        let mut repeated = Repeated { key, names };
+        if !repeated.names.is_empty() {
+            repeated.set_apart(entries, &hashes)?;
+        }
+        Ok(repeated)
     }
 
-    /// Notes that an entry of this name was passed, and tells whether another one follows.
-    fn pass(&mut self, name: &str) -> bool {
-        let Some(count) = self.0.get_mut(name) else { return false };
-        *count = count.saturating_sub(1);
-        *count > 0
+    /// Finds out which made names other entries have already.
+    fn set_apart(&mut self, entries: &mut Entries<Reader<'_>>, hashes: &[u64]) -> Result<(), Error> {
+        entries.rewind();
+        while let Some((_, json)) = entries.next_json()? {
+            let Some(name) = name_of(json) else { continue };
+            let Some(found) = self.names.get_mut(&self.key.hash_one(&*name)) else { continue };
+            found.passed += 1;
+            let taken = |tildes: u8| {
+                let made = distinct_name(&name, found.passed, tildes);
+                hashes.binary_search(&self.key.hash_one(&*made)).is_ok()
+            };
+            while found.passed < found.total && found.tildes < MAX_TILDES && taken(found.tildes) {
+                found.tildes += 1;
+            }
+        }
+        self.names.values_mut().for_each(|found| found.passed = 0);
+        Ok(())
+    }
+
+    /// Notes that an entry of this name was passed, and gives it another name if one follows that has the same.
+    fn pass(&mut self, name: &str) -> Option<String> {
+        if self.names.is_empty() {
+            return None;
+        }
+        let found = self.names.get_mut(&self.key.hash_one(name))?;
+        found.passed += 1;
+        (found.passed < found.total).then(|| distinct_name(name, found.passed, found.tildes))
+    }
+
+    /// Bytes of memory held.
+    fn held(&self) -> usize {
+        self.names.capacity() * (size_of::<(u64, Occurrences)>() + 1)
     }
 }
 
-/// The entries of a directory as Kopia sees them: of several with one name, the last. The earlier ones come as
-/// [`Error::Shadowed`]. Apart from that, as [`Entries`].
+/// The entries of a directory, each under a name of its own. Of several with one name the last keeps it, as it is the
+/// one that Kopia sees; the earlier ones get made names and keep the one they had in [`DirEntry::stored_name`]. Kopia
+/// writes each byte of a name that is not UTF-8 as U+FFFD, so that different files come to have one name.
 ///
-/// Reads the directory twice, and keeps 8 bytes for each entry in between.
+/// Apart from that, as [`Entries`]. Reads the directory twice, and keeps 8 bytes for each entry in between.
 pub struct EffectiveEntries<'a> {
     entries: Entries<Reader<'a>>,
-    repeated: Repeated,
+    /// `None` after [`EffectiveEntries::suspend`].
+    repeated: Option<Repeated>,
+    /// Entries that were passed.
+    passed: u64,
 }
 
 impl<'a> EffectiveEntries<'a> {
@@ -234,7 +264,7 @@ impl<'a> EffectiveEntries<'a> {
         let mut entries = Entries::open(source, object);
         let repeated = Repeated::find(&mut entries)?;
         entries.rewind();
-        Ok(EffectiveEntries { entries, repeated })
+        Ok(EffectiveEntries { entries, repeated: Some(repeated), passed: 0 })
     }
 
     /// The object.
@@ -244,12 +274,31 @@ impl<'a> EffectiveEntries<'a> {
 
     /// Gives up the memory held for reading; the next entry then reads the directory again up to where it was.
     pub(crate) fn suspend(&mut self) {
+        // Without repeated names there is nothing to find out again.
+        self.repeated.take_if(|repeated| !repeated.names.is_empty());
         self.entries.suspend();
     }
 
     /// Bytes of memory held for reading.
     pub(crate) fn held(&self) -> usize {
-        self.entries.held()
+        self.entries.held() + self.repeated.as_ref().map_or(0, Repeated::held)
+    }
+
+    /// The repeated names, found again after they were given up.
+    fn repeated(&mut self) -> Result<&mut Repeated, Error> {
+        if self.repeated.is_none() && !self.entries.done {
+            self.entries.rewind();
+            let mut repeated = Repeated::find(&mut self.entries)?;
+            self.entries.rewind();
+            for _ in 0..self.passed {
+                let Some((_, json)) = self.entries.next_json()? else { break };
+                if let Some(name) = name_of(json) {
+                    repeated.pass(&name);
+                }
+            }
+            self.repeated = Some(repeated);
+        }
+        Ok(self.repeated.get_or_insert_default())
     }
 }
 
@@ -257,17 +306,28 @@ impl Iterator for EffectiveEntries<'_> {
     type Item = Result<DirEntry, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let next = self.entries.next()?;
-        match next {
-            Ok(entry) if self.repeated.pass(&entry.raw_name) => {
-                Some(Err(Error::Shadowed { directory: self.entries.directory, name: entry.raw_name }))
-            }
-            Err(Error::Entry { name: Some(ref name), .. }) => {
-                self.repeated.pass(name);
-                Some(next)
-            }
-            next => Some(next),
+        if let Err(error) = self.repeated() {
+            self.entries.done = true;
+            return Some(Err(error));
         }
+        let mut next = self.entries.next()?;
+        self.passed += 1;
+        let Some(repeated) = &mut self.repeated else { return Some(next) };
+        match &mut next {
+            Ok(entry) => {
+                if let Some(made) = repeated.pass(&entry.raw_name) {
+                    let stored = std::mem::replace(&mut entry.raw_name, made);
+                    entry.stored_name = Some(stored.into());
+                }
+            }
+            Err(Error::Entry { name: Some(name), .. }) => {
+                if let Some(made) = repeated.pass(name) {
+                    *name = made;
+                }
+            }
+            Err(_) => {}
+        }
+        Some(next)
     }
 }
 

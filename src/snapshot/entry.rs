@@ -178,6 +178,9 @@ pub struct DirEntry {
     /// The name as stored: any string, so see [`DirEntry::name`]. Bytes that were not UTF-8 are U+FFFD.
     #[serde(rename = "name", skip_serializing_if = "String::is_empty")]
     pub raw_name: String,
+    /// The name as stored, where a later entry of the directory has the same and `raw_name` was made to tell them apart.
+    #[serde(skip)]
+    pub stored_name: Option<Box<str>>,
     /// What it is.
     #[serde(rename = "type", skip_serializing_if = "EntryType::is_unknown")]
     pub kind: EntryType,
@@ -319,6 +322,7 @@ impl<'de> Deserialize<'de> for DirEntry {
             Fields::deserialize(deserializer)?;
         Ok(DirEntry {
             raw_name: name,
+            stored_name: None,
             kind,
             mode,
             size,

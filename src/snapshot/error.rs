@@ -32,15 +32,6 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
-    /// A later entry of the directory has the same name and takes its place. Happens where names that were not UTF-8
-    /// became equal.
-    #[error("directory {directory} has two entries named {name:?}; the later one counts")]
-    Shadowed {
-        /// The directory's object.
-        directory: ObjectId,
-        /// The name.
-        name: String,
-    },
     /// There is no such entry.
     #[error("there is no {path:?} in it: {missing:?} does not exist")]
     NotFound {
@@ -120,7 +111,6 @@ impl Error {
             Self::Object(e) => e.code(),
             Self::Directory { .. } => "directory-damaged",
             Self::Entry { .. } => "entry-invalid",
-            Self::Shadowed { .. } => "entry-shadowed",
             Self::NotFound { .. } => "path-not-found",
             Self::NotADirectory { .. } => "not-a-directory",
             Self::IsADirectory { .. } => "is-a-directory",
@@ -145,7 +135,7 @@ impl Error {
     /// Whether only one entry of a directory is concerned, so that iterating over the others goes on.
     pub fn is_entry(&self) -> bool {
         match self {
-            Self::Entry { .. } | Self::Shadowed { .. } => true,
+            Self::Entry { .. } => true,
             Self::At { source, .. } => source.is_entry(),
             _ => false,
         }
@@ -171,7 +161,6 @@ impl Error {
             | Self::TooDeep { path, .. }
             | Self::At { path, .. } => Some(path),
             Self::Entry { name, .. } => name.as_deref(),
-            Self::Shadowed { name, .. } => Some(name),
             _ => None,
         }
     }
@@ -192,7 +181,6 @@ impl Error {
             Self::Object(e) => Some(e.object()),
             Self::Directory { directory, .. }
             | Self::Entry { directory, .. }
-            | Self::Shadowed { directory, .. }
             | Self::Loop { directory, .. } => Some(directory),
             Self::At { source, .. } => source.object(),
             _ => None,

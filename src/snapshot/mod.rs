@@ -20,6 +20,7 @@ pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, NO_ID, Summary};
 pub use error::Error;
 pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
+pub(crate) use name::distinct_name;
 pub use name::{EntryName, InvalidName};
 pub use policy::{Action, DefinedPolicy, ListedPolicy, Origins, Policies, Policy, PolicyValue, TimeOfDay};
 pub use retention::{Retention, compact_pins, compact_reasons};

@@ -6,6 +6,9 @@ use std::ops::Deref;
 /// The longest name, in bytes, that common file systems take.
 const NAME_MAX: usize = 255;
 
+/// Bytes of what is taken for the extension of a name, its dot included.
+const LONGEST_EXTENSION: usize = 16;
+
 /// No file system takes longer names, in bytes: some count 255 units of UTF-16.
 const LONGEST: usize = 1024;
 
@@ -97,6 +100,22 @@ impl TryFrom<String> for EntryName {
     }
 }
 
+/// A name that tells an entry from others that have the same: `NAME~1.EXTENSION`, with as many tildes as it takes. The
+/// bytes that it adds come off the end of the name where that would be too long for a file system.
+pub(crate) fn distinct_name(name: &str, number: u32, tildes: u8) -> String {
+    let dot = name.rfind('.').filter(|at| *at > 0 && name.len() - at <= LONGEST_EXTENSION);
+    let (stem, extension) = name.split_at_checked(dot.unwrap_or(name.len())).unwrap_or((name, ""));
+    let mark = format!("{}{number}", "~".repeat(tildes.into()));
+    let mut end = stem.len();
+    if name.len() <= NAME_MAX {
+        end = end.min(NAME_MAX.saturating_sub(mark.len() + extension.len()));
+    }
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{mark}{extension}", stem.get(..end).unwrap_or(stem))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +136,25 @@ mod tests {
         ] {
             assert_eq!(EntryName::new(name), Err(why), "{name:?}");
             assert_eq!(EntryName::try_from(name.to_owned()), Err(why), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn made_names_keep_the_extension_and_fit() {
+        for (name, made) in [
+            ("caf\u{fffd}.txt", "caf\u{fffd}~1.txt"),
+            ("a", "a~1"),
+            (".profile", ".profile~1"),
+            ("a.tar.gz", "a.tar~1.gz"),
+            ("end.", "end~1."),
+            ("no.extension as long as this", "no.extension as long as this~1"),
+        ] {
+            assert_eq!(distinct_name(name, 1, 1), made);
+        }
+        assert_eq!(distinct_name("a.b", 12, 3), "a~~~12.b");
+        for name in ["n".repeat(255), "\u{fffd}".repeat(85), format!("{}.txt", "é".repeat(125))] {
+            let made = distinct_name(&name, 1, 1);
+            assert!(made.len() <= 255 && made != name && made.contains("~1"), "{made}");
         }
     }
 

@@ -117,10 +117,30 @@ impl<'a> Tree<'a> {
                 _ => {}
             }
         }
+        if as_first.is_none() && as_whole.is_none() && first.contains('~') {
+            as_first = self.child_of_made_name(directory, at, first)?.map(Ok);
+        }
         let found = as_first.map(|found| (found, 1)).or(as_whole.map(|found| (found, rest.len())));
         let missing = || Error::NotFound { path: path.to_owned(), missing: format!("{at}/{first}") };
         let (found, used) = found.ok_or_else(missing)?;
         Ok((found?, used))
+    }
+
+    /// The entry that [`EffectiveEntries`] gives a name that was made.
+    fn child_of_made_name(
+        &self,
+        directory: &DirEntry,
+        at: &str,
+        name: &str,
+    ) -> Result<Option<DirEntry>, Error> {
+        for entry in EffectiveEntries::open(self.source, object_of(directory, at)?)? {
+            match entry {
+                Ok(entry) if entry.stored_name.is_some() && entry.raw_name == name => return Ok(Some(entry)),
+                Err(error) if !error.is_entry() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     /// The data of the file at `path`.

@@ -27,8 +27,8 @@ pub struct WalkEntry {
 /// Goes through a tree, a directory before what it contains, in stored order. Memory depends neither on the number of
 /// entries nor on the depth.
 ///
-/// An error concerns the one entry or directory that it names; the walk goes on with the rest. Of entries with one name
-/// only the last is yielded, the others come as [`Error::Shadowed`].
+/// An error concerns the one entry or directory that it names; the walk goes on with the rest. Entries with one name come
+/// under names that tell them apart, see [`EffectiveEntries`].
 pub struct Walk<'a> {
     source: &'a dyn ContentSource,
     snapshot: Option<ManifestId>,
@@ -212,7 +212,7 @@ mod tests {
                 "!entry-invalid a/x",
                 "2 a/n",
                 "!entry-without-object a/n",
-                "!entry-shadowed a/d",
+                "2 a/d~1",
                 "2 a/d",
                 "1 b",
                 "!content-missing b",

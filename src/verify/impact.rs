@@ -348,9 +348,9 @@ impl Listing<'_> {
 fn readable(
     entries: impl Iterator<Item = Result<DirEntry, snapshot::Error>>,
 ) -> impl Iterator<Item = DirEntry> {
-    let goes_on =
-        |error: &snapshot::Error| error.is_entry() || matches!(error, snapshot::Error::Shadowed { .. });
-    entries.take_while(move |entry| entry.as_ref().err().is_none_or(goes_on)).filter_map(Result::ok)
+    entries
+        .take_while(|entry| entry.as_ref().err().is_none_or(snapshot::Error::is_entry))
+        .filter_map(Result::ok)
 }
 
 fn join(path: &str, name: &str) -> String {

@@ -2,6 +2,7 @@
 //! read once however many snapshots share it.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -61,6 +62,8 @@ pub(super) struct Walk<'a> {
     listing: AtomicU64,
     /// Where the contents are that the trees are made of, when that is asked for.
     used: Option<Used>,
+    /// Entries that have the name of a later one in their directory.
+    repeated: AtomicU64,
 }
 
 /// Contents by their places in the index.
@@ -100,10 +103,38 @@ struct Listed<'w> {
     /// The directories in it, by number.
     children: Vec<u32>,
     counted: Counted<'w>,
-    /// Whether entries that others of the same name hide are left out.
+    /// Whether the names tell entries of one name apart.
     winners: bool,
     lost: Vec<LostEntry>,
     more_lost: u64,
+}
+
+/// Names of a directory, to count those that occur more than once.
+#[derive(Default)]
+struct Names {
+    key: RandomState,
+    hashes: Vec<u64>,
+}
+
+impl Names {
+    /// Names beyond these are not looked at: 8 bytes for each have to fit beside everything else.
+    const MOST: usize = 1 << 20;
+
+    fn add(&mut self, entry: &Result<DirEntry, snapshot::Error>) {
+        if let Ok(entry) = entry
+            && self.hashes.len() < Self::MOST
+        {
+            self.hashes.push(self.key.hash_one(&entry.raw_name));
+        }
+    }
+
+    /// How many entries have the name of a later one.
+    fn repeated(mut self) -> u64 {
+        self.hashes.sort_unstable();
+        let all = self.hashes.len();
+        self.hashes.dedup();
+        (all - self.hashes.len()) as u64
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -126,6 +157,7 @@ impl<'a> Walk<'a> {
             lost: AtomicU64::new(0),
             listing: AtomicU64::new(0),
             used: None,
+            repeated: AtomicU64::new(0),
         }
     }
 
@@ -179,6 +211,7 @@ impl<'a> Walk<'a> {
             }
         }
         let unseen = self.is_exhausted().then(|| self.no_memory());
+        self.warn_of_repeated_names();
         Trees {
             graph: self.graph.into_inner().unwrap_or_else(PoisonError::into_inner),
             roots: starts,
@@ -238,13 +271,15 @@ impl<'a> Walk<'a> {
     /// What is in a directory, or why it cannot be read.
     fn read(&self, object: &ObjectId) -> Result<Listed<'_>, Vec<u32>> {
         let source = Tracked { walk: self, bad: Mutex::default() };
-        let entries = Entries::open(&source, object);
+        let mut names = Names::default();
+        let entries = Entries::open(&source, object).inspect(|entry| names.add(entry));
         let mut result = self.entries(entries);
+        self.repeated.fetch_add(names.repeated(), Ordering::Relaxed);
         if let Ok(listed) = &result
             && !listed.lost.is_empty()
         {
             self.lost.fetch_sub(listed.lost.iter().map(LostEntry::bytes).sum(), Ordering::Relaxed);
-            // Of several entries with one name only the last can be brought back at all: is it that which is lost?
+            // Of several entries with one name, which is it that is lost?
             let winners = EffectiveEntries::open(&source, object).and_then(|entries| self.entries(entries));
             result = winners.map(|listed| Listed { winners: true, ..listed });
         }
@@ -299,7 +334,6 @@ impl<'a> Walk<'a> {
                         }
                     }
                 },
-                Err(snapshot::Error::Shadowed { .. }) => {}
                 Err(e) if e.is_entry() => {
                     let name = e.path().unwrap_or("?").into();
                     let fault = e.object().map(|object| self.snapshot_fault(object, &e));
@@ -428,6 +462,18 @@ impl<'a> Walk<'a> {
                 let size = entry.size;
                 warnings.push(format!("{name:?} says {size} bytes, its object {object} has {length}"));
             }
+        }
+    }
+
+    fn warn_of_repeated_names(&self) {
+        let repeated = self.repeated.load(Ordering::Relaxed);
+        if repeated > 0 {
+            let entries = if repeated == 1 { "entry has" } else { "entries have" };
+            let warning = format!(
+                "{repeated} {entries} the name of another one in the same directory (names that are not UTF-8 become equal \
+                 when they are saved): a restore calls them NAME~1, NAME~2 and so on [names-repeated]"
+            );
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
         }
     }
 

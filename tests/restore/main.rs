@@ -13,5 +13,6 @@ mod common;
 mod dry_run;
 mod failures;
 mod hostile;
+mod names;
 mod processes;
 mod requests;

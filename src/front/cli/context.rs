@@ -83,6 +83,7 @@ impl Context {
                     spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
                 },
                 manifests: memory,
+                hash_manifests: false,
             },
             cache_dir,
             sandbox: sandbox(global),

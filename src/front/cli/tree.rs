@@ -93,11 +93,6 @@ pub(super) struct Troubles {
 
 impl Troubles {
     pub(super) fn add(&mut self, error: &snapshot::Error) {
-        if matches!(error, snapshot::Error::At { source, .. } if matches!(**source, snapshot::Error::Shadowed { .. }))
-        {
-            tracing::debug!("{error}");
-            return;
-        }
         self.note(error.code(), error);
     }
 

@@ -39,8 +39,9 @@ impl Attributes {
         stat.st_mtime == self.seconds && stat.st_mtime_nsec == i64::from(self.nanos)
     }
 
+    /// Never, where nothing can have it: then that is said each time.
     fn has_owner(&self, stat: &FileStat) -> bool {
-        self.owner.is_none_or(|owner| owner == (stat.st_uid, stat.st_gid))
+        self.owner == Some((stat.st_uid, stat.st_gid))
     }
 }
 
@@ -48,7 +49,7 @@ impl Attributes {
 const SIMILAR_NANOS: i128 = 2_000_000_000;
 
 /// Whether a modification time is close to the one that is wanted.
-pub(super) fn has_similar_time(stat: &FileStat, want: &Attributes) -> bool {
+pub(in crate::restore) fn has_similar_time(stat: &FileStat, want: &Attributes) -> bool {
     let nanos = |seconds: i64, nanos: i64| i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
     let there = nanos(stat.st_mtime, stat.st_mtime_nsec);
     (there - nanos(want.seconds, want.nanos.into())).abs() < SIMILAR_NANOS
@@ -73,9 +74,15 @@ impl Keep {
     }
 }
 
-/// Whether something already has the attributes that are restored.
-pub(in crate::restore) fn matches(stat: &FileStat, want: &Attributes, keep: Keep) -> bool {
-    (!keep.times || want.has_time(stat))
+/// Whether something already has the attributes that are restored. `has_time` tells whether it has the time as far as the
+/// target can hold it; that is asked only where it is not the very same.
+pub(in crate::restore) fn matches(
+    stat: &FileStat,
+    want: &Attributes,
+    keep: Keep,
+    has_time: impl FnOnce() -> bool,
+) -> bool {
+    (!keep.times || want.has_time(stat) || has_time())
         && (!keep.owner || want.has_owner(stat))
         && (!keep.permissions || stat.st_mode & ALL_BITS == want.mode)
 }

@@ -1,19 +1,21 @@
 //! Directories of the target.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::apply::{Node, Proven, apply};
 use super::attributes::{Attributes, Have};
+use super::collision::{Listed, rename_to_free};
+use super::file::place_apart;
 use super::names::{is_staged, staged_name};
-use super::remove::{list, remove_all};
+use super::remove::remove_all;
 use crate::object::ObjectId;
 use crate::restore::Error;
 use crate::restore::options::Overwrite;
@@ -97,7 +99,38 @@ struct State {
     lifted: Option<u32>,
     /// Staged names found in an existing directory, from a run that was killed.
     leftovers: Vec<CString>,
+    /// What else was found there.
+    listed: Option<Arc<Listed>>,
+    /// Existing entries, by their spelling, that are replaced under another one.
+    claimed: Vec<CString>,
+    /// Names that were made for entries whose own are taken.
+    made_names: Vec<String>,
+    /// The name that was made for this directory.
+    made_name: Option<Box<str>>,
+    /// Whether it could not get its name, so that nothing of it stays.
+    lost: bool,
     finished: bool,
+}
+
+/// What was restored in a directory and below, to be taken back if it is lost.
+#[derive(Default)]
+struct Tally {
+    dirs: AtomicU64,
+    files: AtomicU64,
+    links: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    fn parts(&self) -> [&AtomicU64; 4] {
+        [&self.dirs, &self.files, &self.links, &self.bytes]
+    }
+
+    fn add_to(&self, other: &Self) {
+        for (part, sum) in self.parts().into_iter().zip(other.parts()) {
+            add(sum, part.load(Ordering::Relaxed));
+        }
+    }
 }
 
 /// A directory of the tree. It exists in the target from [`Dir::open`] on; when the last reference goes, everything
@@ -110,6 +143,7 @@ pub(in crate::restore) struct Dir<'s> {
     /// `None`: the attributes are not ours to set.
     attributes: Option<Attributes>,
     state: Mutex<State>,
+    tally: Tally,
     /// Files that are not yet complete, and one for the walk.
     pending: AtomicUsize,
 }
@@ -127,8 +161,12 @@ impl<'s> Dir<'s> {
             let mut state = root.state();
             state.made = Some(Made { fresh, staged: false, adopted: false });
             state.open = Arc::downgrade(&open);
-            if !fresh && attributes.is_some() {
-                state.leftovers = leftovers(&open);
+            if !fresh {
+                let (leftovers, listed) = what_is_in(&open);
+                state.listed = listed.map(Arc::new);
+                if attributes.is_some() {
+                    state.leftovers = leftovers;
+                }
             }
         }
         Arc::new(root)
@@ -171,6 +209,11 @@ impl<'s> Dir<'s> {
             displaces: false,
             lifted: None,
             leftovers: Vec::new(),
+            listed: None,
+            claimed: Vec::new(),
+            made_names: Vec::new(),
+            made_name: None,
+            lost: false,
             finished: false,
         };
         Self {
@@ -180,6 +223,7 @@ impl<'s> Dir<'s> {
             object,
             attributes,
             state: Mutex::new(state),
+            tally: Tally::default(),
             pending: AtomicUsize::new(1),
         }
     }
@@ -284,7 +328,8 @@ impl<'s> Dir<'s> {
         let fd = match state.made {
             Some(made) => {
                 let staged = staged_name(&self.name);
-                let name = if made.staged { staged.as_str() } else { &*self.name };
+                let own = state.made_name.as_deref().unwrap_or(&self.name);
+                let name = if made.staged { staged.as_str() } else { own };
                 openat(parent, name, OPEN | OFlag::O_NOFOLLOW, Mode::empty())
                     .map_err(Error::system("open the directory"))?
             }
@@ -292,8 +337,9 @@ impl<'s> Dir<'s> {
         };
         let open = Arc::new(OpenDir::new(fd));
         state.open = Arc::downgrade(&open);
-        if state.made.is_some_and(|made| !made.fresh) && state.leftovers.is_empty() {
-            state.leftovers = leftovers(&open);
+        if state.made.is_some_and(|made| !made.fresh) && state.listed.is_none() {
+            let (leftovers, listed) = what_is_in(&open);
+            (state.leftovers, state.listed) = (leftovers, listed.map(Arc::new));
         }
         self.session.keep_open(&open);
         Ok(open)
@@ -352,10 +398,83 @@ impl<'s> Dir<'s> {
             unlinkat(parent, &*self.name, UnlinkatFlags::NoRemoveDir)
                 .map_err(Error::system("replace what is there"))?;
         }
-        mkdirat(parent, &*self.name, mode).map_err(Error::system("create a directory"))?;
+        match mkdirat(parent, &*self.name, mode) {
+            Err(Errno::EEXIST) => {
+                let made = self.make_apart(parent, mode)?;
+                state.made_name = Some(made.into());
+            }
+            other => other.map_err(Error::system("create a directory"))?,
+        }
         state.made = Some(Made { fresh: true, staged: false, adopted: false });
-        openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty())
-            .map_err(Error::system("open the directory"))
+        openat(
+            parent,
+            state.made_name.as_deref().unwrap_or(&self.name),
+            OPEN | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        )
+        .map_err(Error::system("open the directory"))
+    }
+
+    /// Makes the directory under a name that is made for it, because its own is taken.
+    fn make_apart(&self, parent: &OpenDir, mode: Mode) -> Result<String, Error> {
+        let staged = staged_name(&self.name);
+        clear(parent, &staged)?;
+        mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
+        let placed = place_apart(self.session, parent, &staged, &self.name);
+        if placed.is_err() {
+            clear(parent, &staged)?;
+        }
+        let made = placed?;
+        if let Some(above) = &self.parent {
+            above.note_made_name(&self.name, &made);
+        }
+        Ok(made)
+    }
+
+    /// Notes that an entry was placed under a name that was made for it.
+    pub(in crate::restore) fn note_made_name(&self, name: &str, made: &str) {
+        let path = self.path_of(name);
+        self.session.report.warning(&format!(
+            "{path}: the target cannot tell this name from another one; restored as {made:?}"
+        ));
+        self.state().made_names.push(made.to_owned());
+    }
+
+    /// Whether a name was made by this restore.
+    pub(in crate::restore) fn has_made(&self, name: &[u8]) -> bool {
+        self.state().made_names.iter().any(|made| made.as_bytes() == name)
+    }
+
+    /// What an existing directory held when it was opened.
+    pub(in crate::restore) fn listed(&self) -> Option<Arc<Listed>> {
+        self.state().listed.clone()
+    }
+
+    /// Claims something that is there to be replaced under another spelling. `false` if another entry did.
+    pub(in crate::restore) fn claim(&self, spelling: &CStr) -> bool {
+        let mut state = self.state();
+        let free = !state.claimed.iter().any(|claimed| claimed.as_c_str() == spelling);
+        if free {
+            state.claimed.push(spelling.to_owned());
+        }
+        free
+    }
+
+    /// Counts a file that is in place.
+    pub(in crate::restore) fn count_file(&self, bytes: u64) {
+        for tally in [&self.session.report.tally(), &self.tally.parts()] {
+            let [_, files, _, sum] = tally;
+            add(files, 1);
+            add(sum, bytes);
+        }
+    }
+
+    /// Counts a symbolic link that is in place.
+    pub(in crate::restore) fn count_link(&self) {
+        for tally in [&self.session.report.tally(), &self.tally.parts()] {
+            let [_, _, links, _] = tally;
+            add(links, 1);
+        }
     }
 
     /// Makes an existing directory accessible that its owner may not enter.
@@ -383,6 +502,7 @@ impl<'s> Dir<'s> {
             && self.made().is_some_and(|made| made.staged)
             && let Err(error) = self.publish()
         {
+            self.state().lost = true;
             self.session.report.error(self.path(), &error);
         }
     }
@@ -397,8 +517,12 @@ impl<'s> Dir<'s> {
                 Err(errno) => return Err(Error::system("replace what is there")(errno)),
             }
         }
-        renameat(&*parent, staged_name(&self.name).as_str(), &*parent, &*self.name)
-            .map_err(Error::system("rename a directory"))?;
+        let staged = staged_name(&self.name);
+        if !rename_to_free(&parent, &staged, &self.name).map_err(Error::system("rename a directory"))? {
+            let made = place_apart(self.session, &parent, &staged, &self.name)?;
+            above.note_made_name(&self.name, &made);
+            state.made_name = Some(made.into());
+        }
         if let Some(made) = &mut state.made {
             made.staged = false;
         }
@@ -411,6 +535,9 @@ impl<'s> Dir<'s> {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(made) = state.made.filter(|_| !state.finished) else { return };
         state.finished = true;
+        if state.lost {
+            return self.take_back();
+        }
         let lifted = state.lifted;
         let leftovers = std::mem::take(&mut state.leftovers);
         let result = self.open().and_then(|open| {
@@ -418,6 +545,10 @@ impl<'s> Dir<'s> {
                 remove_all(open.as_fd(), name).map_err(Error::system("remove what a killed run left"))?;
             }
             add(&session.report.dirs, 1);
+            add(&self.tally.dirs, 1);
+            if let Some(parent) = &self.parent {
+                self.tally.add_to(&parent.tally);
+            }
             let fd = open.as_fd();
             let keeps = !made.fresh && session.options.overwrite == Overwrite::Never;
             if let (Some(attributes), false) = (&self.attributes, keeps) {
@@ -433,6 +564,20 @@ impl<'s> Dir<'s> {
         });
         if let Err(error) = result {
             session.report.error(self.path(), &error);
+        }
+    }
+}
+
+impl Dir<'_> {
+    /// Removes what was restored into a directory that could not get its name.
+    fn take_back(&self) {
+        for (part, sum) in self.tally.parts().into_iter().zip(self.session.report.tally()) {
+            sum.fetch_sub(part.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        let Some(above) = &self.parent else { return };
+        let removed = above.open().and_then(|parent| clear(&parent, &staged_name(&self.name)));
+        if let Err(error) = removed {
+            self.session.report.error(self.path(), &error);
         }
     }
 }
@@ -460,13 +605,19 @@ fn clear(parent: &OpenDir, name: &str) -> Result<(), Error> {
     remove_all(parent.as_fd(), name).map(|_| ()).map_err(Error::system("remove what a killed run left"))
 }
 
-/// What a killed run left in an existing directory. A directory that cannot be listed has none that could be removed.
-fn leftovers(open: &OpenDir) -> Vec<CString> {
-    let mut found = Vec::new();
-    let listed = list(open.as_fd(), |entry| {
-        if is_staged(entry.name.to_bytes()) {
-            found.push(entry.name);
+/// What a killed run left in an existing directory, and what else is in it. A directory that cannot be listed has
+/// nothing that could be removed.
+fn what_is_in(open: &OpenDir) -> (Vec<CString>, Option<Listed>) {
+    let mut leftovers = Vec::new();
+    let listed = Listed::without(open, |name| {
+        let staged = is_staged(name.to_bytes());
+        if staged {
+            leftovers.push(name.clone());
         }
+        staged
     });
-    if listed.is_err() { Vec::new() } else { found }
+    match listed {
+        Ok(listed) => (leftovers, Some(listed)),
+        Err(_) => (Vec::new(), None),
+    }
 }

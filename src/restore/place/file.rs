@@ -16,12 +16,14 @@ use nix::unistd::{UnlinkatFlags, fdatasync, ftruncate, symlinkat, unlinkat};
 
 use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
+use super::collision::{collision, rename_to_free};
 use super::dir::OpenDir;
 use super::names::staged_name;
 use crate::restore::Error;
 use crate::restore::delta::Base;
 use crate::restore::refused::Refused;
 use crate::restore::session::{Session, errno_of};
+use crate::snapshot::distinct_name;
 
 /// The unit in which zeros are looked for: no common file system has smaller holes.
 const BLOCK: usize = 4096;
@@ -32,6 +34,9 @@ const MIN_HOLE: usize = 4 * BLOCK;
 
 /// Space is reserved for files from this size on.
 const MIN_RESERVED: u64 = 16 << 20;
+
+/// Made names that are tried where a name is taken.
+const MAX_MADE: u32 = 1000;
 
 /// Of the free space, no more than this part is reserved for one file.
 const RESERVED_SHARE: u64 = 4;
@@ -236,13 +241,14 @@ impl OutFile {
         }
     }
 
-    /// Gives the file its attributes and its name. Returns the attributes that were refused.
+    /// Gives the file its attributes and its name. Returns the attributes that were refused, and the name if it had to be
+    /// made.
     pub(in crate::restore) fn finish(
         &self,
         session: &Session<'_>,
-        name: &str,
+        to: Place<'_>,
         attributes: &Attributes,
-    ) -> Result<Refused, Error> {
+    ) -> Result<(Refused, Option<String>), Error> {
         self.set_length()?;
         let have = match self.owner {
             Some(owner) => Have { owner, mode: None },
@@ -256,11 +262,9 @@ impl OutFile {
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
         }
-        if self.staged {
-            place(&self.parent, &self.name, name, session.options.delete)?;
-        }
+        let made = if self.staged { place(session, &self.parent, &self.name, to)? } else { None };
         self.placed.store(true, Ordering::Relaxed);
-        Ok(refused)
+        Ok((refused, made))
     }
 }
 
@@ -273,9 +277,66 @@ impl Drop for OutFile {
     }
 }
 
-/// Brings something from its staged name to its own, in place of what is there. A directory there goes only with
-/// `delete`.
-fn place(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(), Error> {
+/// Under which name something is placed, and what may be there.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::restore) struct Place<'n> {
+    /// The name in the snapshot.
+    pub(in crate::restore) name: &'n str,
+    /// Whether something is there, and is to be replaced. Otherwise what turns up is another entry of this restore, whose
+    /// name the file system cannot tell from this one.
+    pub(in crate::restore) replaces: bool,
+}
+
+/// Brings something from its staged name to its own. Returns the name if it had to be made.
+fn place(
+    session: &Session<'_>,
+    parent: &OpenDir,
+    staged: &str,
+    to: Place<'_>,
+) -> Result<Option<String>, Error> {
+    if to.replaces {
+        return replace(parent, staged, to.name, session.options.delete).map(|()| None);
+    }
+    let failed = Error::system("rename a file");
+    match rename_to_free(parent, staged, to.name) {
+        Ok(true) => return Ok(None),
+        Ok(false) => {}
+        Err(errno) => return Err(failed(errno)),
+    }
+    if is_listed(parent, to.name) {
+        // Somebody else has put it there meanwhile.
+        return replace(parent, staged, to.name, session.options.delete).map(|()| None);
+    }
+    place_apart(session, parent, staged, to.name).map(Some)
+}
+
+/// Whether a directory has the name in exactly this spelling.
+fn is_listed(parent: &OpenDir, name: &str) -> bool {
+    let mut listed = false;
+    let all = super::list(parent.as_fd(), |found| listed |= found.name.to_bytes() == name.as_bytes());
+    all.is_ok() && listed
+}
+
+/// Brings something from its staged name to one that is made for it, because its own is taken.
+pub(super) fn place_apart(
+    session: &Session<'_>,
+    parent: &OpenDir,
+    staged: &str,
+    name: &str,
+) -> Result<String, Error> {
+    if session.options.rename_collisions {
+        for number in 1..=MAX_MADE {
+            let made = distinct_name(name, number, 1);
+            if rename_to_free(parent, staged, &made).map_err(Error::system("rename a file"))? {
+                return Ok(made);
+            }
+        }
+    }
+    Err(collision(parent, name))
+}
+
+/// Brings something to a name, in place of what is there. A directory there goes only with `delete`.
+fn replace(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(), Error> {
     match renameat(parent, staged, parent, name) {
         Ok(()) => Ok(()),
         Err(Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY) if delete => {
@@ -292,15 +353,15 @@ fn place(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(),
     }
 }
 
-/// Makes a symbolic link and gives it its name. Returns the attributes that were refused.
+/// Makes a symbolic link and gives it its name. Returns the attributes that were refused, and the name if it had to be made.
 pub(in crate::restore) fn make_link(
     session: &Session<'_>,
     parent: &OpenDir,
-    name: &str,
+    to: Place<'_>,
     target: &[u8],
     attributes: &Attributes,
-) -> Result<Refused, Error> {
-    let staged = staged_name(name);
+) -> Result<(Refused, Option<String>), Error> {
+    let staged = staged_name(to.name);
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {
         Err(Errno::EEXIST) => {
@@ -314,7 +375,7 @@ pub(in crate::restore) fn make_link(
     }
     .map_err(Error::system("create a symbolic link"))?;
     let result = set_link_attributes(session, parent, &staged, attributes)
-        .and_then(|refused| place(parent, &staged, name, session.options.delete).map(|()| refused));
+        .and_then(|refused| Ok((refused, place(session, parent, &staged, to)?)));
     if result.is_err() {
         let _ = unlinkat(parent, staged.as_str(), UnlinkatFlags::NoRemoveDir);
     }

@@ -24,7 +24,7 @@ fn source(json: &str) -> BTreeMap<ContentId, Vec<u8>> {
     BTreeMap::from([(DIRECTORY.parse().unwrap(), json.as_bytes().to_vec())])
 }
 
-fn winners(json: &str) -> Result<Vec<Result<DirEntry, Error>>, Error> {
+fn effective(json: &str) -> Result<Vec<Result<DirEntry, Error>>, Error> {
     Ok(EffectiveEntries::open(&source(json), &DIRECTORY.parse().unwrap())?.collect())
 }
 
@@ -77,7 +77,7 @@ fn bad_entries_do_not_hide_good_ones() {
     let error = found[2].as_ref().unwrap_err();
     assert!(error.is_entry());
     assert_eq!((error.path(), error.object().unwrap().to_string()), (Some("b"), DIRECTORY.to_owned()));
-    assert_eq!(names(&winners(&json).unwrap()), names(&found));
+    assert_eq!(names(&effective(&json).unwrap()), names(&found));
 }
 
 #[test]
@@ -87,20 +87,38 @@ fn a_cut_directory_ends_in_an_error() {
         let found = entries(&json[..end]);
         let error = found.last().unwrap().as_ref().unwrap_err();
         assert_eq!(error.code(), "directory-damaged", "{end}");
-        assert!(winners(&json[..end]).is_err());
+        assert!(effective(&json[..end]).is_err());
     }
 }
 
 #[test]
-fn of_equal_names_the_later_wins() {
+fn entries_of_one_name_are_told_apart() {
     let json = document(
         r#"[{"name":"x","type":"d"},{"name":"a","size":1},{"name":"x","size":2},{"name":"b"},{"name":"x","size":3},{"name":"a","size":4}]"#,
     );
-    let found = winners(&json).unwrap();
-    assert_eq!(names(&found), ["!entry-shadowed", "!entry-shadowed", "!entry-shadowed", "b", "x", "a"]);
-    assert_eq!((found[4].as_ref().unwrap().size, found[5].as_ref().unwrap().size), (3, 4));
-    assert_eq!(found[0].as_ref().unwrap_err().path(), Some("x"));
-    assert_eq!(entries(&json).len(), 6, "the plain iteration hides nothing");
+    let found = effective(&json).unwrap();
+    assert_eq!(names(&found), ["x~1", "a~1", "x~2", "b", "x", "a"]);
+    let of = |at: usize| found[at].as_ref().unwrap();
+    assert_eq!((of(4).size, of(5).size), (3, 4), "the last keeps the name");
+    assert_eq!((of(0).stored_name.as_deref(), of(4).stored_name.as_deref()), (Some("x"), None));
+    assert_eq!(names(&entries(&json)), ["x", "a", "x", "b", "x", "a"], "the plain iteration changes nothing");
+}
+
+#[test]
+fn made_names_are_those_of_no_other_entry() {
+    let json = document(
+        r#"[{"name":"x~1"},{"name":"x"},{"name":"x~~2"},{"name":"x"},{"name":"x~~1"},{"name":"x"},{"name":"x","mode":1}]"#,
+    );
+    let found = names(&effective(&json).unwrap());
+    assert_eq!(found, ["x~1", "x~~~1", "x~~2", "x~~~2", "x~~1", "x~~~3", "!entry-invalid"]);
+}
+
+#[test]
+fn many_entries_may_have_one_name() {
+    let list: Vec<String> = (0..20_000).map(|at| format!(r#"{{"name":"{}é"}}"#, at % 7_000)).collect();
+    let found = effective(&document(&format!("[{}]", list.join(",")))).unwrap();
+    let distinct: std::collections::BTreeSet<String> = names(&found).into_iter().collect();
+    assert_eq!(distinct.len(), 20_000);
 }
 
 #[test]
@@ -109,19 +127,19 @@ fn suspended_directories_go_on_where_they_were() {
     let source = source(&document(&format!("[{}]", list.join(","))));
     let object = DIRECTORY.parse().unwrap();
     let expected = names(&EffectiveEntries::open(&source, &object).unwrap().collect::<Vec<_>>());
-    let mut winners = EffectiveEntries::open(&source, &object).unwrap();
+    let mut effective = EffectiveEntries::open(&source, &object).unwrap();
     let mut found = Vec::new();
     loop {
-        winners.suspend();
-        winners.suspend();
-        assert_eq!(winners.held(), 0);
-        let Some(next) = winners.next() else { break };
+        effective.suspend();
+        effective.suspend();
+        assert_eq!(effective.held(), 0);
+        let Some(next) = effective.next() else { break };
         found.push(next);
     }
     assert_eq!(names(&found), expected);
-    assert_eq!(expected.iter().filter(|name| name.starts_with('!')).count(), 10);
-    winners.suspend();
-    assert!(winners.next().is_none(), "the end stays the end");
+    assert_eq!(expected.iter().filter(|name| name.ends_with("~1")).count(), 10);
+    effective.suspend();
+    assert!(effective.next().is_none(), "the end stays the end");
 }
 
 #[test]

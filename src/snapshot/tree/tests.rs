@@ -64,11 +64,13 @@ fn opens_files_links_and_directories() {
     assert_eq!(tree.link_target(&long, "link").unwrap_err().code(), "object-too-large");
     let names: Vec<String> =
         tree.read_dir("etc").unwrap().map(|e| e.map_or_else(|e| e.code().into(), |e| e.raw_name)).collect();
-    assert_eq!(names, ["entry-shadowed", "hosts", "entry-invalid"]);
+    assert_eq!(names, ["hosts~1", "hosts", "entry-invalid"]);
+    assert_eq!(tree.entry("etc/hosts~1").unwrap().size, 1, "a made name can be asked for");
+    assert_eq!(tree.entry("etc/hosts~2").unwrap_err().code(), "path-not-found");
     assert_eq!(tree.read_dir("link").err().unwrap().code(), "not-a-directory");
     let walked: Vec<String> =
         tree.walk("/etc/").unwrap().filter_map(Result::ok).map(|found| found.path).collect();
-    assert_eq!(walked, ["etc", "etc/hosts"]);
+    assert_eq!(walked, ["etc", "etc/hosts~1", "etc/hosts"]);
 }
 
 #[test]

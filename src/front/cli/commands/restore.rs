@@ -75,6 +75,11 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
 
+    /// Restore the later of two entries whose names the target cannot tell apart, as `README` and `readme` where case does
+    /// not count, as NAME~1
+    #[arg(long)]
+    rename_collisions: bool,
+
     /// Do not restore owners
     #[arg(long)]
     no_owner: bool,
@@ -178,6 +183,7 @@ impl Args {
             .reads(context.reads)
             .overwrite(self.overwrite.into())
             .filter(filter)
+            .rename_collisions(self.rename_collisions)
             .delete(self.delete)
             .delta(self.delta)
             .skip_existing(self.skip_existing)

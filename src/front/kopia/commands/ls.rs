@@ -40,11 +40,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     let mut walk = found.tree.walk(&found.path).map_err(|e| failed(resolve::lost(e)))?;
     let mut base = None;
     while let Some(item) = walk.next() {
-        let item = match item {
-            // Of entries with one name Kopia shows all; only one of them can be restored.
-            Err(error) if error.code() == "entry-shadowed" => continue,
-            item => item.map_err(crate::Error::from)?,
-        };
+        let item = item.map_err(crate::Error::from)?;
         let Some(base) = base else {
             base = Some(item.path.len());
             continue;

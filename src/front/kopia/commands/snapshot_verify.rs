@@ -225,7 +225,6 @@ impl Verifier<'_> {
             }
             let item = match item {
                 Ok(item) => item,
-                Err(error) if error.code() == "entry-shadowed" => continue,
                 Err(error) => {
                     self.report(name, error.to_string());
                     continue;

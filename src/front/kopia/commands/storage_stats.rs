@@ -37,7 +37,6 @@ impl<'a> Counter<'a> {
         while let Some(item) = walk.next() {
             let entry = match item {
                 Ok(item) => item.entry,
-                Err(error) if error.code() == "entry-shadowed" => continue,
                 Err(error) => return Err(Error::from(error).into()),
             };
             let Some(object) = entry.object else {
