@@ -31,23 +31,25 @@ def render(folder):
 
 
 def kustomizations():
-    return {str(path.parent.relative_to(DEPLOY)): render(path.parent) for path in sorted(DEPLOY.rglob("kustomization.yaml"))}
+    """All but components, which only layers can render."""
+    found = [path for path in sorted(DEPLOY.rglob("kustomization.yaml")) if "kind: Component" not in path.read_text()]
+    return {str(path.parent.relative_to(DEPLOY)): render(path.parent) for path in found}
 
 
 def layers():
-    """The first block with resources in each document, as its reader would use it."""
+    """The blocks with resources in the documents, as their readers would use them."""
     for document in LAYERS:
         text = (DEPLOY.parent / document).read_text()
         blocks = re.findall(r"```yaml\n(.*?)```", text, re.S)
-        block = next(block for block in blocks if "resources:" in block)
-        with tempfile.TemporaryDirectory() as work:
-            layer = pathlib.Path(work) / "layer"
-            layer.mkdir()
-            (pathlib.Path(work) / "rokopia").mkdir()
-            subprocess.run(["cp", "-r", DEPLOY, pathlib.Path(work) / "rokopia/deploy"], check=True)
-            (layer / "kustomization.yaml").write_text(block)
-            (layer / "password.env").write_text("KOPIA_PASSWORD=secret\n")
-            yield f"layer of {document}", render(layer)
+        for number, block in enumerate(block for block in blocks if "resources:" in block):
+            with tempfile.TemporaryDirectory() as work:
+                layer = pathlib.Path(work) / "layer"
+                layer.mkdir()
+                (pathlib.Path(work) / "rokopia").mkdir()
+                subprocess.run(["cp", "-r", DEPLOY, pathlib.Path(work) / "rokopia/deploy"], check=True)
+                (layer / "kustomization.yaml").write_text(block)
+                (layer / "password.env").write_text("KOPIA_PASSWORD=secret\n")
+                yield f"layer {number + 1} of {document}", render(layer)
 
 
 def pod_specs(manifest):
@@ -170,6 +172,14 @@ def custom_resources_are_in_folders_that_say_so(folder, manifests):
             yield "kyverno" not in manifest["apiVersion"] and "coreos" not in manifest["apiVersion"], manifest["kind"]
 
 
+def webhooks_fail_closed_and_have_the_time_that_an_answer_takes(manifests):
+    for configuration in of_kind(manifests, "MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        for webhook in configuration["webhooks"]:
+            yield webhook["failurePolicy"] == "Fail" and webhook["sideEffects"] == "None", webhook["name"]
+            # The service says that it does not know after three seconds.
+            yield webhook["timeoutSeconds"] == 10, webhook["timeoutSeconds"]
+
+
 def secrets_that_pods_name_are_examples_beside_them():
     for folder in ("existence", "verify"):
         secret = yaml.safe_load((DEPLOY / folder / "secret.yaml").read_text())
@@ -202,6 +212,7 @@ OF_MANIFESTS = [
     rollouts_need_no_more_nodes_than_there_are,
     policies_for_claims_hear_the_reason_and_leave_other_sources_alone,
     resources_of_the_cluster_have_no_namespace,
+    webhooks_fail_closed_and_have_the_time_that_an_answer_takes,
 ]
 OF_THE_FOLDER = [
     secrets_that_pods_name_are_examples_beside_them,

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "testkit")]
+mod admission;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "testkit")]

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rokopia::testkit::Compare;
+
 use crate::sandbox::{self, strs};
 use crate::world::{PASSWORD, Run, World, tree};
 
@@ -90,15 +92,15 @@ cp -L "$W/entry.sh" "$R/mover-kopia/entry.sh"
 mount --bind "$W/repo" "$R/mnt/repo"
 for d in tmp cache restore; do mount -t tmpfs none "$R/$d"; done
 [ -z "$CLOSED" ] || chmod 0555 "$R/restore"
-mkdir "$R/restore/data"; mount --bind "$W/data" "$R/restore/data"; chmod 0777 "$R/restore/data" "$R/tmp" "$R/cache"
+mkdir "$R/restore/data"; mount --bind "$W/data" "$R/restore/data"; chmod 0777 "$R/tmp" "$R/cache"
 mount -o remount,ro,bind "$R/mnt/repo"; mount -o remount,ro "$R"
-unset W CLOSED
-exec /usr/sbin/chroot --userspec=1234:5678 --groups= "$R" /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
+as=$USERSPEC; unset W CLOSED USERSPEC
+exec /usr/sbin/chroot --userspec="$as" --groups= "$R" /usr/bin/setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
   /mover-kopia/entry.sh restore
 "#;
 
-/// A run in such a container, with R and an empty volume.
-fn contained(closed: &str, data_dir: &str) -> Option<(World, Run)> {
+/// A run in such a container by this user, to whom the empty volume belongs, with R.
+fn contained(owner: (u32, u32), closed: &str, data_dir: &str) -> Option<(World, Run)> {
     let wrapper = sandbox::mounts(CONTAINER)?;
     sandbox::user()?;
     let world = World::new();
@@ -106,17 +108,19 @@ fn contained(closed: &str, data_dir: &str) -> Option<(World, Run)> {
     let world = world
         .set("W", root)
         .set("CLOSED", closed)
+        .set("USERSPEC", format!("{}:{}", owner.0, owner.1))
         .set("DATA_DIR", data_dir)
         .set("KOPIA_CACHE_DIR", "/cache")
         .set("KOPIA_REPOSITORY", "filesystem:///mnt/repo")
         .unset("KOPIA_SOURCE_PATH_OVERRIDE");
-    chown(world.data(), Some(1234), Some(5678)).unwrap();
+    chown(world.data(), Some(owner.0), Some(owner.1)).unwrap();
+    fs::set_permissions(world.data(), PermissionsExt::from_mode(0o755)).unwrap();
     let run = world.run_in(&strs(&wrapper));
     Some((world, run))
 }
 
 fn restores_contained(closed: &str) {
-    let Some((world, run)) = contained(closed, "/restore/data") else { return };
+    let Some((world, run)) = contained((1234, 5678), closed, "/restore/data") else { return };
     run.ended(0).has("path /data (original path) even though restoring to /restore/data");
     world.holds(&tree(3));
 }
@@ -131,10 +135,20 @@ fn case_11_only_the_volume_is_writable() {
     restores_contained("yes");
 }
 
+/// The operator sets no user unless it is asked to, and neither does the image: root of the container, without any capability,
+/// owns the root of a new volume.
+#[test]
+fn root_without_capabilities_fills_a_new_volume() {
+    let Some((world, run)) = contained((0, 0), "", "/restore/data") else { return };
+    run.ended(0).has("Snapshot restore completed");
+    let compare = Compare { owners: false, ..Compare::default() };
+    assert_eq!(tree(3).compare(&world.data(), compare).unwrap(), [""; 0], "its own user stays on the files");
+}
+
 /// The operator's own directory stands for the source's by its very name alone; any other is the path itself.
 #[test]
 fn the_data_directory_is_compared_to_the_letter() {
-    let Some((world, run)) = contained("", "/restore/data/") else { return };
+    let Some((world, run)) = contained((1234, 5678), "", "/restore/data/") else { return };
     run.found_nothing().has("app@ns:/restore/data");
     world.is_empty();
 }

@@ -3,6 +3,9 @@
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use super::admission::RestoredFrom;
+use super::tls::Files;
+
 /// How the service listens, labels and waits.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -18,6 +21,19 @@ pub struct Config {
     pub metric_sources: usize,
     /// A source without a complete snapshot of at most this age is stale.
     pub stale_after: Duration,
+    /// Also answer as an admission webhook.
+    pub admission: Option<Admission>,
+    /// What the webhook has claims restored from.
+    pub restored_from: RestoredFrom,
+}
+
+/// How the admission webhook is reached.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The certificate that the API server trusts.
+    pub certificate: Files,
 }
 
 impl Default for Config {
@@ -29,6 +45,8 @@ impl Default for Config {
             legacy: false,
             metric_sources: 2000,
             stale_after: Duration::from_secs(26 * 3600),
+            admission: None,
+            restored_from: RestoredFrom::default(),
         }
     }
 }

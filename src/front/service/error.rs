@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,30 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
+    /// A file of the webhook's certificate cannot be read.
+    #[error("reading the certificate of the webhook: {}: {source}", path.display())]
+    CertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file has no certificate, or no key.
+    #[error("reading the certificate of the webhook: {}: {reason}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Certificate and key cannot be used together.
+    #[error("using the certificate of the webhook: {}: {source}", path.display())]
+    Tls {
+        /// The file with the certificate.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
     /// No thread can be started.
     #[error("starting threads: {0}")]
     Start(io::Error),
@@ -25,6 +50,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Listen { .. } => "listen-failed",
+            Self::CertificateFile { .. } => "certificate-unreadable",
+            Self::Pem { .. } | Self::Tls { .. } => "certificate-invalid",
             Self::Start(_) => "out-of-threads",
         }
     }

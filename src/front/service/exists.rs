@@ -78,18 +78,25 @@ pub(super) async fn decided(Extract(app): Extract<Arc<App>>, uri: Uri) -> Respon
 }
 
 async fn decide(app: &App, route: &str, path: &str) -> Option<(Question, Answer)> {
-    let asked = Instant::now();
-    app.counters.request();
     let Some(question) = path.strip_prefix(route).and_then(question) else {
+        app.counters.request();
         app.counters.error();
         log::refused(path);
         return None;
     };
-    let candidates = app.checker.settings().template.candidates(&question);
+    let answer = answer(app, &question).await;
+    Some((question, answer))
+}
+
+/// The answer to a question, counted and logged.
+pub(super) async fn answer(app: &App, question: &Question) -> Answer {
+    let asked = Instant::now();
+    app.counters.request();
+    let candidates = app.checker.settings().template.candidates(question);
     let answer = app.ask(&candidates).await;
     app.counters.decision(&answer);
-    log::decision(app, &question, &answer, asked.elapsed());
-    Some((question, answer))
+    log::decision(app, question, &answer, asked.elapsed());
+    answer
 }
 
 /// What the end of the path asks for. Both parts must be names that Kubernetes allows: a *no* about any other would be a *no*

@@ -4,6 +4,7 @@
 //! answers a request reads the storage; whoever needs newer knowledge waits for the checker's own threads, at most as
 //! long as the configured time.
 
+mod admission;
 mod app;
 mod config;
 mod error;
@@ -15,8 +16,10 @@ mod page;
 mod probes;
 mod server;
 mod timeline;
+mod tls;
 mod v1;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,14 +27,18 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-pub use config::Config;
+pub use admission::{InvalidRestoredFrom, RestoredFrom};
+pub use config::{Admission, Config};
 pub use error::Error;
 pub use log::{Level, Log};
+pub use tls::Files as CertificateFiles;
 
 use crate::Options;
 use crate::checker::{Checker, Clock, FindPassword, OpenStore, Settings};
 use crate::os::parallel;
 use app::App;
+use server::Listener;
+use tls::Certificate;
 
 /// Requests that are open when the service is told to stop may take this long.
 const GRACE: Duration = Duration::from_secs(10);
@@ -62,21 +69,67 @@ pub fn run(
         let listen = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
+        let webhook = match config.admission.clone() {
+            Some(admission) => Some(Webhook::bind(admission).await?),
+            None => None,
+        };
         let checker =
             Checker::start(settings, clock(), options, open_store, password).map_err(Error::Start)?;
+        if let Some(webhook) = &webhook {
+            tracing::info!(address = %webhook.address, "listening for admission");
+        }
         tracing::info!(address = %bound, "listening");
-        let router = http::router(Arc::new(App::new(checker, config)));
-        let stopped = async {
-            while !stop.load(Ordering::SeqCst) {
-                tokio::time::sleep(STOP_POLL).await;
-            }
+        let app = Arc::new(App::new(checker, config));
+        let router = http::router(Arc::clone(&app));
+        let stopping = async {
+            stopped(stop).await;
             tracing::info!("stopping");
         };
-        Ok(server::serve(listener, router, stopped, GRACE).await)
+        let questions = server::serve(Listener::plain(listener), router, stopping, GRACE);
+        let reviews = async {
+            match webhook {
+                Some(webhook) => webhook.serve(app, stopped(stop)).await,
+                None => true,
+            }
+        };
+        let (questions, reviews) = tokio::join!(questions, reviews);
+        Ok(questions && reviews)
     });
     // Threads that hang in the storage are left to the end of the process.
     runtime.shutdown_background();
     completed
+}
+
+/// Resolves when the flag is raised.
+async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        tokio::time::sleep(STOP_POLL).await;
+    }
+}
+
+/// The webhook, before it is served.
+struct Webhook {
+    listener: Listener,
+    address: SocketAddr,
+    certificate: Arc<Certificate>,
+}
+
+impl Webhook {
+    async fn bind(Admission { listen, certificate }: Admission) -> Result<Self, Error> {
+        let certificate = Arc::new(Certificate::open(certificate)?);
+        let failed = |source| Error::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener: Listener::over_tls(listener, certificate.acceptor()?), address, certificate })
+    }
+
+    /// Serves as `server::serve` does.
+    async fn serve(self, app: Arc<App>, stop: impl Future<Output = ()>) -> bool {
+        let keeping_up = tokio::spawn(self.certificate.keep_up());
+        let completed = server::serve(self.listener, admission::router(app), stop, GRACE).await;
+        keeping_up.abort();
+        completed
+    }
 }
 
 /// The clocks of the system; tests of the real process let them run faster.

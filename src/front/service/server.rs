@@ -8,10 +8,12 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 /// Whoever connects must have sent the head of a request by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,9 +24,25 @@ const MAX_CONNECTIONS: usize = 1024;
 /// After a failure to accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Where connections come from, and what they are wrapped in.
+pub(super) struct Listener {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    pub(super) fn plain(listener: TcpListener) -> Self {
+        Self { listener, tls: None }
+    }
+
+    pub(super) fn over_tls(listener: TcpListener, tls: TlsAcceptor) -> Self {
+        Self { listener, tls: Some(tls) }
+    }
+}
+
 /// Serves until `stop` resolves, and then for `grace` at most what is open; whether all of it was completed.
 pub(super) async fn serve(
-    listener: TcpListener,
+    Listener { listener, tls }: Listener,
     router: Router,
     stop: impl Future<Output = ()>,
     grace: Duration,
@@ -43,9 +61,9 @@ pub(super) async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = accepted => match accepted {
                 (Ok((stream, _)), permit) => {
-                    let (router, stopped) = (router.clone(), stopped.clone());
+                    let (router, tls, stopped) = (router.clone(), tls.clone(), stopped.clone());
                     connections.spawn(async move {
-                        connection(stream, router, stopped).await;
+                        greet(stream, tls, router, stopped).await;
                         drop(permit);
                     });
                 }
@@ -60,9 +78,25 @@ pub(super) async fn serve(
     timeout(grace, async { while connections.join_next().await.is_some() {} }).await.is_ok()
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<()>) {
+/// Comes to an understanding about TLS, if there is any, and serves.
+async fn greet(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, stopped: watch::Receiver<()>) {
     // Answers are one small write each.
     let _ = stream.set_nodelay(true);
+    match tls {
+        None => connection(stream, router, stopped).await,
+        Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+            Ok(Ok(stream)) => connection(stream, router, stopped).await,
+            Ok(Err(e)) => tracing::debug!("a connection without TLS: {e}"),
+            Err(_) => {}
+        },
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -1,6 +1,7 @@
 //! `rokopia serve`: the existence service.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use crate::crypto;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::location::Location;
-use crate::front::service::{self, Config, Level, Log};
+use crate::front::service::{self, Admission, CertificateFiles, Config, Level, Log, RestoredFrom};
 use crate::gojson::duration::GoDuration;
 use crate::os::signals::CleanUp;
 
@@ -109,6 +110,31 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "ROKOPIA_METRIC_SOURCES", default_value = "2000", value_name = "N")]
     metric_sources: String,
 
+    /// Also answer as an admission webhook for PersistentVolumeClaims: POST /mutate and /validate, over TLS
+    #[arg(long, env = "ROKOPIA_ADMISSION")]
+    admission: bool,
+
+    /// Address and port of the webhook
+    #[arg(long, env = "ROKOPIA_ADMISSION_LISTEN", default_value = "[::]:8443", value_name = "ADDRESS")]
+    admission_listen: String,
+
+    /// Certificate of the webhook in PEM; read again when it changes
+    #[arg(long, env = "ROKOPIA_TLS_CERT", default_value = "/tls/tls.crt", value_name = "FILE")]
+    tls_cert: PathBuf,
+
+    /// Key of the certificate in PEM
+    #[arg(long, env = "ROKOPIA_TLS_KEY", default_value = "/tls/tls.key", value_name = "FILE")]
+    tls_key: PathBuf,
+
+    /// What the webhook has a claim restored from: group, kind and name
+    #[arg(
+        long,
+        env = "ROKOPIA_RESTORE_FROM",
+        default_value = "volsync.backube/ReplicationDestination/{pvc}-backup",
+        value_name = "TEMPLATE"
+    )]
+    restore_from: String,
+
     /// Answer as version 0.3.1 of pvc-plumber did: a failure looks like a no. LOSES DATA
     #[arg(long)]
     legacy_answers: bool,
@@ -178,6 +204,8 @@ impl Args {
             legacy: self.legacy_answers,
             metric_sources: number("ROKOPIA_METRIC_SOURCES", &self.metric_sources)?,
             stale_after: stale_after.positive().unwrap_or(defaults.0.stale_after),
+            admission: self.webhook()?,
+            restored_from: self.restore_from.parse::<RestoredFrom>().map_err(|e| invalid(e.to_string()))?,
         };
         let settings = Settings {
             template: self.source_template.parse::<Template>().map_err(|e| invalid(e.to_string()))?,
@@ -193,6 +221,19 @@ impl Args {
             incomplete: doubtful("ROKOPIA_INCOMPLETE", &self.incomplete)?,
         };
         Ok((config, settings))
+    }
+
+    fn webhook(&self) -> Result<Option<Admission>, Failure> {
+        if !self.admission {
+            return Ok(None);
+        }
+        let listen = &self.admission_listen;
+        Ok(Some(Admission {
+            listen: listen
+                .parse()
+                .map_err(|e| invalid(format!("invalid ROKOPIA_ADMISSION_LISTEN: {listen:?}: {e}")))?,
+            certificate: CertificateFiles { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
+        }))
     }
 
     fn address(&self) -> Result<SocketAddr, Failure> {
