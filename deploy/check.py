@@ -199,6 +199,13 @@ def there_is_one_version_everywhere():
             yield set(tags) <= {version}, f"{path.name}: {tags}"
 
 
+def the_nas_runs_as_the_same_user_without_privileges():
+    services = yaml.safe_load((DEPLOY / "nas/compose.yaml").read_text())["services"]
+    for name, service in services.items():
+        yield service["user"] == f"{KOPIA_USER}:{KOPIA_USER}" and service["read_only"] and service["cap_drop"] == ["ALL"], name
+        yield any(volume.endswith(":/repository:ro") for volume in service["volumes"]), name
+
+
 def the_image_has_no_user_since_the_operator_sets_none():
     yield not re.search(r"^USER", (DEPLOY.parent / "Dockerfile").read_text(), re.M), "Dockerfile"
 
@@ -217,6 +224,7 @@ OF_MANIFESTS = [
 OF_THE_FOLDER = [
     secrets_that_pods_name_are_examples_beside_them,
     there_is_one_version_everywhere,
+    the_nas_runs_as_the_same_user_without_privileges,
     the_image_has_no_user_since_the_operator_sets_none,
 ]
 
