@@ -20,7 +20,7 @@ DEPLOY = pathlib.Path(__file__).resolve().parent
 REPOSITORY_MOUNT = "/mnt/repository"
 # Whom pvc-plumber's and most movers' NAS exports belong to.
 KOPIA_USER = 568
-LAYERS = ["docs/existence.md", "deploy/volsync/README.md", "deploy/verify/README.md"]
+LAYERS = ["docs/existence.md", "deploy/volsync/README.md", "deploy/kopiur/README.md", "deploy/verify/README.md"]
 # Manifests that no kustomization includes.
 ALONE = ["existence/secret.yaml", "verify/secret.yaml", "verify/parts/merge-job.yaml"]
 
@@ -77,7 +77,7 @@ def policies(manifests):
 
 
 def image_policies(manifests):
-    return [policy for policy in policies(manifests) if "/rokopia:" in text_of(policy)]
+    return [policy for policy in policies(manifests) if re.search(r"/rokopia[\w-]*:", text_of(policy))]
 
 
 # --- What once went wrong ---------------------------------------------------------------------------------------------------------
@@ -109,6 +109,8 @@ def the_repository_is_at_one_place_in_secrets_examples_and_policies(manifests):
         yield mounts == [REPOSITORY_MOUNT], mounts
     for policy in image_policies(manifests):
         text = text_of(policy)
+        if "volsync" not in text:
+            continue
         yield REPOSITORY_MOUNT in text and '"/repository"' not in text, policy["metadata"]["name"]
 
 
@@ -194,7 +196,7 @@ def there_is_one_version_everywhere():
     for path in [*DEPLOY.rglob("*"), *(DEPLOY.parent / document for document in LAYERS), DEPLOY.parent / "Dockerfile"]:
         if path.is_file() and path != pathlib.Path(__file__).resolve():
             text = path.read_text()
-            tags = re.findall(r"rokopia(?:-with-kopia)?:([\w.]+)", text) + re.findall(r'newTag: "?([\w.]+)', text)
+            tags = re.findall(r"rokopia[\w-]*:([\w.]+)", text) + re.findall(r'newTag: "?([\w.]+)', text)
             tags += re.findall(r"ARG VERSION=(\S+)", text) + re.findall(r'^(?:appVersion|version): "?([\w.]+)', text, re.M)
             yield set(tags) <= {version}, f"{path.name}: {tags}"
 
