@@ -5,7 +5,10 @@ FROM docker.io/library/rust:1.95-bookworm AS build
 ARG TARGETARCH
 WORKDIR /src
 COPY . .
-RUN image/static "$TARGETARCH" /build/rokopia \
+# What the dependencies were compiled to stays for the next build.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,id=rokopia-registry-$TARGETARCH,sharing=locked \
+    --mount=type=cache,target=/src/target,id=rokopia-target-$TARGETARCH,sharing=locked \
+    image/static "$TARGETARCH" /build/rokopia \
  && image/sbom "$TARGETARCH" > /build/sbom.json \
  && image/rootfs /build/rokopia /build/sbom.json /out
 
