@@ -5,7 +5,7 @@ use super::clock::Tick;
 use super::error::Reason;
 use super::names::Candidates;
 use super::view::{SourceState, Suspect, View};
-use crate::snapshot::{Source, UtcTimestamp};
+use crate::snapshot::{AskedSource, Source, UtcTimestamp};
 
 /// Whether there is a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub struct Answer {
     /// Whether there is a backup.
     pub state: State,
     /// The source asked for.
-    pub source: Source,
+    pub source: AskedSource,
     /// The source found, where it has another name or path than the one asked for.
     pub found: Option<Source>,
     /// Snapshots found.
@@ -77,7 +77,7 @@ pub(super) enum Verdict {
 
 impl Answer {
     /// The answer that says nothing.
-    pub(super) fn unknown(source: Source, reason: Reason, as_of: Option<Tick>) -> Self {
+    pub(super) fn unknown(source: AskedSource, reason: Reason, as_of: Option<Tick>) -> Self {
         Self {
             state: State::Unknown,
             source,
@@ -129,7 +129,7 @@ pub(super) fn consider(view: &View, candidates: &Candidates, settings: &Settings
 }
 
 fn found<'a>(view: &'a View, sources: &[Source]) -> Vec<&'a SourceState> {
-    sources.iter().filter_map(|source| view.source(source)).collect()
+    sources.iter().flat_map(|source| view.find(source)).collect()
 }
 
 /// Counts what was found; `None` when nothing was.
@@ -144,7 +144,7 @@ fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
         snapshots,
         incomplete: snapshots - complete,
         latest: Some(newest.0),
-        found: (*newest.1 != blank.source).then(|| newest.1.clone()),
+        found: (!blank.source.means(newest.1)).then(|| newest.1.clone()),
         ..blank.clone()
     })
 }

@@ -204,7 +204,7 @@ fn parse_new(parsed: &mut Parsed, catalog: &Catalog) {
     }
 }
 
-fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {
+fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, Vec<usize>>) {
     let mut sources: HashMap<&Source, SourceState> = HashMap::new();
     for (source, snapshot) in parsed.values().filter_map(|(_, snapshot)| snapshot.as_ref().ok()) {
         let state = sources.entry(source).or_insert_with(|| SourceState::new(source.clone()));
@@ -215,7 +215,10 @@ fn sources(parsed: &Parsed) -> (Vec<SourceState>, HashMap<Source, usize>) {
     for source in &mut sources {
         source.sort();
     }
-    let by_source = sources.iter().enumerate().map(|(at, state)| (state.source().clone(), at)).collect();
+    let mut by_source: HashMap<Source, Vec<usize>> = HashMap::new();
+    for (at, state) in sources.iter().enumerate() {
+        by_source.entry(state.source().clone().cleaned()).or_default().push(at);
+    }
     (sources, by_source)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::snapshot::Source;
+use crate::snapshot::{AskedSource, Source};
 
 /// Longest name of an object in Kubernetes.
 const MAX_NAME: usize = 253;
@@ -49,8 +49,8 @@ pub struct InvalidTemplate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidates {
     /// The source that the template spells.
-    pub asked: Source,
-    /// `asked` and, as `kopia snapshot list` does, the same with each parent of its path.
+    pub asked: AskedSource,
+    /// All that `asked` may mean and, as `kopia snapshot list` does, the same with each parent of its path.
     pub exact: Vec<Source>,
     /// The same under every name that VolSync's mover may have made of it.
     pub altered: Vec<Source>,
@@ -133,31 +133,32 @@ impl Template {
     pub fn candidates(&self, question: &Question) -> Candidates {
         let fill = |text: &str| text.replace(PVC, &question.pvc).replace(NAMESPACE, &question.namespace);
         let asked = Source::new(fill(&self.user), fill(&self.host), fill(&self.path));
-        Candidates::of(asked)
+        Candidates::of(asked.into())
     }
 }
 
 impl Candidates {
     /// The sources to look up for a source that was named outright.
-    pub fn of(asked: Source) -> Self {
-        let exact: Vec<Source> =
-            std::iter::successors(Some(asked.clone()), |source| source.parent()).collect();
-        let mut names = Vec::new();
-        for user in mover_users(&asked.user) {
-            for host in mover_hosts(&asked.host) {
-                if (&user, &host) != (&asked.user, &asked.host)
-                    && !names.contains(&(user.clone(), host.clone()))
-                {
-                    names.push((user.clone(), host));
+    pub fn of(asked: AskedSource) -> Self {
+        let with_parents =
+            |source: &Source| std::iter::successors(Some(source.clone()), |source| source.parent());
+        let mut exact: Vec<Source> = Vec::new();
+        let mut altered: Vec<Source> = Vec::new();
+        for source in asked.readings().iter().flat_map(with_parents) {
+            if !exact.contains(&source) {
+                exact.push(source);
+            }
+        }
+        for source in &exact {
+            for user in mover_users(&source.user) {
+                for host in mover_hosts(&source.host) {
+                    let other = Source::new(user.clone(), host, source.path.clone());
+                    if !exact.contains(&other) && !altered.contains(&other) {
+                        altered.push(other);
+                    }
                 }
             }
         }
-        let altered = names
-            .iter()
-            .flat_map(|(user, host)| {
-                exact.iter().map(|source| Source::new(user.clone(), host.clone(), source.path.clone()))
-            })
-            .collect();
         Self { asked, exact, altered }
     }
 }
@@ -286,6 +287,6 @@ mod tests {
     fn a_claim_cannot_smuggle_a_placeholder() {
         let template: Template = "{pvc}@{namespace}:/data".parse().unwrap();
         assert!(Question::new("{pvc}", "x").is_err());
-        assert_eq!(template.candidates(&Question::new("n", "p").unwrap()).asked.user, "p");
+        assert_eq!(template.candidates(&Question::new("n", "p").unwrap()).exact[0].user, "p");
     }
 }

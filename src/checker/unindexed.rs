@@ -17,7 +17,7 @@ use crate::index::{ContentId, Entry};
 use crate::manifest::{self, Manifest, ManifestId, Room};
 use crate::os::parallel;
 use crate::pack::read_local_index;
-use crate::snapshot::Source;
+use crate::snapshot::AskedSource;
 use crate::{Catalog, Repository};
 
 /// Packs that are looked into at most. Maintenance drops packs from the indexes a day before it deletes them, thousands in
@@ -52,7 +52,7 @@ impl Indexed {
 pub(crate) fn doubt_about_absence(
     repository: &Repository,
     catalog: &Catalog,
-    source: &Source,
+    asked: &AskedSource,
 ) -> Result<Option<Reason>, Error> {
     if let Some(reason) = super::engine::doubts(catalog).into_iter().next() {
         return Ok(Some(reason));
@@ -60,7 +60,7 @@ pub(crate) fn doubt_about_absence(
     let indexed = Indexed::of(catalog);
     let scan = Scan::run(repository, &indexed.named, &Scan::default())?;
     let Unindexed { suspects, doubts } = scan.compare(&indexed);
-    let suspect = suspects.into_iter().find(|suspect| suspect.scope.concerns(source));
+    let suspect = suspects.into_iter().find(|suspect| suspect.scope.may_be(asked));
     Ok(suspect.map(|suspect| suspect.reason).or_else(|| doubts.into_iter().next()))
 }
 

@@ -28,7 +28,8 @@ pub(super) struct Inventory {
     pub(super) repository: RepositoryInfo,
     pub(super) index_blobs: usize,
     pub(super) sources: Vec<SourceState>,
-    pub(super) by_source: HashMap<Source, usize>,
+    /// Where the sources with this clean path are.
+    pub(super) by_source: HashMap<Source, Vec<usize>>,
     /// Snapshots that exist and cannot be understood.
     pub(super) suspects: Vec<Suspect>,
     pub(super) doubts: Vec<Reason>,
@@ -225,9 +226,10 @@ impl View {
         &self.inventory.sources
     }
 
-    /// One source.
-    pub fn source(&self, source: &Source) -> Option<&SourceState> {
-        self.inventory.sources.get(*self.inventory.by_source.get(source)?)
+    /// The sources that are the same directory as this one: rarely more than one.
+    pub fn find(&self, source: &Source) -> impl Iterator<Item = &SourceState> {
+        let places = self.inventory.by_source.get(&source.clone().cleaned());
+        places.into_iter().flatten().filter_map(|at| self.inventory.sources.get(*at))
     }
 
     /// Number of snapshots of all sources.

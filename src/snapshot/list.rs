@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::manifest::{HOST_LABEL, PATH_LABEL, USER_LABEL};
-use super::{Snapshot, Source, UtcTimestamp};
+use super::{AskedSource, Snapshot, Source, UtcTimestamp};
 use crate::manifest::{Manifest, ManifestId, ManifestSet, TYPE_LABEL};
 use crate::object::ObjectId;
 
@@ -35,12 +35,16 @@ impl Problem {
         Problem { id: manifest.id().clone(), user, host, path, reason }
     }
 
+    /// Whether the snapshot may be one of those asked for.
+    pub fn may_be(&self, asked: &AskedSource) -> bool {
+        asked.readings().iter().any(|source| self.concerns(source))
+    }
+
     /// Whether the snapshot may be one of `source`.
     pub fn concerns(&self, source: &Source) -> bool {
         let may_be = |label: &Option<String>, part: &str| label.as_deref().is_none_or(|label| label == part);
-        may_be(&self.user, &source.user)
-            && may_be(&self.host, &source.host)
-            && may_be(&self.path, &source.path)
+        let path = self.path.as_deref().is_none_or(|path| Source::new("", "", path).same_path(source));
+        may_be(&self.user, &source.user) && may_be(&self.host, &source.host) && path
     }
 }
 
@@ -71,10 +75,17 @@ impl Snapshots {
         Selection { snapshots: self.all.clone(), problems: self.problems.clone() }
     }
 
-    /// The snapshots of exactly this source, oldest first.
+    /// The snapshots of exactly this source, however its path is written, oldest first.
     pub fn of(&self, source: &Source) -> Selection {
-        let snapshots = self.all.iter().filter(|snapshot| snapshot.found_as == *source).cloned().collect();
+        let snapshots = self.all.iter().filter(|snapshot| snapshot.found_as.is(source)).cloned().collect();
         let problems = self.problems.iter().filter(|problem| problem.concerns(source)).cloned().collect();
+        Selection { snapshots, problems }
+    }
+
+    /// The snapshots of every source that is meant, oldest first.
+    pub fn asked(&self, asked: &AskedSource) -> Selection {
+        let snapshots = self.all.iter().filter(|snapshot| asked.means(&snapshot.found_as)).cloned().collect();
+        let problems = self.problems.iter().filter(|problem| problem.may_be(asked)).cloned().collect();
         Selection { snapshots, problems }
     }
 

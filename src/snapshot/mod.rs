@@ -1,5 +1,6 @@
 //! Snapshots, their sources, directories and retention.
 
+mod asked;
 mod diff;
 mod directory;
 mod entry;
@@ -7,6 +8,7 @@ mod error;
 mod list;
 mod manifest;
 mod name;
+mod period;
 mod policy;
 mod retention;
 mod source;
@@ -14,6 +16,7 @@ mod time;
 mod tree;
 mod walk;
 
+pub use asked::AskedSource;
 pub use diff::{Aspect, Diff, Difference};
 pub use directory::{EffectiveEntries, Entries};
 pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, NO_ID, Summary};
@@ -22,6 +25,7 @@ pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
 pub(crate) use name::distinct_name;
 pub use name::{EntryName, InvalidName};
+pub use period::Period;
 pub use policy::{Action, DefinedPolicy, ListedPolicy, Origins, Policies, Policy, PolicyValue, TimeOfDay};
 pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};

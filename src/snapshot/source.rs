@@ -56,16 +56,60 @@ impl Source {
             Ok(source) => Ok(source),
             Err(_) if text.contains('@') && !text.contains(':') => Err(InvalidSource(text.to_owned())),
             Err(_) => {
-                let path = clean(&directory.join(text).to_string_lossy());
+                let path = clean(&Path::new("/").join(directory).join(text).to_string_lossy());
                 Ok(Source::new(user, host, path))
             }
         }
     }
 
-    /// The source with its path made canonical by its text alone, as Kopia's clients store it.
+    /// The source with its path made canonical by its text alone, as Kopia's clients store it: on Unix and, where the
+    /// path begins with a drive or the name of a server, on Windows.
     #[must_use]
     pub fn cleaned(self) -> Source {
         Source { path: clean(&self.path), ..self }
+    }
+
+    /// Whether both are the same directory of the same user and host, however their paths are written.
+    pub fn is(&self, other: &Source) -> bool {
+        self.user == other.user && self.host == other.host && self.same_path(other)
+    }
+
+    /// Whether the paths of both are the same directory.
+    pub(crate) fn same_path(&self, other: &Source) -> bool {
+        self.path == other.path || clean(&self.path) == clean(&other.path)
+    }
+
+    /// Whether the path is absolute, on whatever system.
+    pub fn is_absolute(&self) -> bool {
+        !matches!(Root::of(&self.path), Root::None)
+    }
+
+    /// The way from `outer` to this source, with `/` between its parts; empty for the same directory, and `None` when
+    /// this one is not inside.
+    pub fn path_inside(&self, outer: &Source) -> Option<String> {
+        if self.user != outer.user || self.host != outer.host || outer.path.is_empty() {
+            return None;
+        }
+        let (inner, outer) = (clean(&self.path), clean(&outer.path));
+        let separator = Root::of(&outer).separator();
+        let rest = inner.strip_prefix(&outer)?;
+        if !rest.is_empty() && !rest.starts_with(separator) && !outer.ends_with(separator) {
+            return None;
+        }
+        let rest = rest.trim_matches(separator);
+        Some(if separator == '/' { rest.to_owned() } else { rest.replace(separator, "/") })
+    }
+
+    /// Whether the two differ, but only in the case of letters, on a system where that does not matter.
+    pub(super) fn differs_in_case_only(&self, other: &Source) -> bool {
+        let same = |a: &str, b: &str| a.to_lowercase() == b.to_lowercase();
+        let windows = |path: &str| Root::of(path).separator() == '\\';
+        windows(&self.path)
+            && windows(&other.path)
+            && same(&self.user, &other.user)
+            && same(&self.host, &other.host)
+            && same(&clean(&self.path), &clean(&other.path))
+            && !self.is(other)
     }
 
     /// The path above this one's, whatever the client's operating system; `None` at the root or when there is
@@ -76,19 +120,65 @@ impl Source {
     }
 }
 
-/// Makes an absolute path canonical by its text alone.
+/// What an absolute path begins with.
+enum Root<'a> {
+    Unix,
+    /// The letter of a drive.
+    Drive(char),
+    /// The name of a server, after `\\`.
+    Server(&'a str),
+    /// The path is relative.
+    None,
+}
+
+impl<'a> Root<'a> {
+    fn of(path: &'a str) -> Self {
+        match path.as_bytes() {
+            [b'/', ..] => Self::Unix,
+            [letter, b':', b'/' | b'\\', ..] if letter.is_ascii_alphabetic() => {
+                Self::Drive(letter.to_ascii_uppercase().into())
+            }
+            [b'\\', b'\\', ..] => {
+                let server = path.trim_start_matches('\\').split('\\').next().unwrap_or_default();
+                if server.is_empty() { Self::None } else { Self::Server(server) }
+            }
+            _ => Self::None,
+        }
+    }
+
+    fn separator(&self) -> char {
+        match self {
+            Self::Unix | Self::None => '/',
+            Self::Drive(_) | Self::Server(_) => '\\',
+        }
+    }
+}
+
+/// Makes a path canonical by its text alone.
 fn clean(path: &str) -> String {
+    let root = Root::of(path);
+    let separator = root.separator();
+    let is_separator = |c: char| c == separator || (c == '/' && separator == '\\');
+    let (begin, rest) = match root {
+        Root::Unix => ("/".to_owned(), path),
+        Root::Drive(letter) => (format!("{letter}:\\"), path.get(2..).unwrap_or_default()),
+        Root::Server(server) => {
+            (format!("\\\\{server}\\"), path.trim_start_matches('\\').get(server.len()..).unwrap_or_default())
+        }
+        Root::None => (String::new(), path),
+    };
     let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
+    for part in rest.split(is_separator) {
         match part {
             "" | "." => {}
+            ".." if begin.is_empty() && parts.last().is_none_or(|last| *last == "..") => parts.push(part),
             ".." => {
                 parts.pop();
             }
             part => parts.push(part),
         }
     }
-    format!("/{}", parts.join("/"))
+    format!("{begin}{}", parts.join(separator.encode_utf8(&mut [0; 4])))
 }
 
 /// The parent of a path with either kind of separator; a root is its own. `None` without separator.

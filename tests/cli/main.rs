@@ -5,6 +5,7 @@
 mod common;
 
 mod auditing;
+mod asking;
 mod commands;
 mod documents;
 mod doubts;

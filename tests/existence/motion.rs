@@ -178,7 +178,7 @@ fn an_index_lost_during_the_search_for_lost_ones_is_missed_by_nobody() {
     let source = permanent(0).parse().unwrap();
     crate::process::until("the loss is seen", || {
         checker.ask(&Candidates::of("nobody@media:/data".parse().unwrap()), Duration::from_millis(100));
-        checker.view().is_some_and(|view| view.source(&source).is_none())
+        checker.view().is_some_and(|view| view.find(&source).next().is_none())
     });
     go_on.store(true, Ordering::SeqCst);
     for _ in 0..20 {

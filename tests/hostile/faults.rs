@@ -355,7 +355,7 @@ fn a_verification_claims_no_damage_where_only_reading_failed() {
 #[test]
 fn a_checker_never_says_no_of_what_is_there() {
     let world = World::new();
-    let there = Candidates::of(source());
+    let there = Candidates::of(source().into());
     let ask = |store: Arc<Faulty>, again: bool| {
         let settings = CheckerSettings { refresh_interval: None, ..CheckerSettings::default() };
         let open_store = {

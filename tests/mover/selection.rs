@@ -141,7 +141,17 @@ fn case_38_as_of_is_an_instant() {
     ] {
         chooses(&[(AS_OF, time)], 2);
     }
-    chooses(&[(AS_OF, "2026-01-02T03:00:00Z")], 1);
+    chooses(&[(AS_OF, "2026-01-02T02:59:59Z")], 1);
+}
+
+#[test]
+fn as_of_means_all_of_its_last_digit() {
+    for time in ["2026-01-02T03:00:00Z", "2026-01-02T03:00:00.1Z", "2026-01-02T03:00:00.1234567Z"] {
+        chooses(&[(AS_OF, time)], 2);
+    }
+    for time in ["2026-01-02T03:00:00.0Z", "2026-01-02T03:00:00.123456Z"] {
+        chooses(&[(AS_OF, time)], if time.ends_with("456Z") { 2 } else { 1 });
+    }
 }
 
 #[test]

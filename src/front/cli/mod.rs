@@ -37,7 +37,7 @@ use crate::os::signals;
 #[cfg(feature = "testkit")]
 pub fn parse_as_anything(text: &str) {
     let now = jiff::Zoned::default();
-    let _ = (units::size(text), units::duration(text), units::timestamp(text, &now));
+    let _ = (units::size(text), units::duration(text), units::period(text, &now));
     let _ = location::Location::parse(text.as_ref());
     let snapshots = crate::snapshot::Snapshots::new(&crate::manifest::ManifestSet::default());
     let _ = reference::resolve(&snapshots, text, &now);

@@ -1,6 +1,6 @@
 //! Snapshot references: what people type to name a snapshot or an object, and a path in it.
 
-use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use jiff::Zoned;
 
 use super::units;
 use crate::object::ObjectId;
-use crate::snapshot::{Selection, Snapshot, Snapshots, Source, UtcTimestamp};
+use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source};
 
 /// So many digits of a snapshot ID are needed at least.
 const LEAST_DIGITS: usize = 6;
@@ -81,18 +81,25 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
 
 /// A source with what may follow it. The longest source that fits is meant: `u@h:/a/b` before `/b` in `u@h:/a`.
 fn by_source(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Option<Resolved> {
-    let mut sources: Vec<(String, &Source)> =
-        snapshots.sources().into_iter().map(|source| (source.to_string(), source)).collect();
-    sources.sort_by_key(|(text, _)| Reverse(text.len()));
-    for (text, source) in &sources {
-        let Some(rest) = reference.strip_prefix(text.as_str()) else { continue };
-        let (qualifier, path) = if text.ends_with('/') && !rest.starts_with(['@', '~']) {
-            ("", rest)
-        } else {
-            rest.split_once('/').unwrap_or((rest, ""))
+    let sources: HashSet<Source> = snapshots.sources().into_iter().cloned().map(Source::cleaned).collect();
+    let ends = reference.match_indices(['/', '\\', '@', '~']).map(|(at, _)| at);
+    let mut ends: Vec<usize> = ends.chain([reference.len()]).collect();
+    ends.reverse();
+    for end in ends {
+        let (text, rest) = reference.split_at_checked(end)?;
+        let Ok(asked) = text.parse::<AskedSource>() else { continue };
+        let Some(source) = asked.readings().iter().find(|reading| sources.contains(reading)) else {
+            continue;
+        };
+        // Where a directory ends in its separator, what follows is in it.
+        let separators: &[char] = if source.path.contains('\\') { &['/', '\\'] } else { &['/'] };
+        let (qualifier, path) = match rest.starts_with(['@', '~']) {
+            true => rest.split_once(separators).unwrap_or((rest, "")),
+            false => ("", rest.trim_start_matches(separators)),
         };
         if let Some(qualifier) = Qualifier::parse(qualifier, now) {
-            return Some(choose(qualifier, snapshots.of(source), text, path));
+            let path = if source.path.contains('\\') { path.replace('\\', "/") } else { path.to_owned() };
+            return Some(choose(qualifier, snapshots.asked(&asked), &source.to_string(), &path));
         }
     }
     None
@@ -120,9 +127,17 @@ fn choose(qualifier: Result<Qualifier, String>, all: Selection, of: &str, path: 
     let (snapshot, what) = match qualifier {
         Err(what) => return Resolved::Invalid { what },
         Ok(Qualifier::Latest) => (complete.latest(), format!("{of} has no complete snapshot")),
-        Ok(Qualifier::AsOf(time)) => {
-            let what = format!("{of} has no complete snapshot that began at {time} or before");
-            (complete.as_of(time).latest(), what)
+        Ok(Qualifier::AsOf(time, 0)) => {
+            let what = format!("{of} has no complete snapshot that began at {} or before", time.last());
+            (complete.as_of(time.last()).latest(), what)
+        }
+        Ok(Qualifier::AsOf(time, steps)) => {
+            let until = complete.as_of(time.last());
+            let (count, last) = (until.len(), time.last());
+            let what = format!(
+                "{of} has {count} complete snapshots that began at {last} or before, not {steps} more"
+            );
+            (until.previous(steps), what)
         }
         Ok(Qualifier::Before(steps)) => {
             let what = format!("{of} has {count} complete snapshots, not {steps} before its newest one");
@@ -137,11 +152,12 @@ fn choose(qualifier: Result<Qualifier, String>, all: Selection, of: &str, path: 
     }
 }
 
-/// What may follow a source: `@TIME`, `~N` or nothing.
+/// What may follow a source: `@TIME`, `~N`, `@TIME~N` or nothing.
 #[derive(Debug, PartialEq, Eq)]
 enum Qualifier {
     Latest,
-    AsOf(UtcTimestamp),
+    /// The newest that began at this time or before, or so many before that one.
+    AsOf(Period, usize),
     Before(usize),
 }
 
@@ -152,17 +168,25 @@ impl Qualifier {
             return Some(Ok(Self::Latest));
         }
         if let Some(number) = text.strip_prefix('~') {
-            let steps = if number.is_empty() { Ok(1) } else { number.parse() };
-            return Some(
-                steps.map(Self::Before).map_err(|_| format!("~{number} is not a number of snapshots")),
-            );
+            return Some(steps(number).map(Self::Before));
         }
-        let time = text.strip_prefix('@')?;
-        let parsed = units::timestamp(time, now).map(Self::AsOf);
-        Some(parsed.ok_or_else(|| {
+        let (time, number) = match text.strip_prefix('@')?.split_once('~') {
+            Some((time, number)) => (time, Some(number)),
+            None => (text.strip_prefix('@')?, None),
+        };
+        let parsed = units::period(time, now).ok_or_else(|| {
             format!("{time:?} is not a time: RFC 3339, 2026-11-21, \"2026-11-21 08:00\" or 3d are")
-        }))
+        });
+        Some(parsed.and_then(|time| Ok(Self::AsOf(time, number.map_or(Ok(0), steps)?))))
     }
+}
+
+/// How many snapshots before another one: one where no number is given.
+fn steps(number: &str) -> Result<usize, String> {
+    if number.is_empty() {
+        return Ok(1);
+    }
+    number.parse().map_err(|_| format!("~{number} is not a number of snapshots"))
 }
 
 /// The message for what nothing fits.
@@ -238,7 +262,10 @@ mod tests {
             ("aaaaaa", "3 fit"),
             ("latest", "cccccccc "),
             ("latest~/x", "bbbbbbbb x"),
-            ("latest@2026-01-02", "aaaaaa11 "),
+            ("latest@2026-01-02", "aaaaaa22 "),
+            ("latest@2026-01-01", "aaaaaa11 "),
+            ("latest@2026-01-04T03:00:00Z~", "aaaaaa22 "),
+            ("latest@2026-01-04~2/x", "aaaaaa11 x"),
             ("u@h:/a", "aaaaaa22 "),
             ("u@h:/a/b", "bbbbbbbb "),
             ("u@h:/a/b/c", "bbbbbbbb c"),
@@ -246,6 +273,14 @@ mod tests {
             ("u@h:/a~1/b", "aaaaaa11 b"),
             ("u@h:/a@2026-01-01T03:00:00Z/b", "aaaaaa11 b"),
             ("u@h:/a@8d", "aaaaaa22 "),
+            ("u@h:/a/", "aaaaaa22 "),
+            ("u@h:/a//", "aaaaaa22 "),
+            ("u@h://a/./", "aaaaaa22 "),
+            ("u@h:/x/../a", "aaaaaa22 "),
+            ("u@h:/a/@2026-01-01", "aaaaaa11 "),
+            ("u@h:/a/~/b", "aaaaaa11 b"),
+            ("u@h:/a//b/", "bbbbbbbb "),
+            ("u@h:/a/b/../c", "aaaaaa22 c"),
             ("u@h:/etc", "cccccccc etc"),
             ("u@h:/", "cccccccc "),
             ("k00000000000000000000000000000002/x", "aaaaaa22 x"),
@@ -263,7 +298,7 @@ mod tests {
             ("bbbbb", "unknown, bbbbbbbb"),
             ("u@h:/new", incomplete),
             ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
-            ("u@h:/a@2026-01-01", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
+            ("u@h:/a@2025-12-31", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
             ("u@h:/a@yesterday", "invalid"),
             ("latest~x", "invalid"),
         ] {

@@ -13,7 +13,7 @@ use crate::checker::doubt_about_absence;
 use crate::content::Contents;
 use crate::crypto::Password;
 use crate::index::EPOCHS_PREFIX;
-use crate::snapshot::{Problem, Snapshots, Source};
+use crate::snapshot::{AskedSource, Problem, Snapshots, Source};
 use crate::{Catalog, Error, Options, Repository, Sandbox, format};
 
 /// Bytes that manifests may take. Kopia knows no limit; this is some 600,000 snapshots.
@@ -90,6 +90,14 @@ impl Session {
     }
 }
 
+impl Session {
+    /// All that a source may mean as it was typed.
+    pub(super) fn asked(&self, text: &str) -> Result<AskedSource, Failure> {
+        let source = self.source(text)?;
+        Ok(text.parse().unwrap_or_else(|_| source.into()))
+    }
+}
+
 fn no_manifests(error: Error) -> Failure {
     unreadable("unable to load manifests", &error)
 }
@@ -138,14 +146,14 @@ pub(super) fn check_nothing(
     repository: &Repository,
     catalog: &Catalog,
     snapshots: &Snapshots,
-    source: Option<&Source>,
+    source: Option<&AskedSource>,
 ) -> Result<(), Failure> {
     let refuse =
         |reason: String| Failure::new(format!("no snapshots found, but that is not certain: {reason}"));
     if let Some(doubt) = catalog.index().doubts().first() {
         return Err(refuse(doubt.to_string()));
     }
-    let may_be = |problem: &&Problem| source.is_none_or(|source| problem.concerns(source));
+    let may_be = |problem: &&Problem| source.is_none_or(|source| problem.may_be(source));
     if let Some(problem) = snapshots.problems().iter().find(may_be) {
         return Err(refuse(problem.reason.clone()));
     }

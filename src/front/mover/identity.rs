@@ -52,7 +52,11 @@ pub(super) fn source(environment: &Environment, client: &Client) -> Result<Sourc
             (client.user.clone().unwrap_or_else(|| NOBODY.into()), host)
         }
     };
-    Ok(Source::new(user, host, path(environment)).cleaned())
+    let path = path(environment);
+    let source = Source::new(&user, &host, &path);
+    // A relative path was saved from the root, where movers run.
+    let source = if source.is_absolute() { source } else { Source::new(user, host, format!("/{path}")) };
+    Ok(source.cleaned())
 }
 
 fn path(environment: &Environment) -> String {
@@ -87,6 +91,10 @@ mod tests {
         for path in ["/restore/data/", "/restore//data", "/restore/./data"] {
             assert_eq!(with("DATA_DIR", path), "app@ns:/restore/data");
         }
+        for path in [r"C:\Users\me", "c:/Users/./me/"] {
+            assert_eq!(with("KOPIA_SOURCE_PATH_OVERRIDE", path), r"app@ns:C:\Users\me");
+        }
+        assert_eq!(with("KOPIA_SOURCE_PATH_OVERRIDE", "data/"), "app@ns:/data");
         for path in ["/var/lib/app", "/var/lib/app/", "/var//lib/./app", "/var/lib/x/../app"] {
             assert_eq!(with("KOPIA_SOURCE_PATH_OVERRIDE", path), "app@ns:/var/lib/app");
         }

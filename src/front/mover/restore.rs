@@ -150,8 +150,9 @@ fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
         Choice::Snapshot(snapshot) => snapshot,
         Choice::Nothing(passed) => {
             let source = &plan.request.source;
+            let asked = source.clone().into();
             let doubt =
-                log::timed("looking for lost indexes", || doubt_about_absence(repository, catalog, source));
+                log::timed("looking for lost indexes", || doubt_about_absence(repository, catalog, &asked));
             let reason = match doubt {
                 Ok(None) => return nothing(plan, snapshots, Some(passed)),
                 Ok(Some(reason)) => reason.to_string(),

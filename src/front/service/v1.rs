@@ -15,7 +15,7 @@ use super::http::{json, text};
 use crate::audit::{self, Expectations, Finding};
 use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, View};
 use crate::gojson::duration::GoDuration;
-use crate::snapshot::{Source, UtcTimestamp};
+use crate::snapshot::{AskedSource, Period, UtcTimestamp};
 
 /// The description of all routes.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -230,15 +230,15 @@ pub(super) async fn snapshots(
 ) -> Response {
     let usage = |message: &str| failed(StatusCode::BAD_REQUEST, "usage", message);
     let Ok(Query(query)) = query else { return usage("expected ?source=user@host:/path&as_of=TIME") };
-    let source = query.source.parse().ok().filter(|source: &Source| source.path.starts_with('/'));
+    let source = query.source.parse().ok().filter(|source: &AskedSource| !source.is_without_path());
     let Some(source) = source else { return usage("source must look like user@host:/path") };
-    let Ok(as_of) = query.as_of.as_deref().map(str::parse::<UtcTimestamp>).transpose() else {
+    let Ok(as_of) = query.as_of.as_deref().map(as_of).transpose() else {
         return usage("as_of must be a time such as 2026-11-21T08:00:00Z");
     };
     let answer = app.ask(&Candidates::of(source.clone())).await;
     let view = app.checker.view();
     let chosen = view.as_deref().and_then(|view| choose(view, &source, as_of));
-    let suspect = view.as_deref().and_then(|view| view.suspects().find(|s| s.scope.concerns(&source)));
+    let suspect = view.as_deref().and_then(|view| view.suspects().find(|s| s.scope.may_be(&source)));
     let doubt = answer.reason.as_ref().or(suspect.map(|suspect| &suspect.reason));
     let (status, state) = match (chosen, doubt) {
         (Some(_), _) => (StatusCode::OK, State::Exists),
@@ -247,7 +247,7 @@ pub(super) async fn snapshots(
     };
     let body = Chosen {
         source: source.to_string(),
-        as_of,
+        as_of: as_of.map(Period::first),
         state: state.as_str(),
         snapshot: chosen.map(SnapshotSummary::from),
         view: view.as_deref().map(|view| Age::of(&app, view)),
@@ -256,12 +256,18 @@ pub(super) async fn snapshots(
     json(status, &body)
 }
 
-fn choose<'a>(view: &'a View, source: &Source, as_of: Option<UtcTimestamp>) -> Option<&'a SnapshotInfo> {
-    let state = view.source(source)?;
-    match as_of {
-        Some(time) => state.as_of(time),
+/// A time that was asked for.
+fn as_of(text: &str) -> Result<Period, ()> {
+    Period::rfc3339(text).ok_or(())
+}
+
+fn choose<'a>(view: &'a View, source: &AskedSource, as_of: Option<Period>) -> Option<&'a SnapshotInfo> {
+    let found = source.readings().iter().flat_map(|source| view.find(source));
+    let newest = found.filter_map(|state| match as_of {
+        Some(time) => state.as_of(time.last()),
         None => state.newest_complete(),
-    }
+    });
+    newest.max_by_key(|snapshot| (snapshot.start, snapshot.end))
 }
 
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use crate::checker::{self, Candidates, Checker, Clock, OpenStore, Settings, Stat
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
-use crate::snapshot::{Source, UtcTimestamp};
+use crate::snapshot::{AskedSource, UtcTimestamp};
 
 /// Nobody waits for this command but whoever can interrupt it.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -46,11 +46,11 @@ struct Answer {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let source: Source = self
+        let source: AskedSource = self
             .source
             .parse()
             .ok()
-            .filter(|source: &Source| !source.path.is_empty())
+            .filter(|source: &AskedSource| !source.is_without_path())
             .ok_or_else(|| wrong_value("SOURCE", &self.source, "user@host:/path"))?;
         let answer = ask(context, source)?;
         print(context, &answer)?;
@@ -67,7 +67,7 @@ impl Args {
     }
 }
 
-fn ask(context: &Context, source: Source) -> Result<checker::Answer, Failure> {
+fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failure> {
     let location = context.location()?;
     let password = context.password()?;
     // Storage that hangs must not hang this, which would open it.

@@ -10,7 +10,7 @@ use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table};
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_size, human_time};
-use crate::snapshot::{Policies, Snapshot, Source, UtcTimestamp};
+use crate::snapshot::{AskedSource, Period, Policies, Snapshot};
 
 /// List snapshots
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,7 @@ Examples:
   rokopia snapshots --since 7d --tag job:nightly
   rokopia snapshots --json | jq -r '.[].id'")]
 pub(in crate::front::cli) struct Args {
-    /// Only these sources: user@host:/path, user@host or @host
+    /// Only these sources, and those of directories above them: user@host:/path, user@host or @host
     #[arg(value_name = "SOURCE")]
     sources: Vec<String>,
 
@@ -44,21 +44,22 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     latest: bool,
 
-    /// Only snapshots that began at this time or later
+    /// Only snapshots that began at this time or later: a date, a time, or a duration such as 7d before now
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
 
-    /// Only snapshots that began at this time or earlier
+    /// Only snapshots that began at this time or earlier; a date means all of that day, a time all of its last second
+    /// or minute
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
 
 /// What snapshots must be like, understood.
 struct Filter {
-    sources: Vec<Source>,
+    sources: Vec<AskedSource>,
     tags: Vec<(String, String)>,
-    since: Option<UtcTimestamp>,
-    until: Option<UtcTimestamp>,
+    since: Option<Period>,
+    until: Option<Period>,
 }
 
 impl Args {
@@ -66,7 +67,7 @@ impl Args {
         let now = Zoned::now();
         let time = |option: &str, text: &Option<String>| {
             text.as_ref().map_or(Ok(None), |text| {
-                units::timestamp(text, &now)
+                units::period(text, &now)
                     .map(Some)
                     .ok_or_else(|| wrong_value(option, text, "a time such as 2026-11-21, or 3d,"))
             })
@@ -127,21 +128,14 @@ impl Filter {
     }
 
     fn takes(&self, snapshot: &Snapshot) -> bool {
-        let source = self.sources.is_empty() || self.sources.iter().any(|s| covers(s, &snapshot.source));
+        let source =
+            self.sources.is_empty() || self.sources.iter().any(|s| s.is_covered_by(&snapshot.source));
         let tags = self.tags.iter().all(|(key, value)| snapshot.tags.get(key) == Some(value));
         source
             && tags
-            && self.since.is_none_or(|since| snapshot.start_time >= since)
-            && self.until.is_none_or(|until| snapshot.start_time <= until)
+            && self.since.is_none_or(|since| snapshot.start_time >= since.first())
+            && self.until.is_none_or(|until| snapshot.start_time <= until.last())
     }
-}
-
-/// Whether a source that was typed means another one; a part left out means any.
-fn covers(typed: &Source, source: &Source) -> bool {
-    typed == source
-        || (typed.path.is_empty()
-            && typed.host == source.host
-            && (typed.user.is_empty() || typed.user == source.user))
 }
 
 fn print(chosen: &[(Arc<Snapshot>, Vec<String>)], out: &mut Output) -> Result<(), Failure> {
@@ -170,20 +164,4 @@ fn print(chosen: &[(Arc<Snapshot>, Vec<String>)], out: &mut Output) -> Result<()
         ]);
     }
     table.print(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_left_out_of_a_source_mean_any() {
-        let covers = |a: &str, b: &str| covers(&a.parse().unwrap(), &b.parse().unwrap());
-        assert!(covers("u@h:/p", "u@h:/p"));
-        assert!(covers("u@h", "u@h:/p"));
-        assert!(covers("@h", "u@h:/p"));
-        assert!(!covers("u@h:/p", "u@h:/p/q"));
-        assert!(!covers("v@h", "u@h:/p"));
-        assert!(!covers("@g", "u@h:/p"));
-    }
 }

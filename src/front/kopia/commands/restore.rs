@@ -206,15 +206,15 @@ fn find_in_sources(
     contents: &Contents,
     text: &str,
 ) -> Result<DirEntry, Failure> {
-    let wanted = session.source(text)?;
-    if wanted.path.is_empty() {
+    let wanted = session.asked(text)?;
+    if wanted.is_without_path() {
         return Err(Failure::new("the source must contain a path element"));
     }
-    let mut containing = vec![wanted.clone()];
-    while let Some(parent) = containing.last().and_then(Source::parent) {
-        containing.push(parent);
+    let mut containing: Vec<Source> = wanted.readings().to_vec();
+    for reading in wanted.readings() {
+        containing.extend(std::iter::successors(reading.parent(), Source::parent));
     }
-    let complete = snapshots.all().complete().filter(|snapshot| containing.contains(&snapshot.found_as));
+    let complete = snapshots.all().complete().filter(|snapshot| wanted.is_covered_by(&snapshot.found_as));
     if let Some(problem) =
         complete.problems().iter().find(|p| containing.iter().any(|source| p.concerns(source)))
     {
@@ -225,8 +225,8 @@ fn find_in_sources(
         candidates.reverse();
     }
     for snapshot in candidates {
-        let path = wanted.path.strip_prefix(&snapshot.found_as.path).unwrap_or_default().trim_matches('/');
-        let found = Tree::of_snapshot(contents, snapshot).and_then(|tree| tree.entry(path));
+        let path = wanted.path_inside(&snapshot.found_as).unwrap_or_default();
+        let found = Tree::of_snapshot(contents, snapshot).and_then(|tree| tree.entry(&path));
         match found {
             Ok(entry) => {
                 let object = entry.object.map(|object| object.to_string()).unwrap_or_default();

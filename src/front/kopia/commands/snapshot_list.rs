@@ -13,7 +13,7 @@ use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
 use crate::front::kopia::say;
 use crate::front::kopia::session::{Session, check_nothing};
-use crate::snapshot::{Policies, Snapshot, Snapshots, Source, StorageStats};
+use crate::snapshot::{AskedSource, Policies, Snapshot, Snapshots, Source, StorageStats};
 
 const FLAGS: &[Flag] = &[
     Flag::switch("incomplete").letter('i'),
@@ -39,26 +39,21 @@ const TAG: &str = "tag:";
 
 /// What to list.
 struct Wanted {
-    source: Option<Source>,
+    source: Option<AskedSource>,
     tags: BTreeMap<String, String>,
 }
 
 impl Wanted {
     fn new(typed: &Typed, session: &Session) -> Result<Self, Failure> {
         let source = typed.arguments.first().filter(|text| !text.is_empty());
-        let source = source.map(|text| session.source(text)).transpose()?;
+        let source = source.map(|text| session.asked(text)).transpose()?;
         Ok(Self { source, tags: tags(typed.texts("tags"))? })
     }
 
     /// A snapshot counts if its manifest is filed under the source or under a directory that contains it.
     fn has(&self, user: &str, host: &str, path: &str) -> bool {
-        let Some(source) = &self.source else { return true };
-        let contains = path == source.path
-            || source
-                .path
-                .strip_prefix(path)
-                .is_some_and(|rest| path.ends_with('/') || rest.starts_with('/'));
-        user == source.user && host == source.host && !path.is_empty() && contains
+        let Some(asked) = &self.source else { return true };
+        !asked.is_without_path() && asked.is_covered_by(&Source::new(user, host, path))
     }
 
     fn takes(&self, snapshot: &Snapshot) -> bool {
@@ -122,8 +117,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     if shown.is_empty() && !typed.on("all") && !found.is_empty() {
         say("No snapshots found. Pass --all to show snapshots from all users/hosts.\n");
     }
-    let path = wanted.source.as_ref().map(|source| source.path.as_str());
-    let mut rows = Rows::new(typed, &session, path);
+    let mut rows = Rows::new(typed, &session, wanted.source.as_ref());
     for (i, (source, group)) in shown.into_iter().enumerate() {
         out.line(format!("{}{source}", if i > 0 { "\n" } else { "" }))?;
         let reasons = policies.retention(source).reasons(group, &TimeZone::system());

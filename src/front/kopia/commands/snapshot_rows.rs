@@ -16,8 +16,8 @@ pub(super) struct Rows<'a> {
     typed: &'a Typed,
     times: Times,
     session: &'a Session,
-    /// The path of the source that was asked for: what is shown of a snapshot of a directory above it.
-    path: Option<&'a str>,
+    /// The source that was asked for: what is shown of a snapshot of a directory above it.
+    asked: Option<&'a AskedSource>,
     /// The full index, loaded when a path has to be followed.
     contents: Option<Contents>,
     /// Snapshots in which the path cannot be read.
@@ -35,8 +35,8 @@ struct Row {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(typed: &'a Typed, session: &'a Session, path: Option<&'a str>) -> Self {
-        Self { typed, times: Times::new(typed), session, path, contents: None, unreadable: 0 }
+    pub(super) fn new(typed: &'a Typed, session: &'a Session, asked: Option<&'a AskedSource>) -> Self {
+        Self { typed, times: Times::new(typed), session, asked, contents: None, unreadable: 0 }
     }
 
     /// Fails if there was anything that could not be read.
@@ -133,9 +133,8 @@ impl<'a> Rows<'a> {
     }
 
     /// The way from the root of a snapshot to what is shown of it.
-    fn inside(&self, snapshot: &Snapshot) -> &'a str {
-        let inside = self.path.and_then(|path| path.strip_prefix(snapshot.source.path.as_str()));
-        inside.unwrap_or_default().trim_matches('/')
+    fn inside(&self, snapshot: &Snapshot) -> String {
+        self.asked.and_then(|asked| asked.path_inside(&snapshot.source)).unwrap_or_default()
     }
 
     fn bits(&self, snapshot: &Snapshot, entry: &DirEntry, last_size: i64) -> Vec<String> {

@@ -108,7 +108,9 @@ fn select(typed: &Typed, session: &Session, snapshots: &Snapshots) -> Result<Vec
     }
     let covers = |source: &Source, found: &Source| {
         let part = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-        part(&source.user, &found.user) && part(&source.host, &found.host) && part(&source.path, &found.path)
+        part(&source.user, &found.user)
+            && part(&source.host, &found.host)
+            && (source.path.is_empty() || source.same_path(found))
     };
     let wanted = |snapshot: &Snapshot| all || sources.iter().any(|source| covers(source, &snapshot.found_as));
     let mut chosen: Vec<Arc<Snapshot>> = snapshots.all().filter(wanted).into_iter().collect();
