@@ -42,4 +42,7 @@ pub use error::Error;
 pub use front::kopia::parse_as_anything as parse_as_kopia;
 pub use os::privacy::keep_memory_private;
 pub use os::sandbox::{Entered, Given, Sandbox};
-pub use repository::{Catalog, Options, Problem, Recovered, Repository};
+pub use repository::{
+    Absence, Access, Budget, Catalog, Opening, Options, Problem, Reason, Recovered, Repository, Suspect,
+    Unlisted,
+};

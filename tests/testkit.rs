@@ -238,7 +238,7 @@ fn synthetic_contents_are_found_by_number() {
     assert_eq!(contents.get(&real).unwrap(), b"real");
     for number in (0..50_000).step_by(997) {
         let wanted = synthetic.entry(number).unwrap();
-        let found = index.get(&wanted.id).unwrap();
+        let found = index.get(&wanted.id).unwrap().unwrap();
         assert_eq!(index.pack(found.pack).unwrap().as_str(), &*wanted.pack);
         assert_eq!(
             (found.time, found.offset, found.packed_length, found.original_length, found.deleted),

@@ -4,7 +4,8 @@ use super::Settings;
 use super::clock::Tick;
 use super::error::Reason;
 use super::names::Candidates;
-use super::view::{SourceState, Suspect, View};
+use super::view::{SourceState, View};
+use crate::repository::{Evidence, Suspect, doubt_about_question};
 use crate::snapshot::{AskedSource, Source, UtcTimestamp};
 
 /// Whether there is a backup.
@@ -150,14 +151,19 @@ fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
 }
 
 fn doubt(view: &View, candidates: &Candidates, settings: &Settings, now: Tick) -> Option<Reason> {
-    let concerned = |suspect: &&Suspect| {
+    let concerned = |suspect: &Suspect| {
         candidates.exact.iter().chain(&candidates.altered).any(|source| suspect.scope.concerns(source))
     };
-    if let Some(suspect) = view.suspects().find(concerned) {
-        return Some(suspect.reason.clone());
-    }
-    if let Some(reason) = view.doubts().next() {
-        return Some(reason.clone());
+    let evidence = Evidence {
+        doubts: &view.inventory.doubts,
+        suspects: &view.inventory.suspects,
+        unindexed: view.unindexed.as_deref(),
+    };
+    let sources = || view.sources().iter().map(SourceState::source);
+    if let Some(reason) =
+        doubt_about_question(&candidates.asked, sources()).or_else(|| evidence.doubt(concerned))
+    {
+        return Some(reason);
     }
     let sources = view.sources().len();
     if sources < settings.min_sources {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::error::{Error, Reason};
-use super::unindexed::Indexed;
-use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState, Suspect};
+use super::view::{Inventory, RepositoryInfo, SnapshotInfo, SourceState};
 use crate::blob::{self, BlobId, BlobMetadata, BlobStore};
 use crate::crypto::Password;
 use crate::format::RepositoryFormat;
 use crate::gojson::time::GoTime;
-use crate::manifest::{Manifest, ManifestId, TYPE_LABEL};
+use crate::manifest::ManifestId;
+use crate::repository::{Indexed, Suspect};
 use crate::snapshot::{Snapshot, Source};
 use crate::{Catalog, Options, Repository};
 
@@ -160,7 +160,7 @@ impl Opened {
     /// What the catalog has, made anew if that changed.
     fn inventory(&mut self, location: String) -> Option<Arc<Inventory>> {
         let catalog = self.catalog.as_ref()?;
-        let doubts = doubts(catalog);
+        let doubts = catalog.doubts();
         if let Some(known) = self.inventory.as_ref().filter(|known| known.doubts == doubts) {
             return Some(Arc::clone(known));
         }
@@ -180,15 +180,10 @@ impl Opened {
     }
 }
 
-/// Whether a manifest is one of a snapshot (`format-spec/13-snapshots.md`).
-pub(super) fn is_snapshot(manifest: &Manifest) -> bool {
-    manifest.label(TYPE_LABEL) == Some("snapshot")
-}
-
 /// Parses the snapshots that are not known yet, and forgets those that are gone.
 fn parse_new(parsed: &mut Parsed, catalog: &Catalog) {
     let mut live = 0;
-    for manifest in catalog.manifests().iter().filter(|manifest| is_snapshot(manifest)) {
+    for manifest in catalog.manifests().iter().filter(|manifest| Snapshot::is_in(manifest)) {
         live += 1;
         if parsed.get(manifest.id()).is_some_and(|(modified, ..)| *modified == manifest.modified()) {
             continue;
@@ -200,7 +195,7 @@ fn parse_new(parsed: &mut Parsed, catalog: &Catalog) {
         parsed.insert(manifest.id().clone(), (manifest.modified(), snapshot));
     }
     if parsed.len() != live {
-        parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(is_snapshot));
+        parsed.retain(|id, _| catalog.manifests().get(id).is_some_and(Snapshot::is_in));
     }
 }
 
@@ -227,18 +222,6 @@ fn suspects(parsed: &Parsed) -> Vec<Suspect> {
         parsed.values().filter_map(|(_, snapshot)| snapshot.as_ref().err().cloned()).collect();
     suspects.sort_by(|a, b| a.scope.id.cmp(&b.scope.id));
     suspects
-}
-
-pub(super) fn doubts(catalog: &Catalog) -> Vec<Reason> {
-    let doubts = catalog.index().doubts().iter();
-    let mut doubts: Vec<Reason> =
-        doubts.map(|doubt| Reason::new("index-doubtful", doubt.to_string()).of_blob(doubt.blob())).collect();
-    if catalog.index().blob_count() == 0 {
-        // Creating a repository writes policies, hence an index: none at all is a listing that went wrong.
-        doubts
-            .push(Reason::new("index-empty", "the repository has no index blobs: they are lost, or hidden"));
-    }
-    doubts
 }
 
 /// A store that can be exchanged for a newly opened one of the same place.

@@ -1,9 +1,7 @@
 //! Why the checker does not know.
 
-use std::fmt;
-use std::sync::Arc;
-
 use crate::blob::BlobId;
+pub use crate::repository::Reason;
 use crate::{blob, format};
 
 /// A failure to bring the view up to date.
@@ -71,47 +69,6 @@ impl Error {
             Self::Format(e) => e.blob(),
             Self::Repository(e) => e.blob(),
         }
-    }
-}
-
-/// Why an answer is *unknown*: a stable code for machines and a sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason {
-    code: &'static str,
-    message: Arc<str>,
-    blob: Option<BlobId>,
-}
-
-impl Reason {
-    pub(super) fn new(code: &'static str, message: impl Into<Arc<str>>) -> Self {
-        Self { code, message: message.into(), blob: None }
-    }
-
-    /// The stable code, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        self.code
-    }
-
-    /// Names the blob concerned.
-    pub(super) fn of_blob(mut self, blob: Option<&BlobId>) -> Self {
-        self.blob = blob.cloned();
-        self
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        self.blob.as_ref()
-    }
-
-    /// The sentence.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
     }
 }
 

@@ -15,7 +15,6 @@ mod names;
 mod scheduler;
 mod settings;
 mod state;
-mod unindexed;
 mod view;
 
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -23,6 +22,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+pub use crate::repository::Suspect;
 pub use answer::{Answer, Doubtful, State};
 pub use clock::{Clock, Tick};
 pub use engine::{FindPassword, OpenStore};
@@ -30,8 +30,7 @@ pub use error::{Error, Reason};
 pub use names::{Candidates, InvalidName, InvalidTemplate, Question, Template};
 pub use settings::Settings;
 pub use state::Failure;
-pub(crate) use unindexed::doubt_about_absence;
-pub use view::{RepositoryInfo, SnapshotInfo, SourceState, Suspect, View};
+pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
 
 use crate::Options;
 use answer::{Verdict, consider};

@@ -140,15 +140,8 @@ impl Template {
 impl Candidates {
     /// The sources to look up for a source that was named outright.
     pub fn of(asked: AskedSource) -> Self {
-        let with_parents =
-            |source: &Source| std::iter::successors(Some(source.clone()), |source| source.parent());
-        let mut exact: Vec<Source> = Vec::new();
+        let exact = asked.with_parents();
         let mut altered: Vec<Source> = Vec::new();
-        for source in asked.readings().iter().flat_map(with_parents) {
-            if !exact.contains(&source) {
-                exact.push(source);
-            }
-        }
         for source in &exact {
             for user in mover_users(&source.user) {
                 for host in mover_hosts(&source.host) {

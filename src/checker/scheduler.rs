@@ -12,10 +12,10 @@ use super::clock::Tick;
 use super::engine::{Engine, Refreshed, Refused};
 use super::error::{Error, Reason};
 use super::state::{Failure, Shared, State};
-use super::unindexed::Scan;
 use super::view::{Inventory, View};
 use crate::Repository;
 use crate::format::RepositoryFormat;
+use crate::repository::Scan;
 
 /// After a failure nothing is tried again for this long.
 const PAUSE: Duration = Duration::from_millis(200);

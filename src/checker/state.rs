@@ -10,8 +10,8 @@ use super::Settings;
 use super::clock::{Clock, Tick};
 use super::engine::{Engine, FindPassword, OpenStore};
 use super::error::Reason;
-use super::unindexed::Scan;
 use super::view::View;
+use crate::repository::Scan;
 use crate::{Options, Repository};
 
 pub(super) struct Shared {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::clock::Tick;
 use super::error::Reason;
-use super::unindexed::{Indexed, Unindexed};
 use crate::format::RepositoryFormat;
-use crate::manifest::{Manifest, ManifestId};
+use crate::manifest::ManifestId;
 use crate::object::ObjectId;
-use crate::snapshot::{Problem, Snapshot, Snapshots, Source, UtcTimestamp};
+use crate::repository::{Indexed, Suspect, Unindexed};
+use crate::snapshot::{Snapshot, Snapshots, Source, UtcTimestamp};
 
 /// The sources and snapshots of a repository as one refresh found them.
 #[derive(Debug, Clone)]
@@ -34,29 +34,6 @@ pub(super) struct Inventory {
     pub(super) suspects: Vec<Suspect>,
     pub(super) doubts: Vec<Reason>,
     pub(super) indexed: Indexed,
-}
-
-/// A manifest that forbids to say *no* of the sources that it may belong to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
-    /// Whose it may be.
-    pub scope: Problem,
-    /// What is the matter with it.
-    pub reason: Reason,
-}
-
-impl Suspect {
-    pub(super) fn new(manifest: &Manifest, code: &'static str, message: String) -> Self {
-        let reason = Reason::new(code, message.as_str());
-        Self { scope: Problem::new(manifest, message), reason }
-    }
-
-    /// The source that it may belong to, with `*` for what its labels do not tell.
-    pub fn source(&self) -> String {
-        let part = |label: &Option<String>| label.clone().unwrap_or_else(|| "*".to_owned());
-        let Problem { user, host, path, .. } = &self.scope;
-        Source::new(part(user), part(host), part(path)).to_string()
-    }
 }
 
 /// What a repository is.

@@ -137,14 +137,27 @@ pub fn read_one(
     pack: &BlobId,
     repairs: &Repairs,
 ) -> Result<Vec<u8>, Error> {
-    let decoder = Decoder::new(format);
+    let (plaintext, repaired) = read_with(&Decoder::new(format), store, entry, pack)?;
+    repairs.note(pack, repaired);
+    Ok(plaintext)
+}
+
+/// Reads a content from its pack by itself; its plaintext, and how many ranges of it error correction had to mend.
+///
+/// # Errors
+/// As [`read_one`].
+pub(crate) fn read_with(
+    decoder: &Decoder<'_>,
+    store: &dyn BlobStore,
+    entry: &Entry,
+    pack: &BlobId,
+) -> Result<(Vec<u8>, usize), Error> {
     decoder.check(entry, pack)?;
     let mut stored = vec![0; entry.packed_length as usize];
     store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
     let mut scratch = Scratch::default();
     let decoded = decoder.decode(entry, pack, &mut stored, &mut scratch)?;
-    repairs.note(pack, decoded.repaired.len());
-    Ok(decoded.plaintext.to_vec())
+    Ok((decoded.plaintext.to_vec(), decoded.repaired.len()))
 }
 
 /// The name of an entry's pack.
@@ -153,18 +166,6 @@ pub fn read_one(
 /// [`Error::Missing`] for an entry of another index.
 pub fn pack_of<'a>(index: &'a ContentIndex, entry: &Entry) -> Result<&'a BlobId, Error> {
     index.pack(entry.pack).ok_or(Error::Missing { content: entry.id })
-}
-
-/// The entry of a content, or `None` when it certainly has none.
-///
-/// # Errors
-/// When the index itself cannot be read.
-pub fn look_up(index: &ContentIndex, id: &ContentId) -> Result<Option<Entry>, Error> {
-    let entry = index.get(id);
-    if entry.is_none() {
-        index.check()?;
-    }
-    Ok(entry)
 }
 
 /// What a failure to read from a pack means for a content in it.
@@ -179,7 +180,7 @@ impl ContentSource for Contents {
     fn get(&self, id: &ContentId) -> Result<Vec<u8>, Error> {
         let mut index = self.index();
         loop {
-            let entry = look_up(&index, id)?.ok_or(Error::Missing { content: *id })?;
+            let entry = index.get(id)?.ok_or(Error::Missing { content: *id })?;
             match self.read(&index, &entry) {
                 Err(Error::PackMissing { content, blob }) => match self.reload_after(&index, &blob)? {
                     Some(fresh) => index = fresh,
@@ -191,6 +192,6 @@ impl ContentSource for Contents {
     }
 
     fn original_length(&self, id: &ContentId) -> Result<Option<u64>, Error> {
-        Ok(look_up(&self.index(), id)?.map(|entry| u64::from(entry.original_length)))
+        Ok(self.index().get(id)?.map(|entry| u64::from(entry.original_length)))
     }
 }

@@ -1,6 +1,6 @@
 //! Contents that are compared with their names.
 
-use super::{ContentSource, Contents, Decoder, Error, look_up, pack_of};
+use super::{ContentSource, Contents, Decoder, Error, pack_of};
 use crate::index::ContentId;
 
 /// Contents of which each is hashed and compared with its name when it is read. Decryption alone does not show that a
@@ -23,7 +23,7 @@ impl ContentSource for Hashed<'_> {
             return Ok(plaintext);
         }
         let index = self.contents.index();
-        let entry = look_up(&index, id)?.ok_or(Error::Missing { content: *id })?;
+        let entry = index.get(id)?.ok_or(Error::Missing { content: *id })?;
         let blob = pack_of(&index, &entry)?.clone();
         Err(Error::WrongHash { content: *id, blob, offset: entry.offset })
     }

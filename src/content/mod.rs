@@ -7,7 +7,8 @@ mod hashed;
 mod repairs;
 mod source;
 
-pub use contents::{Contents, look_up, pack_of, read_error, read_one};
+pub(crate) use contents::read_with;
+pub use contents::{Contents, pack_of, read_error, read_one};
 pub use decoder::{Decoded, Decoder, MAX_CONTENT, Scratch};
 pub(crate) use decoder::{TOGETHER, make_room, together};
 pub use error::Error;

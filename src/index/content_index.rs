@@ -84,13 +84,13 @@ impl Run {
         }
     }
 
-    fn find(&self, id: &ContentId) -> Option<(u32, Entry)> {
+    fn find(&self, id: &ContentId) -> Result<Option<(u32, Entry)>, Error> {
         let at = match self {
-            Self::Packed(index, _) => index.find(id.key()).ok()?,
-            Self::Merged(index) => index.find(id.key())?,
-            Self::Spilled(index) => return index.find(id.key()),
+            Self::Packed(index, _) => index.find(id.key()).ok(),
+            Self::Merged(index) => index.find(id.key()),
+            Self::Spilled(index) => return index.find(id.key()).map_err(Error::Spill),
         };
-        Some((at, self.entry(at)?))
+        Ok(at.and_then(|at| Some((at, self.entry(at)?))))
     }
 
     /// The entries of the contents with one prefix letter.
@@ -176,8 +176,8 @@ impl ContentIndex {
         Ok(built)
     }
 
-    /// Whether all look-ups so far could be made. Where parts of the index are in a file, and the file cannot be read,
-    /// contents are not found although they exist: ask this before you say that something is missing.
+    /// Whether everything that [`at`](Self::at) and the iterators read could be read. Where parts of the index are in a
+    /// file that fails, these end early.
     ///
     /// # Errors
     /// [`Error::Spill`].
@@ -188,32 +188,47 @@ impl ContentIndex {
         })
     }
 
-    /// The entry of a content, or `None` when the repository does not have it, or when [`check`](Self::check) fails.
+    /// The entry of a content, or `None` when the repository certainly does not have it.
     ///
     /// A content that was marked deleted is still found until the deletion watermark passes it: snapshots may use it.
-    pub fn get(&self, id: &ContentId) -> Option<Entry> {
-        self.find(id).map(|(_, entry)| entry)
+    ///
+    /// # Errors
+    /// [`Error::Spill`] where a part of the index is in a file that cannot be read.
+    pub fn get(&self, id: &ContentId) -> Result<Option<Entry>, Error> {
+        Ok(self.find(id)?.map(|(_, entry)| entry))
     }
 
     /// As [`ContentIndex::get`], with the place of the entry.
-    pub fn find(&self, id: &ContentId) -> Option<(Position, Entry)> {
-        let best = self.matches(id).reduce(|best, next| self.winner(best, next))?;
-        self.visible(&best.1).then_some(best)
+    ///
+    /// # Errors
+    /// As [`ContentIndex::get`].
+    pub fn find(&self, id: &ContentId) -> Result<Option<(Position, Entry)>, Error> {
+        let mut best = None;
+        for found in self.matches(id) {
+            let next = found?;
+            best = Some(match best {
+                Some(best) => self.winner(best, next),
+                None => next,
+            });
+        }
+        Ok(best.filter(|(_, entry)| self.visible(entry)))
     }
 
     /// Whether any index blob names the content, also one whose deletion hides it.
-    pub fn mentions(&self, id: &ContentId) -> bool {
-        self.matches(id).next().is_some()
+    ///
+    /// # Errors
+    /// As [`ContentIndex::get`].
+    pub fn mentions(&self, id: &ContentId) -> Result<bool, Error> {
+        Ok(self.matches(id).next().transpose()?.is_some())
     }
 
-    fn matches(&self, id: &ContentId) -> impl Iterator<Item = (Position, Entry)> + '_ {
+    fn matches(&self, id: &ContentId) -> impl Iterator<Item = Result<(Position, Entry), Error>> + '_ {
         let id = *id;
-        self.runs.iter().enumerate().filter(move |(_, run)| run.key_size() == id.key().len()).filter_map(
-            move |(number, run)| {
-                let (at, entry) = run.find(&id)?;
-                Some((Position { run: number as u32, at }, entry))
-            },
-        )
+        let runs = (0..).zip(&self.runs).filter(move |(_, run)| run.key_size() == id.key().len());
+        runs.filter_map(move |(number, run)| {
+            let found = run.find(&id).transpose()?;
+            Some(found.map(|(at, entry)| (Position { run: number, at }, entry)))
+        })
     }
 
     /// The entry at a place that this index gave out.
@@ -328,5 +343,22 @@ impl PackNumbers {
             })
         };
         packs.iter().map(number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_up_is_an_error_and_not_absent() {
+        let id: ContentId = "k0011223344556677".parse().unwrap();
+        let runs = vec![Run::Spilled(SpilledIndex::unreadable(id.key()))];
+        let index =
+            ContentIndex { runs, packs: Vec::new(), watermark: None, doubts: Vec::new(), blobs: Vec::new() };
+        assert!(matches!(index.get(&id), Err(Error::Spill(_))));
+        assert!(matches!(index.find(&id), Err(Error::Spill(_))));
+        assert!(matches!(index.mentions(&id), Err(Error::Spill(_))));
+        assert!(index.check().is_err());
     }
 }

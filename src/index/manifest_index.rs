@@ -93,6 +93,11 @@ impl ManifestIndex {
         self.entries.keys()
     }
 
+    /// When the last of them was written, in Unix seconds.
+    pub fn newest(&self) -> Option<u64> {
+        self.entries.values().map(|(entry, _)| entry.time).max()
+    }
+
     /// Number of active index blobs.
     pub fn blob_count(&self) -> usize {
         self.whole.as_ref().map_or(self.blobs.len(), |(count, _)| *count)

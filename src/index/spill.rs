@@ -48,9 +48,11 @@ impl SpillFile {
         self.file.write_all_at(bytes, offset)
     }
 
-    /// Fills the buffer from `offset`; `None` when the file cannot be read, which [`check`](Self::check) then says.
-    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
-        self.file.read_exact_at(buffer, offset).map_err(|e| self.failure.get_or_init(|| e)).ok()
+    /// Fills the buffer from `offset`. A failure is remembered for [`check`](Self::check).
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset).inspect_err(|e| {
+            self.failure.get_or_init(|| io::Error::new(e.kind(), e.to_string()));
+        })
     }
 
     /// Whether every read so far succeeded.
@@ -89,7 +91,7 @@ impl<'a> Records<'a> {
             }
             self.buffer.resize(length as usize, 0);
             self.at = 0;
-            if self.file.read(self.left.start, &mut self.buffer).is_none() {
+            if self.file.read(self.left.start, &mut self.buffer).is_err() {
                 self.buffer.clear();
                 self.left.start = self.left.end;
                 return None;
@@ -124,7 +126,7 @@ mod tests {
         assert_eq!(&buffer, b"1234567");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert!(file.check().is_ok());
-        assert!(file.read(5, &mut buffer).is_none());
+        assert!(file.read(5, &mut buffer).is_err());
         assert!(file.check().is_err());
         assert!(SpillFile::create(&directory.path().join("missing")).is_err());
     }

@@ -193,6 +193,13 @@ pub(super) struct SpilledIndex {
 }
 
 impl SpilledIndex {
+    /// An index of one entry whose file cannot be read.
+    #[cfg(test)]
+    pub(super) fn unreadable(key: &[u8]) -> Self {
+        let file = Arc::new(SpillFile::create(&std::env::temp_dir()).unwrap());
+        Self { file, key_size: key.len(), offset: 0, count: 1, samples: key.to_vec() }
+    }
+
     pub(super) fn key_size(&self) -> usize {
         self.key_size
     }
@@ -215,32 +222,33 @@ impl SpilledIndex {
     }
 
     /// Reads records from a position on.
-    fn read(&self, position: u32, buffer: &mut [u8]) -> Option<()> {
+    fn read(&self, position: u32, buffer: &mut [u8]) -> io::Result<()> {
         self.file.read(self.offset + u64::from(position) * record::stride(self.key_size) as u64, buffer)
     }
 
     /// The entry of a content and its position.
-    pub(super) fn find(&self, key: &[u8]) -> Option<(u32, Entry)> {
+    pub(super) fn find(&self, key: &[u8]) -> io::Result<Option<(u32, Entry)>> {
         let page = match search(self.count.div_ceil(PAGE), key, |page| self.sample(page)) {
             Ok(page) => page,
-            Err(after) => after.checked_sub(1)?,
+            Err(0) => return Ok(None),
+            Err(after) => after - 1,
         };
         let first = page * PAGE;
         let count = PAGE.min(self.count - first);
         let stride = record::stride(self.key_size);
         let mut buffer = [0; PAGE_BYTES];
-        let records = buffer.get_mut(..count as usize * stride)?;
+        let Some(records) = buffer.get_mut(..count as usize * stride) else { return Ok(None) };
         self.read(first, records)?;
         let record = |at: u32| records.get(at as usize * stride..).and_then(|rest| rest.get(..stride));
         let at = search(count, key, |at| record(at).and_then(|r| r.get(..self.key_size)).unwrap_or_default());
-        let at = at.ok()?;
-        Some((first + at, record::decode(record(at)?, self.key_size)?))
+        let found = at.ok().and_then(|at| Some((first + at, record::decode(record(at)?, self.key_size)?)));
+        Ok(found)
     }
 
     pub(super) fn entry(&self, position: u32) -> Option<Entry> {
         let mut buffer = [0; PAGE_BYTES / PAGE as usize];
         let record = buffer.get_mut(..record::stride(self.key_size)).filter(|_| position < self.count)?;
-        self.read(position, record)?;
+        self.read(position, record).ok()?;
         record::decode(record, self.key_size)
     }
 

@@ -11,7 +11,7 @@ use crate::index::PackedIndex;
 const WINDOW: u64 = 8192;
 
 /// A pack of 120 MiB full of empty contents has a local index of this order.
-const MAX_LOCAL_INDEX: u64 = 256 << 20;
+pub(crate) const MAX_LOCAL_INDEX: u64 = 256 << 20;
 
 /// Reads the local index of a pack. It lists the contents of the pack, and may list deletions in other packs.
 ///

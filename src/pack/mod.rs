@@ -6,6 +6,7 @@ mod postamble;
 mod recover;
 
 pub use error::Error;
+pub(crate) use local_index::MAX_LOCAL_INDEX;
 pub use local_index::{LocalIndex, open_local_index, read_local_index};
 pub use postamble::Postamble;
 pub use recover::{LocalIndexes, read_local_indexes};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Options;
+use super::{Options, Repository};
 use crate::Error;
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Decoder, Repairs};
@@ -13,15 +13,11 @@ use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::os::parallel;
-use crate::snapshot::{Snapshot, Source};
+use crate::snapshot::{Snapshot, Snapshots, Source};
 
 /// Maintenance may move manifests between reading the index and reading them.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Label that says what a manifest is, and its value for snapshots (`format-spec/13-snapshots.md`).
-const TYPE: &str = "type";
-const SNAPSHOT: &str = "snapshot";
 
 /// The manifests of a repository as of the last refresh.
 ///
@@ -216,26 +212,42 @@ impl Catalog {
         &self.repairs
     }
 
+    /// The repository that the manifests are of.
+    pub(super) fn repository(&self) -> Repository {
+        Repository {
+            store: Arc::clone(&self.store),
+            format: Arc::clone(&self.format),
+            options: self.options.clone(),
+        }
+    }
+
+    /// Contents full of manifests that were passed over.
+    pub(super) fn skipped(&self) -> &[Problem] {
+        &self.skipped
+    }
+
+    /// All snapshots, parsed, and those that cannot be.
+    pub fn snapshots(&self) -> Snapshots {
+        Snapshots::new(&self.manifests)
+    }
+
     /// All snapshots, oldest manifest first, and what makes the list uncertain: an empty list of problems means that
     /// there is nothing else.
     pub fn snapshots_and_problems(&self) -> (Vec<Snapshot>, Vec<Problem>) {
-        let mut snapshots = Vec::new();
+        let Snapshots { all, problems: unreadable } = self.snapshots();
+        let mut snapshots: Vec<Snapshot> = all.into_iter().map(Arc::unwrap_or_clone).collect();
+        snapshots.sort_by(|a, b| (a.modified, &a.id).cmp(&(b.modified, &b.id)));
         let mut problems: Vec<Problem> = self.index.doubts().iter().cloned().map(Problem::Index).collect();
         problems.extend(self.skipped.iter().cloned());
-        for manifest in self.manifests.find(&[(TYPE, SNAPSHOT)]) {
-            match Snapshot::parse(manifest) {
-                Ok(snapshot) => snapshots.push(snapshot),
-                Err(error) => {
-                    let label = |name| manifest.label(name).unwrap_or_default();
-                    problems.push(Problem::Snapshot {
-                        id: manifest.id().clone(),
-                        source: Source::new(label("username"), label("hostname"), label("path")),
-                        code: error.code(),
-                        reason: error.to_string(),
-                    });
-                }
+        problems.extend(unreadable.into_iter().map(|problem| {
+            let part = Option::unwrap_or_default;
+            Problem::Snapshot {
+                id: problem.id,
+                source: Source::new(part(problem.user), part(problem.host), part(problem.path)),
+                code: problem.code,
+                reason: problem.reason,
             }
-        }
+        }));
         (snapshots, problems)
     }
 
@@ -246,7 +258,7 @@ impl Catalog {
     ///
     /// # Errors
     /// A failure to list.
-    pub fn lost_indexes(&self) -> Result<Option<Doubt>, Error> {
+    pub(super) fn lost_indexes(&self) -> Result<Option<Doubt>, Error> {
         let named: BTreeSet<&BlobId> = self.index.packs().collect();
         let packs = list_kinds(&self.store, &[BlobKind::DataPack, BlobKind::MetadataPack])?;
         let stray = packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack));

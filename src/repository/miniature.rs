@@ -76,7 +76,7 @@ fn opens_and_reads_every_content() {
         let listed: Vec<String> = local.iter().map(|entry| entry.id.to_string()).collect();
         assert_eq!(listed, pack.entries);
     }
-    assert!(repository.catalog().unwrap().lost_indexes().unwrap().is_none());
+    assert!(repository.catalog().unwrap().absence_of_content().unwrap().reason().is_none());
 }
 
 #[test]

@@ -1,12 +1,23 @@
 //! A repository, opened: the way in for users of the crate.
 
+mod budget;
 mod catalog;
+mod certainty;
 #[cfg(test)]
 mod miniature;
+mod opening;
 mod recovered;
+mod unindexed;
 
+pub use budget::Budget;
+pub(crate) use budget::TooSmall;
 pub use catalog::{Catalog, Problem};
+pub use certainty::{Absence, Reason};
+pub(crate) use certainty::{Evidence, doubt_about_question};
+pub use opening::{Access, Opening};
 pub use recovered::Recovered;
+pub(crate) use unindexed::{Indexed, Scan, Sessions, Unindexed};
+pub use unindexed::{Suspect, Unlisted};
 
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ impl<'a> Ahead<'a> {
         let index = self.contents.index();
         let mut bytes = 0;
         let mut wanted: Vec<Entry> = ids
-            .filter_map(|id| index.get(&id))
+            .filter_map(|id| index.get(&id).ok().flatten())
             .take_while(|entry| {
                 bytes += u64::from(entry.original_length);
                 bytes <= MAX_HELD

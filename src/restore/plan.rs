@@ -11,7 +11,7 @@ use super::buffers::{Permit, Permits};
 use super::job::Job;
 use super::session::Session;
 use super::{Error, delta};
-use crate::content::{self, Decoder, look_up, pack_of};
+use crate::content::{self, Decoder, pack_of};
 use crate::index::{ContentId, ContentIndex, Entry, PackNumber};
 use crate::object::{self, Chunk, Chunks, ObjectId};
 
@@ -164,7 +164,10 @@ impl<'s> Planner<'s> {
     fn find(&mut self, content: &ContentId) -> Result<Entry, Error> {
         let session = self.session;
         let index = &self.batch().index;
-        let entry = look_up(index, content)?.ok_or(content::Error::Missing { content: *content })?;
+        let entry = index
+            .get(content)
+            .map_err(content::Error::from)?
+            .ok_or(content::Error::Missing { content: *content })?;
         Decoder::new(session.contents.format()).check(&entry, pack_of(index, &entry)?)?;
         Ok(entry)
     }

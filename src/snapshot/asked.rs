@@ -50,6 +50,24 @@ impl AskedSource {
         })
     }
 
+    /// Every reading and the directories above it, whose snapshots contain it.
+    pub fn with_parents(&self) -> Vec<Source> {
+        let mut all: Vec<Source> = Vec::new();
+        for reading in &self.readings {
+            for source in std::iter::successors(Some(reading.clone()), |source| source.parent()) {
+                if !all.contains(&source) {
+                    all.push(source);
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether a directory in this source is meant.
+    pub fn is_inside(&self, source: &Source) -> bool {
+        !self.is_without_path() && self.is_covered_by(source) && !self.means(source)
+    }
+
     /// The way from a source to what was asked for in it; empty for the source itself.
     pub fn path_inside(&self, source: &Source) -> Option<String> {
         self.readings.iter().find_map(|reading| reading.path_inside(source))

@@ -8,9 +8,6 @@ use super::{AskedSource, Snapshot, Source, UtcTimestamp};
 use crate::manifest::{Manifest, ManifestId, ManifestSet, TYPE_LABEL};
 use crate::object::ObjectId;
 
-/// The `type` label of snapshots.
-const SNAPSHOT_TYPE: &str = "snapshot";
-
 /// A snapshot whose manifest exists but cannot be parsed. As long as there is one, nothing can be said for certain
 /// about its source: neither that there is no snapshot nor which one is the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +22,16 @@ pub struct Problem {
     pub path: Option<String>,
     /// What is wrong with it.
     pub reason: String,
+    /// The stable code of that.
+    pub code: &'static str,
 }
 
 impl Problem {
     /// Something that is wrong with a manifest of a snapshot.
-    pub(crate) fn new(manifest: &Manifest, reason: String) -> Problem {
+    pub(crate) fn new(manifest: &Manifest, code: &'static str, reason: String) -> Problem {
         let label = |key| manifest.label(key).map(str::to_owned);
         let (user, host, path) = (label(USER_LABEL), label(HOST_LABEL), label(PATH_LABEL));
-        Problem { id: manifest.id().clone(), user, host, path, reason }
+        Problem { id: manifest.id().clone(), user, host, path, reason, code }
     }
 
     /// Whether the snapshot may be one of those asked for.
@@ -52,18 +51,20 @@ impl Problem {
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
     /// Sorted by time.
-    all: Vec<Arc<Snapshot>>,
-    problems: Vec<Problem>,
+    pub(crate) all: Vec<Arc<Snapshot>>,
+    pub(crate) problems: Vec<Problem>,
 }
 
 impl Snapshots {
     /// Reads the snapshots among the manifests.
     pub fn new(manifests: &ManifestSet) -> Snapshots {
         let mut snapshots = Snapshots::default();
-        for manifest in manifests.find(&[(TYPE_LABEL, SNAPSHOT_TYPE)]) {
+        for manifest in manifests.find(&[(TYPE_LABEL, super::manifest::SNAPSHOT_TYPE)]) {
             match Snapshot::parse(manifest) {
                 Ok(snapshot) => snapshots.all.push(Arc::new(snapshot)),
-                Err(error) => snapshots.problems.push(Problem::new(manifest, error.to_string())),
+                Err(error) => {
+                    snapshots.problems.push(Problem::new(manifest, error.code(), error.to_string()))
+                }
             }
         }
         sort(&mut snapshots.all);

@@ -8,9 +8,11 @@ use super::{DirEntry, Error, Source, UtcTimestamp};
 use crate::gojson::go_object;
 use crate::gojson::time::GoTime;
 use crate::gojson::write;
-use crate::manifest::{Manifest, ManifestId};
+use crate::manifest::{Manifest, ManifestId, TYPE_LABEL};
 use crate::object::ObjectId;
 
+/// The `type` label of snapshots.
+pub(super) const SNAPSHOT_TYPE: &str = "snapshot";
 /// The label with the host of a snapshot or policy.
 pub(super) const HOST_LABEL: &str = "hostname";
 /// The label with the user of a snapshot or policy.
@@ -112,6 +114,11 @@ go_object!(Payload {
 });
 
 impl Snapshot {
+    /// Whether a manifest is one of a snapshot.
+    pub fn is_in(manifest: &Manifest) -> bool {
+        manifest.label(TYPE_LABEL) == Some(SNAPSHOT_TYPE)
+    }
+
     /// Reads a snapshot from its manifest.
     pub fn parse(manifest: &Manifest) -> Result<Snapshot, Error> {
         let id = manifest.id().clone();

@@ -9,7 +9,7 @@ use super::options::Level;
 use super::outcome::Outcome;
 use crate::Repository;
 use crate::blob::{BlobId, BlobStore};
-use crate::content::{self, Contents, Decoder, Scratch, read_error};
+use crate::content::{self, Contents, Decoder, read_with};
 use crate::index::{Entry, IndexOptions};
 
 /// A second look, with indexes read anew.
@@ -35,7 +35,7 @@ impl SecondLook<'_> {
         let mut there: HashMap<BlobId, bool> = HashMap::new();
         for old in std::iter::once(first).chain(suspects) {
             // What no index names any more was deleted for good.
-            let Some(entry) = current.get(&old.id) else { continue };
+            let Some(entry) = current.get(&old.id)? else { continue };
             let Some(pack) = current.pack(entry.pack) else { continue };
             outcome.outside += u64::from(!entry.deleted);
             let exists = *there.entry(pack.clone()).or_insert_with(|| match self.store.size(pack) {
@@ -60,10 +60,6 @@ impl SecondLook<'_> {
 
     fn check_alone(&self, entry: &Entry, pack: &BlobId) -> Result<(), content::Error> {
         let decoder = Decoder::new(self.repository.format()).verify(self.level >= Level::Hash);
-        decoder.check(entry, pack)?;
-        let mut stored = vec![0; entry.packed_length as usize];
-        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(entry.id, e))?;
-        let mut scratch = Scratch::default();
-        decoder.decode(entry, pack, &mut stored, &mut scratch).map(|_| ())
+        read_with(&decoder, self.store, entry, pack).map(|_| ())
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::findings::{Cause, Finding};
 use super::forensics::Forensics;
 use super::impact::Impact;
+use super::lookup::look_up;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::report::{
@@ -88,7 +89,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         }
     };
     for (content, cause) in outcome.failures.iter() {
-        note(content, index.get(content).is_none_or(|entry| entry.deleted), cause);
+        note(content, look_up(&index, content).is_none_or(|(_, entry)| entry.deleted), cause);
     }
     // Of some snapshots only what they need was looked for, and that was reported with what is lost by it.
     if outcome.failures.has_missing_packs() && settings.snapshots.is_none() {

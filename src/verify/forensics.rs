@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::findings::{Finding, is_refusal};
 use super::snapshots::Known;
 use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore};
-use crate::content::{self, ContentSource, Decoder, Scratch, read_error};
+use crate::content::{self, ContentSource, Decoder, read_with};
 use crate::format::RepositoryFormat;
 use crate::index::{ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
 use crate::manifest::Room;
 use crate::pack::read_local_index;
+use crate::repository::Sessions;
 use crate::snapshot::Snapshot;
 
 /// Contents listed by name in one finding.
@@ -107,7 +108,9 @@ impl<'a> Examined<'a> {
 
     /// Whether any index names a content, those included that a writer finished while the indexes were read.
     fn mentions(&self, content: &ContentId) -> bool {
-        self.index.mentions(content) || self.fresh().is_some_and(|fresh| fresh.mentions(content))
+        // What could not be looked up is not said to be lost; the run ends with that error.
+        let names = |index: &ContentIndex| index.mentions(content).unwrap_or(true);
+        names(self.index) || self.fresh().is_some_and(names)
     }
 
     fn fresh(&self) -> Option<&ContentIndex> {
@@ -216,11 +219,12 @@ impl<'a> Examined<'a> {
         found.unnamed.sort_by(|a, b| a.id.cmp(&b.id));
         let mut unknown: BTreeMap<ContentId, (Entry, BlobId)> = BTreeMap::new();
         let mut manifests = BTreeMap::new();
-        for pack in found.unnamed.iter().filter(|pack| !self.is_being_written(&pack.id)) {
+        let open = Sessions::of(self.listing.keys());
+        for pack in found.unnamed.iter().filter(|pack| !open.write(&pack.id)) {
             let Ok(local) = read_local_index(self.store, self.format, &pack.id) else { continue };
             let own = |entry: &Entry| local.packs().get(entry.pack.number() as usize) == Some(&pack.id);
             for entry in local.iter().filter(|entry| !entry.deleted && own(entry)) {
-                if self.index.mentions(&entry.id) || self.may_be_dropped(&entry) || self.mentions(&entry.id) {
+                if self.may_be_dropped(&entry) || self.mentions(&entry.id) {
                     continue;
                 }
                 if entry.id.is_manifest() {
@@ -260,12 +264,6 @@ impl<'a> Examined<'a> {
         found.damage.push(Finding { code: "index-missing", blob, detail, unchecked: false });
     }
 
-    /// Whether the session that writes a pack is still marked as open, so that its index is yet to come.
-    fn is_being_written(&self, pack: &BlobId) -> bool {
-        let Some((_, session)) = pack.as_str().split_once('-') else { return false };
-        self.listing.keys().any(|blob| blob.as_str().starts_with('s') && blob.as_str().ends_with(session))
-    }
-
     /// Whether the entry of a content can have left the indexes in the normal course of things. Compactions of epochs
     /// keep all entries; those of older repositories drop what was deleted.
     fn may_be_dropped(&self, entry: &Entry) -> bool {
@@ -290,11 +288,7 @@ impl ContentSource for Unindexed<'_> {
     fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
         let (entry, pack) = self.contents.get(id).ok_or(content::Error::Missing { content: *id })?;
         let decoder = Decoder::new(self.format).verify(true);
-        decoder.check(entry, pack)?;
-        let mut stored = vec![0; entry.packed_length as usize];
-        self.store.read_at(pack, entry.offset.into(), &mut stored).map_err(|e| read_error(*id, e))?;
-        let mut scratch = Scratch::default();
-        Ok(decoder.decode(entry, pack, &mut stored, &mut scratch)?.plaintext.to_vec())
+        Ok(read_with(&decoder, self.store, entry, pack)?.0)
     }
 
     fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {

@@ -14,6 +14,7 @@ mod graph;
 mod impact;
 mod lanes;
 mod ledger;
+mod lookup;
 mod options;
 mod outcome;
 mod places;

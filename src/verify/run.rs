@@ -23,7 +23,6 @@ use super::snapshots::Known;
 use super::trees::Trees;
 use super::walk::Walk;
 use super::{Error, auxiliary, repaired, seen};
-use crate::Repository;
 use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
@@ -31,6 +30,7 @@ use crate::index::{self, ContentId, ContentIndex, IndexOptions, IndexReader, Pos
 use crate::manifest::Room;
 use crate::os::parallel;
 use crate::snapshot::Snapshot;
+use crate::{Budget, Repository};
 
 /// The part of the memory that the order in which contents are read may take; a longer one goes to a file.
 const PLAN_SHARE: u64 = 8;
@@ -335,8 +335,7 @@ impl Run<'_> {
 
     /// What is left beside the index, most of it: bytes for a walk.
     fn memory_beside(&self, contents: &Contents) -> u64 {
-        let memory = self.asked.settings.memory;
-        (memory.saturating_sub(contents.index().memory()) / 4 * 3).max(memory / 8)
+        Budget::new(self.asked.settings.memory).for_trees(&contents.index())
     }
 
     fn room_for_manifests(&self) -> Room {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::batch::Checked;
 use super::findings::Finding;
+use super::lookup::place_of;
 use super::options::Level;
 use super::plan::{PackPlan, Plan};
 use crate::blob::BlobStore;
@@ -206,8 +207,8 @@ impl<'a> Scan<'a> {
 
     /// Sets aside what was still to be read of a pack that is gone.
     pub(super) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
-        let place = |entry: &Entry| Some(self.index.find(&entry.id)?.0);
-        let mut gone: Vec<Position> = stretch.entries.iter().filter_map(place).collect();
+        let places = stretch.entries.iter().filter_map(|entry| place_of(self.index, entry));
+        let mut gone: Vec<Position> = places.collect();
         if let Some((job, nth, footer)) = head.current.as_mut() {
             gone.extend(self.plan.positions(job.pack, *nth));
             *nth = job.pack.contents();

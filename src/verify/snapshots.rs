@@ -1,12 +1,13 @@
 //! The snapshots that can be listed, and what keeps others from it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use super::findings::{Finding, is_refusal};
 use crate::content::{self, ContentSource, Contents};
 use crate::index::ContentId;
 use crate::manifest::{self, ManifestSet, Room};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Snapshots};
 
 /// Snapshots whose manifests can be read, oldest first.
 #[derive(Default)]
@@ -50,18 +51,14 @@ impl Known {
         set.update(live, read);
         let deleted = set.versions().filter(|manifest| manifest.is_deleted());
         known.deleted = deleted.map(|manifest| manifest.id().to_string()).collect();
-        for manifest in set.find(&[("type", "snapshot")]) {
-            match Snapshot::parse(manifest) {
-                Ok(snapshot) => known.snapshots.push(snapshot),
-                Err(e) => known.findings.push(Finding {
-                    code: e.code(),
-                    blob: None,
-                    detail: e.to_string(),
-                    unchecked: false,
-                }),
-            }
-        }
-        known.snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
+        let snapshots = Snapshots::new(&set);
+        known.findings.extend(snapshots.problems().iter().map(|problem| Finding {
+            code: problem.code,
+            blob: None,
+            detail: problem.reason.clone(),
+            unchecked: false,
+        }));
+        known.snapshots = snapshots.all.into_iter().map(Arc::unwrap_or_clone).collect();
         known
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::findings::{Cause, Failures};
 use super::graph::{Damage, Graph};
+use super::lookup::look_up;
 use super::trees::{Fault, LostEntry, Root, Trees};
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
@@ -378,7 +379,7 @@ impl<'a> Walk<'a> {
             let pack = self.index.pack(entry.pack);
             pack.is_some_and(|pack| Decoder::new(self.contents.format()).check(entry, pack).is_ok())
         };
-        let Some((position, entry)) = self.index.find(content) else { return false };
+        let Some((position, entry)) = look_up(&self.index, content) else { return false };
         self.note_used(position);
         entry.original_length == 0 && possible(&entry)
     }
@@ -440,7 +441,7 @@ impl<'a> Walk<'a> {
 
     /// What is known against a content, and its length where it is there.
     fn check_content(&self, content: &ContentId) -> (Vec<u32>, Option<u64>) {
-        let Some((position, entry)) = self.index.find(content) else {
+        let Some((position, entry)) = look_up(&self.index, content) else {
             let cause = Cause::of(&content::Error::Missing { content: *content });
             return (vec![self.content_fault(content, &cause)], None);
         };
@@ -567,7 +568,7 @@ impl<'a> Walk<'a> {
 
     /// Whether it was found before the walk that a content cannot be given back.
     fn is_known(&self, content: &ContentId) -> bool {
-        let entry = self.index.get(content);
+        let entry = look_up(&self.index, content).map(|(_, entry)| entry);
         self.failures.cause(content, entry.and_then(|entry| self.index.pack(entry.pack))).is_some()
     }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::batch::{Checked, Checker, Piece};
 use super::findings::{Finding, is_refusal};
 use super::lanes::Lanes;
+use super::lookup::place_of;
 use super::options::Level;
 use super::plan::PackPlan;
 use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
@@ -35,9 +36,6 @@ const SMALL: u32 = 64 << 10;
 
 /// Workers' stretches and plaintexts together may take this part of the memory budget; the index is in the rest.
 const MEMORY_SHARE: u64 = 2;
-
-/// A local index that begins before the tail read.
-const MAX_LOCAL_INDEX: u64 = 64 << 20;
 
 /// What the workers share.
 struct Workers<'s, 'a> {
@@ -230,7 +228,7 @@ impl<'a> Scan<'a> {
         let mut stored = vec![0; entry.packed_length as usize];
         match self.store.read_at(pack, entry.offset.into(), &mut stored) {
             Ok(()) => checker.check(pack, vec![Piece { entry, stored: &mut stored }], out),
-            Err(e) if e.is_not_found() => out.vanished.extend(self.index.find(&entry.id).map(|(at, _)| at)),
+            Err(e) if e.is_not_found() => out.vanished.extend(place_of(self.index, &entry)),
             Err(e) => out.fail(&read_error(entry.id, e)),
         }
     }
@@ -242,7 +240,7 @@ impl<'a> Scan<'a> {
         let outside = || pack::Error::OutOfBounds { blob: blob.clone() };
         let size = stretch.job.pack.size;
         let end = postamble.offset.checked_add(postamble.length).ok_or_else(outside)?;
-        if end > size || postamble.length > MAX_LOCAL_INDEX {
+        if end > size || postamble.length > pack::MAX_LOCAL_INDEX {
             return Err(outside());
         }
         let length = usize::try_from(postamble.length).map_err(|_| outside())?;

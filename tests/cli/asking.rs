@@ -6,7 +6,7 @@ use rokopia::snapshot::{Source, UtcTimestamp};
 use rokopia::testkit::{NewSnapshot, Options, RepositoryWriter, Tree};
 
 use crate::common::run;
-use crate::support::{assert_exit, stderr, stdout};
+use crate::support::{assert_exit, assert_failure, stderr, stdout};
 
 const PASSWORD: &str = "asking";
 
@@ -70,6 +70,24 @@ fn every_command_finds_a_source_however_it_is_written() {
     for source in ["app@ns:/dat", "app@ns:/datas", "ap@ns:/data", r"me@pc:C:\Users\you"] {
         assert_exit(&run(&["exists", source]), 1);
         assert_exit(&run(&["ls", source]), 1);
+    }
+}
+
+#[test]
+fn a_question_that_can_match_nothing_is_never_answered_with_no() {
+    let dir = repository(&[Source::new("me", "pc", r"C:\Users\me")], &["2026-01-01T03:00:00Z"]);
+    let run = |arguments: &[&str]| run(dir.path(), PASSWORD, arguments);
+    for source in ["me@pc", "me@pc:", "/data", "C:/Users/me", "me"] {
+        assert_exit(&run(&["exists", source]), 2);
+    }
+    for (source, code) in [
+        ("me@pc:Users", "source-relative"),
+        ("me@pc:C:Users", "source-relative"),
+        (r"me@pc:c:\users\ME", "source-alike"),
+    ] {
+        assert_failure(&run(&["exists", source, "--json"]), 3, code);
+        assert_failure(&run(&["snapshots", source, "--json"]), 3, code);
+        assert_failure(&run(&["ls", source, "--json"]), 3, code);
     }
 }
 

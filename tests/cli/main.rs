@@ -4,8 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod auditing;
 mod asking;
+mod auditing;
+mod certainty;
 mod commands;
 mod documents;
 mod doubts;

@@ -10,20 +10,17 @@ use std::sync::Arc;
 use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::location::Location;
-use super::units;
-use crate::blob::{BlobStore, Early};
+use super::units::{self, human_size};
+use crate::blob::BlobStore;
 use crate::checker::FindPassword;
+use crate::content::Contents;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
-use crate::index::{EPOCHS_PREFIX, IndexOptions};
+use crate::index::IndexOptions;
 use crate::os::parallel;
 use crate::os::sandbox::existing_directory;
-use crate::{Error, Options, Repository, Sandbox};
-
-const DEFAULT_MEMORY: u64 = 256 << 20;
-
-/// Less than this cannot hold one pack range, its decoded form and the tables of an index.
-const LEAST_MEMORY: u64 = 16 << 20;
+use crate::repository::TooSmall;
+use crate::{Access, Budget, Error, Opening, Options, Repository, Sandbox};
 
 const MAX_THREADS: usize = 1024;
 
@@ -36,8 +33,8 @@ pub(super) struct Context {
     options: Options,
     cache_dir: Option<PathBuf>,
     sandbox: Sandbox,
-    /// Bytes for data in flight and indexes.
-    pub(super) memory: u64,
+    /// Memory for indexes, manifests and data in flight.
+    pub(super) memory: Budget,
     /// Decoding threads.
     pub(super) threads: usize,
     /// Reads in flight.
@@ -56,9 +53,10 @@ impl Context {
     /// Understands the options; nothing is opened yet.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
         let memory = match global.memory.clone().or_else(|| text_variable("ROKOPIA_MEMORY")) {
-            None => DEFAULT_MEMORY,
+            None => Budget::default(),
             Some(text) => units::size(&text)
-                .filter(|size| *size >= LEAST_MEMORY)
+                .filter(|size| *size >= Budget::LEAST)
+                .map(Budget::new)
                 .ok_or_else(|| wrong_value("--memory", &text, "a size of at least 16MiB, such as 256MiB"))?,
         };
         let limited = |name: &str, value: usize| {
@@ -74,17 +72,16 @@ impl Context {
             location: location(global).map(|text| Location::parse(&text)),
             password_file: global.password_file.clone(),
             password_fd: global.password_fd,
-            options: Options {
+            options: memory.bound(Options {
                 open: OpenOptions { ignore_upgrade: global.degraded },
                 index: IndexOptions {
                     reads,
                     degraded: global.degraded,
-                    memory: memory / 2,
                     spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
+                    ..IndexOptions::default()
                 },
-                manifests: memory,
-                hash_manifests: false,
-            },
+                ..Options::default()
+            }),
             cache_dir,
             sandbox: sandbox(global),
             memory,
@@ -167,17 +164,35 @@ impl Context {
     /// Opens the repository, and says what it warns about. Before its first byte is parsed, what is not needed from then
     /// on is given up.
     pub(super) fn repository(&self) -> Result<Repository, Failure> {
+        self.repository_for(Access::Index)
+    }
+
+    /// The same for a command that does this first.
+    pub(super) fn repository_for(&self, access: Access) -> Result<Repository, Failure> {
         let store = self.open_store()?;
         let password = self.password()?;
         self.sandbox().enter().log();
         let opening = format!("opening the repository {}", store.describe());
-        let store = Early::new(store, EPOCHS_PREFIX);
-        let repository = Repository::open_with(store, &password, self.options.clone())
-            .map_err(|e| Failure::from(e).during(&opening))?;
+        let (options, budget) = (self.options.clone(), self.memory);
+        let opened = Opening { password: &password, options, budget, access }.open(store);
+        let repository = opened.map_err(|e| Failure::from(e).during(&opening))?;
         for warning in repository.format().warnings() {
             tracing::warn!("{warning}");
         }
         Ok(repository)
+    }
+
+    /// Bytes of the memory for data in flight, beside the loaded index.
+    pub(super) fn memory_for_data(&self, contents: &Contents) -> Result<u64, Failure> {
+        self.memory.for_data(&contents.index()).map_err(|TooSmall { index, needed }| {
+            let message = format!(
+                "restoring needs {}, of which the index takes {}; the budget is {}",
+                human_size(needed),
+                human_size(index),
+                human_size(self.memory.bytes())
+            );
+            Failure::new(Exit::Unknown, "memory-budget", message)
+        })
     }
 
     /// Where the repository is.

@@ -8,7 +8,7 @@ use jiff::Zoned;
 
 use super::units;
 use crate::object::ObjectId;
-use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source};
+use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source, UtcTimestamp};
 
 /// So many digits of a snapshot ID are needed at least.
 const LEAST_DIGITS: usize = 6;
@@ -37,19 +37,28 @@ impl fmt::Display for Root {
 /// What a reference means, before any tree is read.
 #[derive(Debug)]
 pub(super) enum Resolved {
-    /// `newest` tells that a snapshot that is not known of could have been meant instead.
-    Found { root: Root, path: String, newest: bool },
+    /// `newest` tells which snapshots that are not known of could have been meant instead.
+    Found { root: Root, path: String, newest: Option<Newest> },
     /// Several snapshots fit.
     Ambiguous { what: String, candidates: Vec<String> },
-    /// None fits.
-    Unknown { what: String, candidates: Vec<String> },
+    /// None fits. `asked` is the source that was named, if one was.
+    Unknown { what: String, candidates: Vec<String>, asked: Option<AskedSource> },
     /// It is no reference.
     Invalid { what: String },
 }
 
+/// Of which snapshots the newest was meant.
+#[derive(Debug)]
+pub(super) struct Newest {
+    /// Those of this source; of any where none was named.
+    pub(super) asked: Option<AskedSource>,
+    /// Those that began at this time or before.
+    pub(super) until: Option<UtcTimestamp>,
+}
+
 impl Resolved {
     fn snapshot(snapshot: &Arc<Snapshot>, path: &str) -> Self {
-        Self::Found { root: Root::Snapshot(Arc::clone(snapshot)), path: path.to_owned(), newest: false }
+        Self::Found { root: Root::Snapshot(Arc::clone(snapshot)), path: path.to_owned(), newest: None }
     }
 }
 
@@ -62,7 +71,7 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
     if let Some(text) = first.strip_prefix("latest")
         && let Some(qualifier) = Qualifier::parse(text, now)
     {
-        return choose(qualifier, snapshots.all(), "the repository", path);
+        return choose(qualifier, snapshots.all(), None, path);
     }
     if let Some(resolved) = by_source(snapshots, reference, now) {
         return resolved;
@@ -73,10 +82,17 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
     if let Ok(object) = first.parse::<ObjectId>() {
         return match snapshots.root_attributes(&object) {
             Some((snapshot, _)) => Resolved::snapshot(snapshot, path),
-            None => Resolved::Found { root: Root::Object(object), path: path.to_owned(), newest: false },
+            None => Resolved::Found { root: Root::Object(object), path: path.to_owned(), newest: None },
         };
     }
-    Resolved::Unknown { what: not_here(reference), candidates: nearest(snapshots, reference) }
+    let asked = source_in(reference);
+    Resolved::Unknown { what: not_here(reference), candidates: nearest(snapshots, reference), asked }
+}
+
+/// The source that a reference names, where nothing in it may be a qualifier.
+fn source_in(reference: &str) -> Option<AskedSource> {
+    let (_, path) = reference.split_once(':')?;
+    if path.contains(['@', '~']) { None } else { reference.parse().ok() }
 }
 
 /// A source with what may follow it. The longest source that fits is meant: `u@h:/a/b` before `/b` in `u@h:/a`.
@@ -99,7 +115,8 @@ fn by_source(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Option<Reso
         };
         if let Some(qualifier) = Qualifier::parse(qualifier, now) {
             let path = if source.path.contains('\\') { path.replace('\\', "/") } else { path.to_owned() };
-            return Some(choose(qualifier, snapshots.asked(&asked), &source.to_string(), &path));
+            let found = snapshots.asked(&asked);
+            return Some(choose(qualifier, found, Some(source.clone().into()), &path));
         }
     }
     None
@@ -121,7 +138,17 @@ fn by_prefix(snapshots: &Snapshots, digits: &str, path: &str) -> Option<Resolved
     }
 }
 
-fn choose(qualifier: Result<Qualifier, String>, all: Selection, of: &str, path: &str) -> Resolved {
+fn choose(
+    qualifier: Result<Qualifier, String>,
+    all: Selection,
+    asked: Option<AskedSource>,
+    path: &str,
+) -> Resolved {
+    let of = asked.as_ref().map_or_else(|| "the repository".to_owned(), AskedSource::to_string);
+    let until = match &qualifier {
+        Ok(Qualifier::AsOf(time, _)) => Some(time.last()),
+        _ => None,
+    };
     let complete = all.clone().complete();
     let count = complete.len();
     let (snapshot, what) = match qualifier {
@@ -146,9 +173,10 @@ fn choose(qualifier: Result<Qualifier, String>, all: Selection, of: &str, path: 
     };
     match snapshot {
         Some(snapshot) => {
-            Resolved::Found { root: Root::Snapshot(snapshot), path: path.to_owned(), newest: true }
+            let newest = Some(Newest { asked, until });
+            Resolved::Found { root: Root::Snapshot(snapshot), path: path.to_owned(), newest }
         }
-        None => Resolved::Unknown { what, candidates: newest(&all) },
+        None => Resolved::Unknown { what, candidates: newest(&all), asked },
     }
 }
 

@@ -3,12 +3,15 @@
 use jiff::Zoned;
 
 use super::context::Context;
-use super::doubts::Doubts;
+use super::doubts::{self, Doubts};
 use super::failure::{Exit, Failure};
-use super::reference::{self, Resolved, Root};
+use super::reference::{self, Newest, Resolved, Root};
 use crate::content::Contents;
-use crate::snapshot::{Snapshot, Snapshots, UtcTimestamp};
-use crate::{Catalog, Error, Repository};
+use crate::snapshot::{AskedSource, Snapshot, Snapshots, UtcTimestamp};
+use crate::{Absence, Access, Catalog, Error, Reason, Repository, Suspect, Unlisted};
+
+/// Snapshots that a list lacks are named up to this number.
+const NAMED: usize = 10;
 
 /// The repository, its snapshots, and the doubts about them.
 pub(super) struct Session {
@@ -16,7 +19,10 @@ pub(super) struct Session {
     pub(super) catalog: Catalog,
     pub(super) snapshots: Snapshots,
     pub(super) doubts: Doubts,
+    degraded: bool,
     contents: Option<Contents>,
+    /// Snapshots that the lists lack, once they were looked for.
+    unlisted: Option<Unlisted>,
 }
 
 /// What a reference leads to; the path inside is not looked up yet.
@@ -25,6 +31,8 @@ pub(super) struct Found {
     pub(super) root: Root,
     /// The path below it; empty for the root.
     pub(super) path: String,
+    /// Why a newer snapshot may exist, where the newest one of several was meant.
+    pub(super) newer: Option<Reason>,
 }
 
 impl Found {
@@ -45,12 +53,12 @@ impl Found {
 impl Session {
     /// Opens the repository and reads its manifests.
     pub(super) fn open(context: &Context) -> Result<Self, Failure> {
-        Self::with_repository(context, context.repository()?)
+        Self::with_repository(context, context.repository_for(Access::Snapshots)?)
     }
 
     /// The same for a command that will need the full index.
     pub(super) fn open_for_contents(context: &Context) -> Result<Self, Failure> {
-        let repository = context.repository()?;
+        let repository = context.repository_for(Access::Snapshots)?;
         let (catalog, contents) = repository.catalog_and_contents().map_err(unreadable)?;
         Ok(Self::with_catalog(repository, catalog, contents, context.degraded))
     }
@@ -70,7 +78,9 @@ impl Session {
         for why in &recovered.unreadable {
             tracing::warn!("{why}");
         }
-        Ok(Self::with_catalog(repository, recovered.catalog, Some(recovered.contents), true))
+        let session = Self::with_catalog(repository, recovered.catalog, Some(recovered.contents), true);
+        // All packs were read.
+        Ok(Self { unlisted: Some(Unlisted::default()), ..session })
     }
 
     fn with_catalog(
@@ -79,12 +89,20 @@ impl Session {
         contents: Option<Contents>,
         degraded: bool,
     ) -> Self {
-        let snapshots = Snapshots::new(catalog.manifests());
+        let snapshots = catalog.snapshots();
         let mut doubts = Doubts::new(degraded);
-        for problem in catalog.snapshots_and_problems().1 {
-            doubts.add(&problem, problem.blob());
+        for reason in catalog.doubts() {
+            doubts.add(reason);
         }
-        Self { repository, catalog, snapshots, doubts, contents }
+        for problem in snapshots.problems() {
+            doubts.add(Reason::from(problem));
+        }
+        Self { repository, catalog, snapshots, doubts, degraded, contents, unlisted: None }
+    }
+
+    /// Snapshots that the lists lack because an index blob is lost; looked for once.
+    pub(super) fn unlisted(&mut self) -> &Unlisted {
+        self.unlisted.get_or_insert_with(|| self.catalog.unlisted())
     }
 
     /// The full index, loaded unless it is already.
@@ -98,54 +116,88 @@ impl Session {
         Ok(contents)
     }
 
-    /// Whether nothing is doubtful about an answer of "nothing". Packs that no index names mean that indexes are lost;
-    /// looking for them needs a listing of all packs, and is done only where there would be no other answer.
-    pub(super) fn nothing_is_certain(&mut self) -> Result<bool, Failure> {
-        if self.doubts.is_empty()
-            && let Some(doubt) = self.catalog.lost_indexes()?
-        {
-            self.doubts.add(&doubt, doubt.blob());
+    /// How a list of something that comes from manifests ends. `lacks` tells which of the snapshots that the lists lack
+    /// it should have had, and `asked` whose were listed: all where none are named.
+    pub(super) fn conclude(
+        &mut self,
+        what: &str,
+        empty: bool,
+        asked: &[AskedSource],
+        lacks: impl Fn(&Suspect) -> bool,
+    ) -> Result<Exit, Failure> {
+        if empty && !self.degraded {
+            let questions = if asked.is_empty() { vec![None] } else { asked.iter().map(Some).collect() };
+            for question in questions {
+                if let Absence::Doubtful(reason) = self.catalog.absence(question)? {
+                    return Err(doubts::refuse(&doubts::nothing(what), &reason));
+                }
+            }
+            return Ok(Exit::Done);
         }
-        Ok(self.doubts.is_empty())
+        let lacking = self.warn_of_unlisted(lacks);
+        if lacking { Ok(Exit::Partial) } else { self.doubts.conclude(what, empty) }
     }
 
-    /// How a list of something that comes from manifests ends.
-    pub(super) fn conclude(&mut self, what: &str, empty: bool) -> Result<Exit, Failure> {
-        if empty {
-            self.nothing_is_certain()?;
+    /// Whether the lists lack nothing.
+    pub(super) fn lists_are_complete(&mut self) -> bool {
+        !self.warn_of_unlisted(|_| true) && self.doubts.first().is_none()
+    }
+
+    /// Names the snapshots that the lists lack, of those that `lacks` is true for, and tells whether there are any.
+    fn warn_of_unlisted(&mut self, lacks: impl Fn(&Suspect) -> bool) -> bool {
+        let unlisted = self.unlisted();
+        let lacking = unlisted.snapshots().iter().filter(|suspect| lacks(suspect));
+        let reasons: Vec<&Reason> = lacking.map(|suspect| &suspect.reason).chain(unlisted.doubts()).collect();
+        for reason in reasons.iter().take(NAMED) {
+            tracing::warn!("{reason}");
         }
-        self.doubts.conclude(what, empty)
+        if reasons.len() > NAMED {
+            tracing::warn!("and {} more of the kind", reasons.len() - NAMED);
+        }
+        !reasons.is_empty()
     }
 
     /// The snapshot or object that a reference names.
     pub(super) fn find(&mut self, reference: &str) -> Result<Found, Failure> {
         match reference::resolve(&self.snapshots, reference, &Zoned::now()) {
             Resolved::Found { root, path, newest } => {
-                if newest && !self.doubts.is_empty() {
-                    tracing::warn!("{root} is the newest that was found; a newer one may exist");
+                let newer = newest.and_then(|newest| self.newer(&root, &newest));
+                if let Some(reason) = &newer {
+                    tracing::warn!("{root} is the newest that was found; a newer one may exist: {reason}");
                 }
-                Ok(Found { root, path })
+                Ok(Found { root, path, newer })
             }
             Resolved::Ambiguous { what, candidates } => {
                 let failure = Failure::new(Exit::Unknown, "reference-ambiguous", what);
                 Err(with_candidates(failure, &candidates))
             }
-            Resolved::Unknown { what, candidates } => Err(with_candidates(self.no_such(what)?, &candidates)),
+            Resolved::Unknown { what, candidates, asked } => {
+                let absence = self.catalog.absence(asked.as_ref())?;
+                Err(with_candidates(no_such(what, &absence), &candidates))
+            }
             Resolved::Invalid { what } => Err(Failure::wrong_usage(what)),
         }
+    }
+
+    /// Why a newer snapshot than the chosen one may exist.
+    fn newer(&mut self, root: &Root, newest: &Newest) -> Option<Reason> {
+        let Root::Snapshot(chosen) = root else { return None };
+        let newer = self.unlisted().newer_than(chosen.start_time, newest.until, newest.asked.as_ref());
+        newer.cloned().or_else(|| self.doubts.first().cloned())
     }
 
     /// The failure for an object that the repository does not have.
     pub(super) fn no_such_object(&mut self, reference: &str) -> Result<Failure, Failure> {
         let candidates = reference::nearest(&self.snapshots, reference);
-        Ok(with_candidates(self.no_such(reference::not_here(reference))?, &candidates))
+        let absence = self.catalog.absence_of_content()?;
+        Ok(with_candidates(no_such(reference::not_here(reference), &absence), &candidates))
     }
+}
 
-    fn no_such(&mut self, what: String) -> Result<Failure, Failure> {
-        if self.nothing_is_certain()? {
-            return Ok(Failure::new(Exit::Negative, "reference-not-found", what));
-        }
-        Ok(self.doubts.refuse(&format!("{what}, but that is not certain")))
+fn no_such(what: String, absence: &Absence) -> Failure {
+    match absence {
+        Absence::Certain => Failure::new(Exit::Negative, "reference-not-found", what),
+        Absence::Doubtful(reason) => doubts::refuse(&format!("{what}, but that is not certain"), reason),
     }
 }
 

@@ -64,6 +64,8 @@ fn with_session(
     let found = session.find(reference)?;
     let contents = session.contents()?;
     let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
+    // The manifests make room for data.
+    drop(session);
     work(&Place { contents: &contents, tree, entry, found })
 }
 

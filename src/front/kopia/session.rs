@@ -8,16 +8,20 @@ use super::config::Config;
 use super::failure::Failure;
 use super::grammar::Typed;
 use super::{password, paths};
-use crate::blob::{self, BlobStore, Early, FileSystem, Retry, RetryPolicy};
-use crate::checker::doubt_about_absence;
+use crate::blob::{self, BlobStore, FileSystem, Retry, RetryPolicy};
 use crate::content::Contents;
 use crate::crypto::Password;
-use crate::index::EPOCHS_PREFIX;
-use crate::snapshot::{AskedSource, Problem, Snapshots, Source};
-use crate::{Catalog, Error, Options, Repository, Sandbox, format};
+use crate::snapshot::{AskedSource, Source};
+use crate::{
+    Absence, Access, Budget, Catalog, Error, Opening, Options, Repository, Sandbox, Suspect, format,
+};
 
-/// Bytes that manifests may take. Kopia knows no limit; this is some 600,000 snapshots.
-const MANIFESTS: u64 = 1 << 30;
+/// Bytes of memory. Kopia knows no limit; for manifests this is some 600,000 snapshots, for an index some ten million
+/// contents before it goes to a file.
+const MEMORY: u64 = 1 << 30;
+
+/// Snapshots that a list lacks are named up to this number.
+const NAMED: usize = 10;
 
 /// What a missing connection is called; callers look for it.
 const NOT_CONNECTED: &str =
@@ -57,6 +61,8 @@ impl Session {
             .and_then(|store| {
                 let sandbox = written.iter().fold(Sandbox::from_env(), Sandbox::writing);
                 let sandbox = cache_directory(&config).into_iter().fold(sandbox, Sandbox::reading);
+                let spill = Some(std::env::temp_dir()).filter(|directory| directory.is_dir());
+                let sandbox = spill.iter().fold(sandbox, Sandbox::writing);
                 sandbox.repository(&directory).enter().log();
                 open_repository(store, &password)
             });
@@ -127,9 +133,11 @@ pub(super) fn open_store(directory: &Path) -> Result<Arc<dyn BlobStore>, Failure
 
 /// Opens a repository in the words of Kopia where callers look for them.
 pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Result<Repository, Failure> {
-    let store = Early::new(store, EPOCHS_PREFIX);
-    let options = Options { manifests: MANIFESTS, ..Options::default() };
-    Repository::open_with(store, &Password::new(password.as_bytes()), options).map_err(|error| match error {
+    let mut options = Options::default();
+    options.index.spill_directory = Some(std::env::temp_dir());
+    let (password, budget) = (Password::new(password.as_bytes()), Budget::new(MEMORY));
+    let opening = Opening { password: &password, options, budget, access: Access::Snapshots };
+    opening.open(store).map_err(|error| match error {
         Error::Format(format::Error::WrongPassword) => {
             Failure::new("unable to create format manager: invalid repository password")
         }
@@ -142,31 +150,23 @@ pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Resu
 
 /// Before a list is called empty: whether anything speaks against it. A list that damage has emptied looks like that of a
 /// source which was never saved, and callers then make a new backup over the data that should have been restored.
-pub(super) fn check_nothing(
-    repository: &Repository,
-    catalog: &Catalog,
-    snapshots: &Snapshots,
-    source: Option<&AskedSource>,
-) -> Result<(), Failure> {
-    let refuse =
-        |reason: String| Failure::new(format!("no snapshots found, but that is not certain: {reason}"));
-    if let Some(doubt) = catalog.index().doubts().first() {
-        return Err(refuse(doubt.to_string()));
-    }
-    let may_be = |problem: &&Problem| source.is_none_or(|source| problem.may_be(source));
-    if let Some(problem) = snapshots.problems().iter().find(may_be) {
-        return Err(refuse(problem.reason.clone()));
-    }
-    let text = |doubt: &dyn std::fmt::Display| doubt.to_string();
-    let doubt = match source {
-        Some(source) => match doubt_about_absence(repository, catalog, source) {
-            Ok(doubt) => doubt.map(|doubt| text(&doubt)),
-            Err(error) => Some(text(&error)),
-        },
-        None => match catalog.lost_indexes() {
-            Ok(doubt) => doubt.map(|doubt| text(&doubt)),
-            Err(error) => Some(text(&error)),
-        },
+pub(super) fn check_nothing(catalog: &Catalog, asked: Option<&AskedSource>) -> Result<(), Failure> {
+    let reason = match catalog.absence(asked) {
+        Ok(Absence::Certain) => return Ok(()),
+        Ok(Absence::Doubtful(reason)) => reason.to_string(),
+        Err(error) => error.to_string(),
     };
-    doubt.map_or(Ok(()), |doubt| Err(refuse(doubt)))
+    Err(Failure::new(format!("no snapshots found, but that is not certain: {reason}")))
+}
+
+/// Says which snapshots a list of these sources lacks, because an index blob is lost.
+pub(super) fn say_unlisted(catalog: &mut Catalog, asked: Option<&AskedSource>) {
+    let unlisted = catalog.unlisted();
+    let concerned = |suspect: &&Suspect| {
+        asked.is_none_or(|asked| asked.with_parents().iter().any(|source| suspect.scope.concerns(source)))
+    };
+    let suspects = unlisted.snapshots().iter().filter(concerned).map(|suspect| &suspect.reason);
+    for reason in suspects.chain(unlisted.doubts()).take(NAMED) {
+        super::say(&format!("the list may be too short: {reason}"));
+    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::log;
 use super::operation::Operation;
+use crate::Reason;
 use crate::manifest::ManifestId;
 use crate::text::escape;
 
@@ -45,7 +46,7 @@ pub(super) enum Error {
     #[error("Cannot {what}: {source}")]
     Repository { what: &'static str, source: Box<crate::Error> },
     #[error("whether {source_name} has a snapshot to restore is not certain: {reason}")]
-    Uncertain { source_name: String, reason: String },
+    Uncertain { source_name: String, reason: Reason },
     #[error(
         "KOPIA_PREVIOUS={asked} asks for a snapshot that does not exist: {found} found for {source_name}"
     )]
@@ -97,7 +98,7 @@ impl Error {
             Self::Backend(_) => "unsupported-storage",
             Self::NotMounted { .. } => "volume-not-mounted",
             Self::Repository { source, .. } => source.code(),
-            Self::Uncertain { .. } => "snapshot-uncertain",
+            Self::Uncertain { reason, .. } => reason.code(),
             Self::TooFew { .. } => "too-few-snapshots",
             Self::NothingStrict(_) => "nothing-eligible",
             Self::NoUserName => "no-user-name",

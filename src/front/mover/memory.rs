@@ -3,31 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// More does not make a restore faster.
-const ENOUGH: u64 = 256 << 20;
+use crate::Budget;
 
 /// The share of the container's limit that is budgeted; the rest is for code, stacks and what allocators keep.
 const SHARE_PERCENT: u64 = 60;
 
-/// Less than this cannot hold one pack range and its decoded form.
-const LEAST: u64 = 16 << 20;
-
-/// Bytes for indexes and data in flight: what is enough, or the share of the control group's limit.
-pub(super) fn budget() -> u64 {
-    static BUDGET: OnceLock<u64> = OnceLock::new();
+/// The default, as more does not make a restore faster, or the share of the control group's limit.
+pub(super) fn budget() -> Budget {
+    static BUDGET: OnceLock<Budget> = OnceLock::new();
     *BUDGET.get_or_init(|| {
         let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         within(limit(Path::new("/sys/fs/cgroup"), &own))
     })
 }
 
-/// What of a budget is left beside an index of this size.
-pub(super) fn beside_index(budget: u64, index: u64) -> u64 {
-    budget.saturating_sub(index).max(LEAST)
-}
-
-fn within(limit: Option<u64>) -> u64 {
-    limit.map_or(ENOUGH, |limit| (limit / 100).saturating_mul(SHARE_PERCENT).clamp(LEAST, ENOUGH))
+fn within(limit: Option<u64>) -> Budget {
+    let enough = Budget::default();
+    limit.map_or(enough, |limit| Budget::new((limit / 100).saturating_mul(SHARE_PERCENT).min(enough.bytes())))
 }
 
 /// The lowest limit on the way from the process's group to the root. In a container the group is usually the root itself.
@@ -76,11 +68,9 @@ mod tests {
 
     #[test]
     fn the_budget_is_a_share_of_the_limit() {
-        assert_eq!(within(None), ENOUGH);
-        assert_eq!(within(Some(100 << 20)), 60 << 20);
-        assert_eq!(within(Some(64 << 30)), ENOUGH);
-        assert_eq!(within(Some(1)), LEAST);
-        assert_eq!(beside_index(60 << 20, 20 << 20), 40 << 20);
-        assert_eq!(beside_index(60 << 20, 60 << 20), LEAST);
+        assert_eq!(within(None), Budget::default());
+        assert_eq!(within(Some(100 << 20)), Budget::new(60 << 20));
+        assert_eq!(within(Some(64 << 30)), Budget::default());
+        assert_eq!(within(Some(1)), Budget::new(Budget::LEAST));
     }
 }

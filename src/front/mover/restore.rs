@@ -13,14 +13,13 @@ use super::identity::{self, Client};
 use super::location::{self, Found, Location};
 use super::selection::{Choice, Passed, Request};
 use super::{discovery, log, memory};
-use crate::blob::{BlobStore, Early};
-use crate::checker::doubt_about_absence;
+use crate::blob::BlobStore;
 use crate::content::Contents;
 use crate::crypto::Password;
-use crate::index::{EPOCHS_PREFIX, IndexOptions};
+use crate::index::IndexOptions;
 use crate::os::signals;
-use crate::snapshot::Snapshots;
-use crate::{Catalog, Entered, Options, Repository, Sandbox};
+use crate::snapshot::{Snapshot, Snapshots};
+use crate::{Absence, Access, Catalog, Entered, Opening, Options, Repository, Sandbox, Unlisted};
 
 /// Bytes of the line that names a source without snapshots.
 const LONGEST_MISSING: usize = 300;
@@ -104,10 +103,14 @@ fn confine(plan: &Plan) {
 
 /// Opens the repository, lists its snapshots, and loads its index where that fits into memory.
 fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
-    let store = Early::new(store, EPOCHS_PREFIX);
-    let repository =
-        log::timed("opening the repository", || Repository::open_with(store, &plan.password, options(plan)))
-            .map_err(|e| Error::repository("open the repository", e))?;
+    let opening = Opening {
+        password: &plan.password,
+        options: options(plan),
+        budget: memory::budget(),
+        access: Access::Snapshots,
+    };
+    let repository = log::timed("opening the repository", || opening.open(store))
+        .map_err(|e| Error::repository("open the repository", e))?;
     for warning in repository.format().warnings() {
         log::warn(warning);
     }
@@ -119,28 +122,27 @@ fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
             // What can be read still tells the identities that there are.
             let index = IndexOptions { degraded: true, ..options(plan).index };
             return Err(match repository.with_index_options(index).catalog() {
-                Ok(catalog) => tell(plan, &Snapshots::new(catalog.manifests()), error),
+                Ok(catalog) => tell(plan, &catalog.snapshots(), error),
                 Err(_) => error,
             });
         }
     };
-    let snapshots = Snapshots::new(catalog.manifests());
+    let snapshots = catalog.snapshots();
     Ok(Opened { repository, catalog, contents, snapshots })
 }
 
-/// Half of the memory is for the index. What needs more goes to a nameless file in the volume: the only place where a
+/// An index that needs more than its share goes to a nameless file in the volume: the only place where a
 /// mover may write much.
 fn options(plan: &Plan) -> Options {
-    let mut options = Options::default();
+    let mut options = memory::budget().bound(Options::default());
     options.index.degraded = plan.arguments.degraded;
-    options.index.memory = memory::budget() / 2;
-    options.manifests = memory::budget();
     options.index.spill_directory = Some(plan.target.clone());
     options
 }
 
 fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
-    let Opened { repository, catalog, contents, snapshots } = opened;
+    let Opened { repository, mut catalog, contents, snapshots } = opened;
+    let unlisted = log::timed("looking for snapshots that are not listed", || catalog.unlisted());
     let (repository, catalog, snapshots) = (&repository, &catalog, &snapshots);
     let told = |error| tell(plan, snapshots, error);
     announce(plan);
@@ -151,16 +153,17 @@ fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
         Choice::Nothing(passed) => {
             let source = &plan.request.source;
             let asked = source.clone().into();
-            let doubt =
-                log::timed("looking for lost indexes", || doubt_about_absence(repository, catalog, &asked));
-            let reason = match doubt {
-                Ok(None) => return nothing(plan, snapshots, Some(passed)),
-                Ok(Some(reason)) => reason.to_string(),
-                Err(e) => e.to_string(),
+            let absence = log::timed("looking for lost indexes", || catalog.absence(Some(&asked)));
+            return match absence {
+                Ok(Absence::Certain) => nothing(plan, snapshots, Some(passed)),
+                Ok(Absence::Doubtful(reason)) => {
+                    Err(told(Error::Uncertain { source_name: source.to_string(), reason }))
+                }
+                Err(e) => Err(told(Error::repository("look for lost indexes", e))),
             };
-            return Err(told(Error::Uncertain { source_name: source.to_string(), reason }));
         }
     };
+    newest_is_listed(plan, &unlisted, &snapshot).map_err(told)?;
     log::line(format_args!("Selected snapshot with id: {}", snapshot.id));
     log::info(format_args!("it began at {} and ended at {}", snapshot.start_time, snapshot.end_time));
     let contents = match contents {
@@ -175,13 +178,26 @@ fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
 
 /// Refuses to call a snapshot the newest while an index that may hold a newer one is missing.
 fn certain(plan: &Plan, catalog: &Catalog) -> Result<(), Error> {
-    let Some(doubt) = catalog.index().doubts().first() else { return Ok(()) };
+    let Some(reason) = catalog.doubts().into_iter().next() else { return Ok(()) };
     if plan.arguments.degraded {
-        log::warn(format_args!("a newer snapshot may exist: {doubt}"));
+        log::warn(format_args!("a newer snapshot may exist: {reason}"));
         return Ok(());
     }
-    let reason = format!("{doubt}; additional argument --rokopia-degraded takes what can be read");
+    let reason = reason.with_advice("additional argument --rokopia-degraded takes what can be read");
     Err(Error::Uncertain { source_name: plan.request.source.to_string(), reason })
+}
+
+/// Says that a newer snapshot is in packs which no index names; in strict mode nothing is restored then.
+fn newest_is_listed(plan: &Plan, unlisted: &Unlisted, chosen: &Snapshot) -> Result<(), Error> {
+    let Some(reason) = plan.request.newer(unlisted, chosen) else { return Ok(()) };
+    if plan.arguments.strict {
+        return Err(Error::Uncertain {
+            source_name: plan.request.source.to_string(),
+            reason: reason.clone(),
+        });
+    }
+    log::warn(format_args!("a newer snapshot may exist: {reason}"));
+    Ok(())
 }
 
 fn announce(plan: &Plan) {

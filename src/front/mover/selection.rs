@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::environment::Environment;
 use super::error::Error;
 use crate::snapshot::{Period, Snapshot, Snapshots, Source};
+use crate::{Reason, Unlisted};
 
 /// What the environment asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl Request {
         if let Some(problem) = all.problems().first()
             && (!degraded || all.is_empty())
         {
-            let reason = problem.reason.clone();
+            let reason = problem.into();
             return Err(Error::Uncertain { source_name: self.source.to_string(), reason });
         }
         let found = all.len();
@@ -83,6 +84,12 @@ impl Request {
             source_name: self.source.to_string(),
         })?;
         Ok(Choice::Snapshot(chosen))
+    }
+
+    /// Why the chosen snapshot may not be the one that was asked for: because a newer one is not listed.
+    pub(super) fn newer<'a>(&self, unlisted: &'a Unlisted, chosen: &Snapshot) -> Option<&'a Reason> {
+        let asked = self.source.clone().into();
+        unlisted.newer_than(chosen.start_time, self.as_of.map(Period::last), Some(&asked))
     }
 }
 

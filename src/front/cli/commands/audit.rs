@@ -86,7 +86,7 @@ impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let expectations = self.expectations()?;
         let mut session = Session::open(context)?;
-        let certain = session.nothing_is_certain()?;
+        let certain = session.lists_are_complete();
         let now = UtcTimestamp::now();
         let audit = audit(&SourceState::of_all(&session.snapshots), certain, &expectations, now);
         let mut out = Output::new();

@@ -1,5 +1,6 @@
 //! `rokopia contents`: what the index says is in the packs.
 
+use crate::Error;
 use crate::front::cli::context::Context;
 use crate::front::cli::doubts::Doubts;
 use crate::front::cli::failure::{Exit, Failure};
@@ -33,7 +34,7 @@ impl Args {
         let index = contents.index();
         let mut doubts = Doubts::new(context.degraded);
         for doubt in index.doubts() {
-            doubts.add(doubt, doubt.blob());
+            doubts.add(doubt.into());
         }
         let mut out = Output::new();
         let mut listed = 0_u64;
@@ -52,6 +53,7 @@ impl Args {
                 out.line(format!("{id} {original_length} {pack} {offset}+{packed_length}{deleted}"))?;
             }
         }
+        index.check().map_err(Error::from)?;
         out.finish()?;
         doubts.conclude("contents", listed == 0)
     }

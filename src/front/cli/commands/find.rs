@@ -91,7 +91,7 @@ impl Args {
                         Err(error) => search.troubles.add(&error),
                     }
                 }
-                session.conclude("matches", search.matches == 0)?
+                session.conclude("matches", search.matches == 0, &[], |_| true)?
             }
         };
         search.out.finish()?;

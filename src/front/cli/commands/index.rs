@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use crate::Error;
 use crate::blob::{BlobKind, BlobMetadata, list_kinds};
 use crate::front::cli::context::Context;
 use crate::front::cli::doubts::Doubts;
@@ -13,6 +12,7 @@ use crate::front::cli::output::{Output, Table};
 use crate::front::cli::units::{human_size, human_time};
 use crate::index::IndexReader;
 use crate::snapshot::UtcTimestamp;
+use crate::{Error, Reason};
 
 /// List the index blobs: which of them count, and which are superseded
 #[derive(Debug, clap::Args)]
@@ -48,7 +48,7 @@ impl Args {
         let set = reader.active().map_err(Error::from)?;
         let mut doubts = Doubts::new(context.degraded);
         for doubt in &set.doubts {
-            doubts.add(doubt, doubt.blob());
+            doubts.add(doubt.into());
         }
         let chosen: HashSet<_> = set.blobs.iter().chain(&set.optional).map(|blob| &blob.id).collect();
         let kinds: &[BlobKind] =
@@ -62,7 +62,9 @@ impl Args {
                         line.entries = Some(index.len());
                         line.packs = Some(index.packs().len());
                     }
-                    Err(e) if context.degraded && e.is_damage() => doubts.add(&e, e.blob()),
+                    Err(e) if context.degraded && e.is_damage() => {
+                        doubts.add(Reason::new(e.code(), e.to_string()).of_blob(e.blob()));
+                    }
                     Err(e) => return Err(Error::from(e).into()),
                 }
             }

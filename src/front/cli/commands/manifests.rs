@@ -40,7 +40,7 @@ impl Args {
             .collect::<Result<_, _>>()?;
         let mut session = Session::open(context)?;
         let empty = session.catalog.manifests().find(&labels).is_empty();
-        let exit = session.conclude("manifests", empty)?;
+        let exit = session.conclude("manifests", empty, &[], |_| true)?;
         let mut out = Output::new();
         let mut table = Table::new(&["ID", "TIME", "LENGTH", "LABELS"], &[2]);
         for manifest in session.catalog.manifests().find(&labels) {

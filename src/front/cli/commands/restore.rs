@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use crate::Error;
-use crate::content::{Contents, Hashed};
+use crate::content::Hashed;
 use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::doubts::refuse;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
@@ -17,11 +19,15 @@ use crate::os::signals::CleanUp;
 use crate::restore::{Filter, Overwrite, Restore, Summary};
 use crate::snapshot::Tree;
 
-/// What the process needs beside the index and the data in flight.
-const PROGRAM: u64 = 24 << 20;
-
-/// With less for data in flight a restore cannot hold a pack range and its decoded form.
-const LEAST_FOR_DATA: u64 = 8 << 20;
+/// What JSON says of a restore.
+#[derive(Serialize)]
+struct Restored<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    /// Whether another snapshot could have been meant that is not listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    newer_may_exist: bool,
+}
 
 /// Restore a snapshot, or a part of it, into a directory
 #[derive(Debug, clap::Args)]
@@ -109,6 +115,11 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     use_recovered_index: bool,
 
+    /// Refuse where a newer snapshot than the chosen one may exist: in a pack that no index names, or behind a damaged or
+    /// missing index
+    #[arg(long)]
+    strict: bool,
+
     /// Stop at the first entry that cannot be restored
     #[arg(long, conflicts_with = "ignore_errors")]
     fail_fast: bool,
@@ -164,6 +175,10 @@ impl Args {
 
     fn restore(&self, context: &Context, filter: Filter, place: &Place<'_>) -> Result<Exit, Failure> {
         let Place { contents, entry, found, .. } = place;
+        if let Some(reason) = found.newer.as_ref().filter(|_| self.strict) {
+            let what = format!("a newer snapshot than {} may exist, and --strict was given", found.root);
+            return Err(refuse(&what, reason));
+        }
         let hashed = Hashed::new(contents);
         let again = match found.snapshot().filter(|_| self.verify) {
             // The way to the entry was read without hashing it.
@@ -178,7 +193,7 @@ impl Args {
         let reporter = Reporter::new(context);
         let result = Restore::new(contents, entry)
             .snapshot(found.root.to_string())
-            .memory(budget(context, contents)?)
+            .memory(context.memory_for_data(contents)?)
             .threads(context.threads)
             .reads(context.reads)
             .overwrite(self.overwrite.into())
@@ -203,7 +218,7 @@ impl Args {
 
         let mut out = Output::new();
         if context.json {
-            out.json(&summary)?;
+            out.json(&Restored { summary: &summary, newer_may_exist: found.newer.is_some() })?;
         } else if !context.quiet {
             out.line(escape(&text(&summary, self.dry_run)))?;
         }
@@ -215,25 +230,6 @@ impl Args {
         let whole = exact && (summary.error_count == 0 || self.ignore_errors);
         Ok(if whole { Exit::Done } else { Exit::Partial })
     }
-}
-
-/// What is left of the memory for data in flight.
-fn budget(context: &Context, contents: &Contents) -> Result<u64, Failure> {
-    let index = contents.index().memory();
-    let left = context.memory.saturating_sub(index.saturating_add(PROGRAM));
-    if left >= LEAST_FOR_DATA {
-        return Ok(left);
-    }
-    let needed = index.saturating_add(PROGRAM).saturating_add(LEAST_FOR_DATA);
-    // Rounded up, so that what is shown is enough.
-    let needed = needed.checked_next_multiple_of(1 << 20).unwrap_or(needed);
-    let message = format!(
-        "restoring needs {}, of which the index takes {}; the budget is {}",
-        human_size(needed),
-        human_size(index),
-        human_size(context.memory)
-    );
-    Err(Failure::new(Exit::Unknown, "memory-budget", message))
 }
 
 fn text(summary: &Summary, dry_run: bool) -> String {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
+use crate::Suspect;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table};
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_size, human_time};
-use crate::snapshot::{AskedSource, Period, Policies, Snapshot};
+use crate::snapshot::{AskedSource, Listed, Period, Policies, Snapshot};
 
 /// List snapshots
 #[derive(Debug, clap::Args)]
@@ -54,6 +56,20 @@ pub(in crate::front::cli) struct Args {
     until: Option<String>,
 }
 
+/// What JSON has of a snapshot beside what Kopia has.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    snapshot: Listed<'a>,
+    /// Snapshots of the same source that are not listed, because an index blob is lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    unlisted: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// What snapshots must be like, understood.
 struct Filter {
     sources: Vec<AskedSource>,
@@ -90,6 +106,7 @@ impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let filter = self.filter()?;
         let mut session = Session::open(context)?;
+        let lacking = session.unlisted().snapshots().to_vec();
         let policies = Policies::new(session.catalog.manifests());
         for problem in policies.problems() {
             tracing::warn!("{problem}; reasons to keep snapshots may be wrong");
@@ -107,13 +124,20 @@ impl Args {
                 .filter(|(i, (s, _))| shown(s) && (!self.latest || newest == Some(*i)));
             chosen.extend(kept.map(|(_, item)| item));
         }
-        let exit = session.conclude("snapshots", chosen.is_empty())?;
+        let lacks = |suspect: &Suspect| filter.may_take(suspect);
+        let exit = session.conclude("snapshots", chosen.is_empty(), &filter.sources, lacks)?;
         if chosen.is_empty() && !context.json {
             tracing::warn!("no snapshots{}", if filter.is_any() { "" } else { " of this kind" });
         }
         let mut out = Output::new();
         if context.json {
-            out.json_array(chosen.iter().map(|(snapshot, reasons)| snapshot.listed(reasons)))?;
+            out.json_array(chosen.iter().map(|(snapshot, reasons)| {
+                let of_source = |suspect: &&Suspect| suspect.scope.concerns(&snapshot.found_as);
+                Line {
+                    snapshot: snapshot.listed(reasons),
+                    unlisted: lacking.iter().filter(of_source).count(),
+                }
+            }))?;
         } else if !chosen.is_empty() {
             print(&chosen, &mut out)?;
         }
@@ -125,6 +149,19 @@ impl Args {
 impl Filter {
     fn is_any(&self) -> bool {
         self.sources.is_empty() && self.tags.is_empty() && self.since.is_none() && self.until.is_none()
+    }
+
+    /// Whether a snapshot that is not listed could be one of these.
+    fn may_take(&self, suspect: &Suspect) -> bool {
+        let may_be = |asked: &AskedSource| {
+            asked.is_without_path()
+                || asked.with_parents().iter().any(|source| suspect.scope.concerns(source))
+        };
+        let in_time = suspect.start.is_none_or(|start| {
+            self.since.is_none_or(|since| start >= since.first())
+                && self.until.is_none_or(|until| start <= until.last())
+        });
+        (self.sources.is_empty() || self.sources.iter().any(may_be)) && in_time
     }
 
     fn takes(&self, snapshot: &Snapshot) -> bool {

@@ -28,13 +28,21 @@ struct Line<'a> {
     latest: UtcTimestamp,
     oldest: UtcTimestamp,
     size: i64,
+    /// Snapshots that are not among these, because an index blob is lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    unlisted: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut session = Session::open(context)?;
+        let lacking = session.unlisted().snapshots().to_vec();
         let empty = session.snapshots.all().is_empty();
-        let exit = session.conclude("sources", empty)?;
+        let exit = session.conclude("sources", empty, &[], |_| true)?;
         let mut lines = Vec::new();
         for (source, snapshots) in session.snapshots.groups() {
             let (Some(oldest), Some(latest)) = (snapshots.first(), snapshots.last()) else { continue };
@@ -48,6 +56,7 @@ impl Args {
                 latest: latest.start_time,
                 oldest: oldest.start_time,
                 size,
+                unlisted: lacking.iter().filter(|suspect| suspect.scope.concerns(source)).count(),
             });
         }
         let mut out = Output::new();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::histogram::Histogram;
+use crate::Error;
 use crate::codec::CompressionId;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
@@ -93,6 +94,7 @@ fn list(typed: &Typed) -> Result<(), Failure> {
             out.line(entry.id.to_string())?;
         }
     }
+    index.check().map_err(Error::from)?;
     list.end(&mut out)?;
     if typed.on("summary") {
         let shown = if human { text::count(count) } else { count.to_string() };
@@ -123,11 +125,13 @@ fn stats(typed: &Typed) -> Result<(), Failure> {
     let mut all = Totals::default();
     let mut by_method: BTreeMap<u32, Totals> = BTreeMap::new();
     let mut histogram = Histogram::default();
-    for entry in contents.index().iter().filter(|entry| !entry.deleted && in_range(typed, entry)) {
+    let index = contents.index();
+    for entry in index.iter().filter(|entry| !entry.deleted && in_range(typed, entry)) {
         all.add(&entry);
         by_method.entry(entry.compression).or_default().add(&entry);
         histogram.add(entry.packed_length.into());
     }
+    index.check().map_err(Error::from)?;
     let mut out = Output::new();
     out.line(format!("Count: {}", all.count))?;
     out.line(format!("Total Bytes: {}", size(all.original)))?;

@@ -104,6 +104,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     loop {
         let batch: Vec<Entry> = entries.by_ref().take(BATCH).collect();
         if batch.is_empty() {
+            index.check().map_err(crate::Error::from)?;
             return verifier.conclude();
         }
         let verified: Result<(), std::convert::Infallible> = parallel::for_each(&batch, threads, |entry| {

@@ -4,7 +4,7 @@ use crate::Catalog;
 use crate::content::{ContentSource, Contents};
 use crate::front::kopia::failure::Failure;
 use crate::object::ObjectId;
-use crate::snapshot::{self, Snapshots, Tree};
+use crate::snapshot::{self, Tree};
 
 /// What an ID means, before the path is looked at.
 pub(super) struct Found<'a> {
@@ -28,7 +28,7 @@ pub(super) fn object_id(text: &str) -> Result<ObjectId, Failure> {
 /// alone.
 pub(super) fn find<'a>(catalog: &Catalog, contents: &'a Contents, text: &str) -> Result<Found<'a>, Failure> {
     let (id, path) = split(text);
-    let snapshots = Snapshots::new(catalog.manifests());
+    let snapshots = catalog.snapshots();
     if let Some(snapshot) = snapshots.get(id) {
         let tree = Tree::of_snapshot(contents, snapshot).map_err(crate::Error::from)?;
         return Ok(Found { tree, path });

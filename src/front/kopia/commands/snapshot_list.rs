@@ -12,8 +12,8 @@ use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
 use crate::front::kopia::say;
-use crate::front::kopia::session::{Session, check_nothing};
-use crate::snapshot::{AskedSource, Policies, Snapshot, Snapshots, Source, StorageStats};
+use crate::front::kopia::session::{Session, check_nothing, say_unlisted};
+use crate::snapshot::{AskedSource, Policies, Snapshot, Source, StorageStats};
 
 const FLAGS: &[Flag] = &[
     Flag::switch("incomplete").letter('i'),
@@ -80,8 +80,9 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     tags(typed.texts("tags"))?;
     let session = Session::open(typed)?;
     let wanted = Wanted::new(typed, &session)?;
-    let catalog = session.catalog()?;
-    let snapshots = Snapshots::new(catalog.manifests());
+    let mut catalog = session.catalog()?;
+    say_unlisted(&mut catalog, wanted.source.as_ref());
+    let snapshots = catalog.snapshots();
     let found: Vec<_> = snapshots
         .groups()
         .into_iter()
@@ -94,7 +95,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         unlabelled || wanted.has(&known(&problem.user), &known(&problem.host), &known(&problem.path))
     };
     if found.is_empty() {
-        check_nothing(&session.repository, &catalog, &snapshots, wanted.source.as_ref())?;
+        check_nothing(&catalog, wanted.source.as_ref())?;
     }
     // Kopia does not list at all what it cannot read in full.
     if let Some(problem) = snapshots.problems().iter().find(|problem| concerned(problem)) {

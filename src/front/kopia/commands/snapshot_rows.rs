@@ -9,7 +9,9 @@ use crate::front::kopia::output::Output;
 use crate::front::kopia::session::Session;
 use crate::front::kopia::text::{Times, bytes, compression, maybe_bytes, mode};
 use crate::object::ObjectId;
-use crate::snapshot::{DirEntry, Snapshot, StorageStats, Tree, UtcTimestamp, compact_pins, compact_reasons};
+use crate::snapshot::{
+    AskedSource, DirEntry, Snapshot, StorageStats, Tree, UtcTimestamp, compact_pins, compact_reasons,
+};
 
 /// Prints groups of snapshots.
 pub(super) struct Rows<'a> {
@@ -121,7 +123,7 @@ impl<'a> Rows<'a> {
             Some(contents) => contents,
             None => self.session.contents()?,
         };
-        let found = Tree::of_snapshot(&contents, snapshot).and_then(|tree| tree.entry(inside));
+        let found = Tree::of_snapshot(&contents, snapshot).and_then(|tree| tree.entry(&inside));
         self.contents = Some(contents);
         Ok(found.map_err(|error| {
             if error.is_not_found() {

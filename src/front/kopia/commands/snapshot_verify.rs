@@ -82,10 +82,10 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         sample: Sample::new(typed.float("verify-files-percent").unwrap_or(0.0)),
         state: Mutex::default(),
     };
-    let snapshots = Snapshots::new(catalog.manifests());
+    let snapshots = catalog.snapshots();
     let walked = select(typed, &session, &snapshots).and_then(|chosen| {
         if chosen.is_empty() && typed.texts("directory-id").is_empty() && typed.texts("file-id").is_empty() {
-            check_nothing(&session.repository, &catalog, &snapshots, None)?;
+            check_nothing(&catalog, None)?;
         }
         verifier.snapshots(&chosen, &Times::new(typed))?;
         verifier.objects()
@@ -279,7 +279,11 @@ impl Verifier<'_> {
             if self.contents.original_length(&content).map_err(|e| e.to_string())?.is_none() {
                 return Err(format!("verify object: content {content} not found: object not found"));
             }
-            let pack = self.index.get(&content).and_then(|entry| self.index.pack(entry.pack));
+            let pack = self
+                .index
+                .get(&content)
+                .map_err(|e| e.to_string())?
+                .and_then(|entry| self.index.pack(entry.pack));
             if let Some(pack) = pack.filter(|pack| !self.blobs.contains(pack)) {
                 return Err(format!("object {object} is backed by missing blob {pack}"));
             }

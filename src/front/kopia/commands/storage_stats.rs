@@ -75,7 +75,7 @@ impl<'a> Counter<'a> {
     fn chunks(&mut self, object: &ObjectId, is_file: bool) -> Result<(), Failure> {
         for chunk in Chunks::new(self.contents, object) {
             let content = chunk.map_err(Error::from)?.content;
-            let entry = self.index.get(&content).ok_or_else(|| {
+            let entry = self.index.get(&content).map_err(Error::from)?.ok_or_else(|| {
                 Failure::new(format!("error verifying object {object}: content {content} not found"))
             })?;
             if self.counted.insert(content) {

@@ -23,7 +23,7 @@ pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Res
     if !tree.root().is_directory() {
         return Err(failed("it is of a single file, and the volume is a directory".into()));
     }
-    let memory = memory::beside_index(budget, contents.index().memory());
+    let memory = budget.for_data_at_least(&contents.index());
     let mut restore = described(plan, Restore::new(contents, tree.root())).memory(memory);
     if plan.delete {
         restore = restore.delete(true).filter(filter(&tree).map_err(|e| cause(e.code(), &e))?);

@@ -45,7 +45,7 @@ pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<E
     let clean_up = CleanUp::new();
     let restore = Restore::new(&contents, root)
         .snapshot(snapshot.id.to_string())
-        .memory(context.memory)
+        .memory(context.memory_for_data(&contents)?)
         .threads(context.threads)
         .reads(context.reads)
         .verify(true)

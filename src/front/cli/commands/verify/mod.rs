@@ -250,7 +250,7 @@ impl Args {
             level: self.level,
             threads: context.threads,
             reads: self.streams.clamp(1, 64),
-            memory: context.memory,
+            memory: context.memory.bytes(),
             max_duration: span("--max-duration", self.max_duration.as_deref())?,
             rate: amount("--rate", self.rate.as_deref().map(|text| text.trim_end_matches("/s")))?,
             shard: self.shard()?,
