@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::delta::Base;
-use super::place::{Attributes, Dir, Have, Node, OutFile, Place, apply, make_link};
+use super::place::{Attributes, Dir, Have, Node, OutFile, Place, Placed, apply, make_link};
 use super::refused::Refused;
 use super::report::add;
 use super::session::Session;
@@ -170,10 +170,10 @@ impl<'s> Job<'s> {
         Place { name: &self.name, replaces: self.replaces }
     }
 
-    fn placed(&self, (refused, made): &(Refused, Option<String>)) {
+    fn placed(&self, (refused, placed): &(Refused, Placed)) {
         self.session().report.refused(|| self.path(), refused);
-        if let Some(made) = made {
-            self.dir.note_made_name(&self.name, made);
+        if *placed == Placed::Taken {
+            self.dir.contend(&self.name, (!self.link).then(|| self.size()));
         }
     }
 
@@ -189,11 +189,11 @@ impl<'s> Job<'s> {
         }
         match self.complete() {
             Ok(()) if self.link => {
-                self.dir.count_link();
+                self.dir.count(None);
                 self.end();
             }
             Ok(()) => {
-                self.dir.count_file(self.size());
+                self.dir.count(Some(self.size()));
                 self.end();
             }
             Err(error) => self.fail(&error),

@@ -44,7 +44,7 @@ pub(crate) const CASES: &[Case] = &[
         write: duplicates,
         restore: 0,
         reports: None,
-        leaves: Some(&["same"]),
+        leaves: None,
         verify: 0,
     },
     Case {
@@ -52,7 +52,7 @@ pub(crate) const CASES: &[Case] = &[
         write: twins,
         restore: 0,
         reports: None,
-        leaves: Some(&["a", "b", "b/victim", "c", "d"]),
+        leaves: Some(&["a", "a~1", "b", "b/victim", "b~1", "c", "c~1", "d", "d~1", "d~1/victim"]),
         verify: 0,
     },
     Case {

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::apply::{Node, Proven, apply};
 use super::attributes::{Attributes, Have};
-use super::collision::{Listed, rename_to_free};
+use super::collision::{Listed, rename_to_free, spelling_of};
 use super::file::place_apart;
 use super::names::{is_staged, staged_name};
 use super::remove::remove_all;
@@ -105,11 +105,21 @@ struct State {
     claimed: Vec<CString>,
     /// Names that were made for entries whose own are taken.
     made_names: Vec<String>,
+    /// Complete files and links that still bear their staged names, because another entry has theirs in another spelling.
+    contenders: Vec<Contender>,
     /// The name that was made for this directory.
     made_name: Option<Box<str>>,
     /// Whether it could not get its name, so that nothing of it stays.
     lost: bool,
     finished: bool,
+}
+
+/// A file or link whose name another entry has in another spelling.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Contender {
+    name: String,
+    /// Its length; `None` for a link.
+    bytes: Option<u64>,
 }
 
 /// What was restored in a directory and below, to be taken back if it is lost.
@@ -212,6 +222,7 @@ impl<'s> Dir<'s> {
             listed: None,
             claimed: Vec::new(),
             made_names: Vec::new(),
+            contenders: Vec::new(),
             made_name: None,
             lost: false,
             finished: false,
@@ -460,21 +471,68 @@ impl<'s> Dir<'s> {
         free
     }
 
-    /// Counts a file that is in place.
-    pub(in crate::restore) fn count_file(&self, bytes: u64) {
-        for tally in [&self.session.report.tally(), &self.tally.parts()] {
-            let [_, files, _, sum] = tally;
-            add(files, 1);
-            add(sum, bytes);
+    /// Counts a file of this length, or a symbolic link, that is in place.
+    pub(in crate::restore) fn count(&self, bytes: Option<u64>) {
+        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
+            add(if bytes.is_some() { files } else { links }, 1);
+            add(sum, bytes.unwrap_or_default());
         }
     }
 
-    /// Counts a symbolic link that is in place.
-    pub(in crate::restore) fn count_link(&self) {
-        for tally in [&self.session.report.tally(), &self.tally.parts()] {
-            let [_, _, links, _] = tally;
-            add(links, 1);
+    /// Takes back what [`count`](Self::count) has counted.
+    fn uncount(&self, bytes: Option<u64>) {
+        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
+            (if bytes.is_some() { files } else { links }).fetch_sub(1, Ordering::Relaxed);
+            sum.fetch_sub(bytes.unwrap_or_default(), Ordering::Relaxed);
         }
+    }
+
+    /// Takes in a complete file, or a link, whose name another entry has in another spelling. Which of them gets it is decided
+    /// when everything in the directory is complete.
+    pub(in crate::restore) fn contend(&self, name: &str, bytes: Option<u64>) {
+        self.state().contenders.push(Contender { name: name.to_owned(), bytes });
+    }
+
+    /// Gives each contested name to the entry that is the first by its name, whichever was complete first.
+    fn settle_contenders(&self) {
+        let mut contenders = std::mem::take(&mut self.state().contenders);
+        contenders.sort_unstable();
+        for contender in contenders {
+            if let Err(error) = self.settle(&contender) {
+                let staged = staged_name(&contender.name);
+                let removed = self.open().and_then(|open| clear(&open, &staged));
+                self.uncount(contender.bytes);
+                self.session.report.error(self.path_of(&contender.name), &removed.err().unwrap_or(error));
+            }
+        }
+    }
+
+    fn settle(&self, Contender { name, .. }: &Contender) -> Result<(), Error> {
+        let open = self.open()?;
+        let staged = staged_name(name);
+        let failed = || Error::system("rename a file");
+        let Some(stat) = open.stat(name)? else {
+            return renameat(&*open, staged.as_str(), &*open, name.as_str()).map_err(failed());
+        };
+        let other = spelling_of(&open, name, &stat).and_then(|other| other.into_string().ok());
+        let Some(other) = other.filter(|other| other > name && kind(&stat) != SFlag::S_IFDIR) else {
+            let made = place_apart(self.session, &open, &staged, name)?;
+            self.note_made_name(name, &made);
+            return Ok(());
+        };
+        match place_apart(self.session, &open, &other, &other) {
+            Ok(made) => self.note_made_name(&other, &made),
+            Err(Error::Collision { .. }) => {
+                unlinkat(&*open, other.as_str(), UnlinkatFlags::NoRemoveDir)
+                    .map_err(Error::system("remove a file"))?;
+                let is_file = kind(&stat) == SFlag::S_IFREG;
+                self.uncount(is_file.then(|| u64::try_from(stat.st_size).unwrap_or_default()));
+                let error = Error::Collision { other: Some(name.clone()) };
+                self.session.report.error(self.path_of(&other), &error);
+            }
+            Err(error) => return Err(error),
+        }
+        renameat(&*open, staged.as_str(), &*open, name.as_str()).map_err(failed())
     }
 
     /// Makes an existing directory accessible that its owner may not enter.
@@ -498,8 +556,11 @@ impl<'s> Dir<'s> {
     /// Tells that a file is complete, or given up, or that the walk has passed. The last one brings the directory
     /// under its own name.
     pub(in crate::restore) fn release(&self) {
-        if self.pending.fetch_sub(1, Ordering::AcqRel) == 1
-            && self.made().is_some_and(|made| made.staged)
+        if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        self.settle_contenders();
+        if self.made().is_some_and(|made| made.staged)
             && let Err(error) = self.publish()
         {
             self.state().lost = true;
@@ -539,8 +600,13 @@ impl<'s> Dir<'s> {
             return self.take_back();
         }
         let lifted = state.lifted;
+        // Of a restore that was ended before they were settled.
+        let contenders = std::mem::take(&mut state.contenders);
         let leftovers = std::mem::take(&mut state.leftovers);
         let result = self.open().and_then(|open| {
+            for contender in contenders {
+                clear(&open, &staged_name(&contender.name))?;
+            }
             for name in leftovers {
                 remove_all(open.as_fd(), name).map_err(Error::system("remove what a killed run left"))?;
             }

@@ -241,14 +241,13 @@ impl OutFile {
         }
     }
 
-    /// Gives the file its attributes and its name. Returns the attributes that were refused, and the name if it had to be
-    /// made.
+    /// Gives the file its attributes and its name. Returns the attributes that were refused.
     pub(in crate::restore) fn finish(
         &self,
         session: &Session<'_>,
         to: Place<'_>,
         attributes: &Attributes,
-    ) -> Result<(Refused, Option<String>), Error> {
+    ) -> Result<(Refused, Placed), Error> {
         self.set_length()?;
         let have = match self.owner {
             Some(owner) => Have { owner, mode: None },
@@ -262,9 +261,9 @@ impl OutFile {
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
         }
-        let made = if self.staged { place(session, &self.parent, &self.name, to)? } else { None };
+        let placed = if self.staged { place(session, &self.parent, &self.name, to)? } else { Placed::Named };
         self.placed.store(true, Ordering::Relaxed);
-        Ok((refused, made))
+        Ok((refused, placed))
     }
 }
 
@@ -287,27 +286,28 @@ pub(in crate::restore) struct Place<'n> {
     pub(in crate::restore) replaces: bool,
 }
 
-/// Brings something from its staged name to its own. Returns the name if it had to be made.
-fn place(
-    session: &Session<'_>,
-    parent: &OpenDir,
-    staged: &str,
-    to: Place<'_>,
-) -> Result<Option<String>, Error> {
-    if to.replaces {
-        return replace(parent, staged, to.name, session.options.delete).map(|()| None);
+/// What became of something that was to be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::restore) enum Placed {
+    /// It bears its name.
+    Named,
+    /// Another entry has the name in another spelling. It still bears its staged name; [`Dir::contend`](super::Dir::contend)
+    /// decides.
+    Taken,
+}
+
+/// Brings something from its staged name to its own.
+fn place(session: &Session<'_>, parent: &OpenDir, staged: &str, to: Place<'_>) -> Result<Placed, Error> {
+    if !to.replaces {
+        if rename_to_free(parent, staged, to.name).map_err(Error::system("rename a file"))? {
+            return Ok(Placed::Named);
+        }
+        // Unless somebody else has put it there meanwhile.
+        if !is_listed(parent, to.name) {
+            return Ok(Placed::Taken);
+        }
     }
-    let failed = Error::system("rename a file");
-    match rename_to_free(parent, staged, to.name) {
-        Ok(true) => return Ok(None),
-        Ok(false) => {}
-        Err(errno) => return Err(failed(errno)),
-    }
-    if is_listed(parent, to.name) {
-        // Somebody else has put it there meanwhile.
-        return replace(parent, staged, to.name, session.options.delete).map(|()| None);
-    }
-    place_apart(session, parent, staged, to.name).map(Some)
+    replace(parent, staged, to.name, session.options.delete).map(|()| Placed::Named)
 }
 
 /// Whether a directory has the name in exactly this spelling.
@@ -353,14 +353,14 @@ fn replace(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(
     }
 }
 
-/// Makes a symbolic link and gives it its name. Returns the attributes that were refused, and the name if it had to be made.
+/// Makes a symbolic link and gives it its name. Returns the attributes that were refused.
 pub(in crate::restore) fn make_link(
     session: &Session<'_>,
     parent: &OpenDir,
     to: Place<'_>,
     target: &[u8],
     attributes: &Attributes,
-) -> Result<(Refused, Option<String>), Error> {
+) -> Result<(Refused, Placed), Error> {
     let staged = staged_name(to.name);
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {

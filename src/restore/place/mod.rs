@@ -13,7 +13,7 @@ pub(super) use apply::{Node, apply};
 pub(super) use attributes::{Attributes, Have, Keep, has_similar_time, is_similar, matches};
 pub(super) use collision::{Listed, spelling_of};
 pub(super) use dir::{Dir, OPEN, OpenDir, kind};
-pub(super) use file::{OutFile, Place, make_link};
+pub(super) use file::{OutFile, Place, Placed, make_link};
 pub(super) use names::{is_staged, staged_name};
 use remove::remove_all;
 pub(super) use remove::{Sweep, list, sweep_all};
