@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, open};
 use nix::sys::stat::{FileStat, Mode};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
-use nix::unistd::syncfs;
+use nix::unistd::{sync, syncfs};
 
 use super::Error;
 use super::options::{Options, Restore};
@@ -163,7 +163,14 @@ impl Root {
     }
 
     pub(super) fn sync(&self) -> Result<(), Error> {
-        syncfs(self.open.as_fd()).map_err(Error::system("bring the data to disk"))
+        match syncfs(self.open.as_fd()) {
+            // What cannot be brought to disk by itself is with everything else.
+            Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL) => {
+                sync();
+                Ok(())
+            }
+            result => result.map_err(Error::system("bring the data to disk")),
+        }
     }
 
     /// The directory as the top of the tree. Its attributes are restored if it is what is restored.

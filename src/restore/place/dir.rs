@@ -1,18 +1,23 @@
 //! Directories of the target.
 
-use std::ffi::{CStr, CString};
+mod contest;
+mod tally;
+
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use self::contest::Contest;
+use self::tally::Tally;
 use super::apply::{Node, Proven, apply};
 use super::attributes::{Attributes, Have};
-use super::collision::{Listed, rename_to_free, spelling_of};
+use super::collision::{Listed, rename_to_free};
 use super::file::place_apart;
 use super::names::{is_staged, staged_name};
 use super::remove::remove_all;
@@ -101,46 +106,13 @@ struct State {
     leftovers: Vec<CString>,
     /// What else was found there.
     listed: Option<Arc<Listed>>,
-    /// Existing entries, by their spelling, that are replaced under another one.
-    claimed: Vec<CString>,
-    /// Names that were made for entries whose own are taken.
-    made_names: Vec<String>,
-    /// Complete files and links that still bear their staged names, because another entry has theirs in another spelling.
-    contenders: Vec<Contender>,
+    /// Where names meet that the file system cannot tell apart.
+    contest: Option<Box<Contest>>,
     /// The name that was made for this directory.
     made_name: Option<Box<str>>,
     /// Whether it could not get its name, so that nothing of it stays.
     lost: bool,
     finished: bool,
-}
-
-/// A file or link whose name another entry has in another spelling.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Contender {
-    name: String,
-    /// Its length; `None` for a link.
-    bytes: Option<u64>,
-}
-
-/// What was restored in a directory and below, to be taken back if it is lost.
-#[derive(Default)]
-struct Tally {
-    dirs: AtomicU64,
-    files: AtomicU64,
-    links: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Tally {
-    fn parts(&self) -> [&AtomicU64; 4] {
-        [&self.dirs, &self.files, &self.links, &self.bytes]
-    }
-
-    fn add_to(&self, other: &Self) {
-        for (part, sum) in self.parts().into_iter().zip(other.parts()) {
-            add(sum, part.load(Ordering::Relaxed));
-        }
-    }
 }
 
 /// A directory of the tree. It exists in the target from [`Dir::open`] on; when the last reference goes, everything
@@ -220,9 +192,7 @@ impl<'s> Dir<'s> {
             lifted: None,
             leftovers: Vec::new(),
             listed: None,
-            claimed: Vec::new(),
-            made_names: Vec::new(),
-            contenders: Vec::new(),
+            contest: None,
             made_name: None,
             lost: false,
             finished: false,
@@ -442,99 +412,6 @@ impl<'s> Dir<'s> {
         Ok(made)
     }
 
-    /// Notes that an entry was placed under a name that was made for it.
-    pub(in crate::restore) fn note_made_name(&self, name: &str, made: &str) {
-        let path = self.path_of(name);
-        self.session.report.warning(&format!(
-            "{path}: the target cannot tell this name from another one; restored as {made:?}"
-        ));
-        self.state().made_names.push(made.to_owned());
-    }
-
-    /// Whether a name was made by this restore.
-    pub(in crate::restore) fn has_made(&self, name: &[u8]) -> bool {
-        self.state().made_names.iter().any(|made| made.as_bytes() == name)
-    }
-
-    /// What an existing directory held when it was opened.
-    pub(in crate::restore) fn listed(&self) -> Option<Arc<Listed>> {
-        self.state().listed.clone()
-    }
-
-    /// Claims something that is there to be replaced under another spelling. `false` if another entry did.
-    pub(in crate::restore) fn claim(&self, spelling: &CStr) -> bool {
-        let mut state = self.state();
-        let free = !state.claimed.iter().any(|claimed| claimed.as_c_str() == spelling);
-        if free {
-            state.claimed.push(spelling.to_owned());
-        }
-        free
-    }
-
-    /// Counts a file of this length, or a symbolic link, that is in place.
-    pub(in crate::restore) fn count(&self, bytes: Option<u64>) {
-        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
-            add(if bytes.is_some() { files } else { links }, 1);
-            add(sum, bytes.unwrap_or_default());
-        }
-    }
-
-    /// Takes back what [`count`](Self::count) has counted.
-    fn uncount(&self, bytes: Option<u64>) {
-        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
-            (if bytes.is_some() { files } else { links }).fetch_sub(1, Ordering::Relaxed);
-            sum.fetch_sub(bytes.unwrap_or_default(), Ordering::Relaxed);
-        }
-    }
-
-    /// Takes in a complete file, or a link, whose name another entry has in another spelling. Which of them gets it is decided
-    /// when everything in the directory is complete.
-    pub(in crate::restore) fn contend(&self, name: &str, bytes: Option<u64>) {
-        self.state().contenders.push(Contender { name: name.to_owned(), bytes });
-    }
-
-    /// Gives each contested name to the entry that is the first by its name, whichever was complete first.
-    fn settle_contenders(&self) {
-        let mut contenders = std::mem::take(&mut self.state().contenders);
-        contenders.sort_unstable();
-        for contender in contenders {
-            if let Err(error) = self.settle(&contender) {
-                let staged = staged_name(&contender.name);
-                let removed = self.open().and_then(|open| clear(&open, &staged));
-                self.uncount(contender.bytes);
-                self.session.report.error(self.path_of(&contender.name), &removed.err().unwrap_or(error));
-            }
-        }
-    }
-
-    fn settle(&self, Contender { name, .. }: &Contender) -> Result<(), Error> {
-        let open = self.open()?;
-        let staged = staged_name(name);
-        let failed = || Error::system("rename a file");
-        let Some(stat) = open.stat(name)? else {
-            return renameat(&*open, staged.as_str(), &*open, name.as_str()).map_err(failed());
-        };
-        let other = spelling_of(&open, name, &stat).and_then(|other| other.into_string().ok());
-        let Some(other) = other.filter(|other| other > name && kind(&stat) != SFlag::S_IFDIR) else {
-            let made = place_apart(self.session, &open, &staged, name)?;
-            self.note_made_name(name, &made);
-            return Ok(());
-        };
-        match place_apart(self.session, &open, &other, &other) {
-            Ok(made) => self.note_made_name(&other, &made),
-            Err(Error::Collision { .. }) => {
-                unlinkat(&*open, other.as_str(), UnlinkatFlags::NoRemoveDir)
-                    .map_err(Error::system("remove a file"))?;
-                let is_file = kind(&stat) == SFlag::S_IFREG;
-                self.uncount(is_file.then(|| u64::try_from(stat.st_size).unwrap_or_default()));
-                let error = Error::Collision { other: Some(name.clone()) };
-                self.session.report.error(self.path_of(&other), &error);
-            }
-            Err(error) => return Err(error),
-        }
-        renameat(&*open, staged.as_str(), &*open, name.as_str()).map_err(failed())
-    }
-
     /// Makes an existing directory accessible that its owner may not enter.
     fn lift(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
         let open = Error::system("open the directory");
@@ -601,7 +478,7 @@ impl<'s> Dir<'s> {
         }
         let lifted = state.lifted;
         // Of a restore that was ended before they were settled.
-        let contenders = std::mem::take(&mut state.contenders);
+        let contenders = state.contest.take().map(|contest| contest.contenders).unwrap_or_default();
         let leftovers = std::mem::take(&mut state.leftovers);
         let result = self.open().and_then(|open| {
             for contender in contenders {
@@ -630,20 +507,6 @@ impl<'s> Dir<'s> {
         });
         if let Err(error) = result {
             session.report.error(self.path(), &error);
-        }
-    }
-}
-
-impl Dir<'_> {
-    /// Removes what was restored into a directory that could not get its name.
-    fn take_back(&self) {
-        for (part, sum) in self.tally.parts().into_iter().zip(self.session.report.tally()) {
-            sum.fetch_sub(part.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        let Some(above) = &self.parent else { return };
-        let removed = above.open().and_then(|parent| clear(&parent, &staged_name(&self.name)));
-        if let Err(error) = removed {
-            self.session.report.error(self.path(), &error);
         }
     }
 }
