@@ -24,10 +24,7 @@ use std::time::Duration;
 
 use crate::checker::{SnapshotInfo, SourceState};
 use crate::manifest::ManifestId;
-use crate::snapshot::{Source, UtcTimestamp};
-
-/// A clock that is ahead by no more than this is no finding: clocks of a cluster differ by seconds.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+use crate::snapshot::{CLOCK_TOLERANCE, Source, UtcTimestamp};
 
 /// What an audit found: one element for each source of the repository and each expected source that it lacks, in the
 /// order of their display form.

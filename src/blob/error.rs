@@ -15,8 +15,14 @@ pub enum Error {
         /// The blob asked for.
         blob: BlobId,
     },
+    /// The blob has no bytes at all.
+    #[error("blob {blob} is empty (0 bytes): usually a write that a power loss cut short")]
+    Empty {
+        /// The blob.
+        blob: BlobId,
+    },
     /// The blob ends before the range asked for.
-    #[error("blob {blob} ends early: {wanted} bytes wanted at offset {offset}, {got} there")]
+    #[error("blob {blob} is cut short: {wanted} bytes wanted at offset {offset}, {got} there")]
     ShortRead {
         /// The blob read.
         blob: BlobId,
@@ -97,8 +103,10 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "blob-missing",
+            Self::Empty { .. } => "blob-empty",
             Self::ShortRead { .. } => "blob-truncated",
             Self::TooLarge { .. } => "blob-too-large",
+            Self::Read { .. } | Self::List { .. } if self.is_denied() => "permission-denied",
             Self::Read { .. } | Self::List { .. } => "storage-error",
             Self::NoSuchLocation { .. } => "repository-not-found",
             Self::NotADirectory { .. } => "repository-not-a-directory",
@@ -124,10 +132,26 @@ impl Error {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// Whether the storage does not permit to read. Nothing is known of the data then.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Read { source, .. } | Self::List { source, .. } | Self::Open { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the blob has fewer bytes than it was written with.
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::Empty { .. } | Self::ShortRead { .. })
+    }
+
     /// The blob concerned.
     pub fn blob(&self) -> Option<&BlobId> {
         match self {
             Self::NotFound { blob }
+            | Self::Empty { blob }
             | Self::ShortRead { blob, .. }
             | Self::TooLarge { blob, .. }
             | Self::Read { blob, .. } => Some(blob),

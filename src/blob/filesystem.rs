@@ -188,6 +188,9 @@ impl BlobStore for FileSystem {
         if size > limit {
             return Err(Error::TooLarge { blob: id.clone(), size, limit });
         }
+        if size == 0 {
+            return Err(Error::Empty { blob: id.clone() });
+        }
         let length = usize::try_from(size).map_err(|_| Error::TooLarge { blob: id.clone(), size, limit })?;
         let mut bytes = vec![0; length];
         let got = read_full(&file, 0, &mut bytes).map_err(|e| blob_error(id, e))?;
@@ -201,6 +204,9 @@ impl BlobStore for FileSystem {
         let wanted = buffer.len();
         let cell = std::cell::RefCell::new(buffer);
         let got = self.with_file(id, |file| read_full(file, offset, &mut cell.borrow_mut()))?;
+        if got < wanted && self.size(id)? == 0 {
+            return Err(Error::Empty { blob: id.clone() });
+        }
         if got < wanted {
             return Err(Error::ShortRead {
                 blob: id.clone(),
@@ -316,6 +322,10 @@ mod tests {
         store.read_at(&id, 2, &mut three).unwrap();
         assert_eq!(&three, b"dex");
         assert!(matches!(store.read_at(&id, 3, &mut three), Err(Error::ShortRead { got: 2, .. })));
+        std::fs::write(dir.path().join("xe1.f"), "").unwrap();
+        let empty = BlobId::new("xe1").unwrap();
+        assert!(matches!(store.read(&empty, 9), Err(Error::Empty { .. })));
+        assert!(matches!(store.read_at(&empty, 3, &mut three), Err(Error::Empty { .. })));
         let missing = BlobId::new("xn0_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb").unwrap();
         assert!(store.read(&missing, 9).unwrap_err().is_not_found());
     }

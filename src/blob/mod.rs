@@ -79,6 +79,13 @@ pub struct Remarks {
     pub warnings: Vec<String>,
 }
 
+impl BlobMetadata {
+    /// Whether the storage says that it has no bytes. Of a link that leads nowhere it says neither that nor a time.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0 && self.modified.is_some()
+    }
+}
+
 /// A place that holds named blobs, read-only.
 ///
 /// All methods may be called from many threads at once.
@@ -89,10 +96,10 @@ pub trait BlobStore: Send + Sync {
     /// Length of one blob in bytes.
     fn size(&self, id: &BlobId) -> Result<u64, Error>;
 
-    /// A whole blob; [`Error::TooLarge`] when it has more than `limit` bytes.
+    /// A whole blob; [`Error::TooLarge`] when it has more than `limit` bytes, [`Error::Empty`] when it has none.
     fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error>;
 
-    /// Fills `buffer` from `offset`; a blob that ends earlier is [`Error::ShortRead`].
+    /// Fills `buffer` from `offset`; a blob that ends earlier is [`Error::ShortRead`], or [`Error::Empty`].
     fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
 
     /// Where this store is, for messages.

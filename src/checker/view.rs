@@ -94,7 +94,7 @@ pub struct SnapshotInfo {
     pub size: i64,
     /// Number of its files.
     pub files: i64,
-    /// Entries that the client could not read.
+    /// Entries that the client could not save.
     pub errors: i64,
     /// The object of its root.
     pub root: Option<ObjectId>,
@@ -110,7 +110,7 @@ impl SnapshotInfo {
             incomplete: snapshot.incomplete.as_str().into(),
             size: summary.map_or(snapshot.stats.total_size, |s| s.size),
             files: summary.map_or(snapshot.stats.file_count, |s| s.files),
-            errors: summary.map_or(snapshot.stats.error_count, |s| s.failed),
+            errors: i64::try_from(snapshot.unsaved()).unwrap_or(i64::MAX),
             root: snapshot.root_object().cloned(),
         }
     }

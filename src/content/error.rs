@@ -109,7 +109,7 @@ impl Error {
         match self {
             Self::Missing { .. } => "content-missing",
             Self::PackMissing { .. } => "pack-missing",
-            Self::Read { source: blob::Error::ShortRead { .. }, .. } => "pack-truncated",
+            Self::Read { source, .. } if source.is_cut() => "pack-truncated",
             Self::Read { source, .. } => source.code(),
             Self::Entry { .. } => "content-entry-invalid",
             Self::Unrepairable { .. } => "content-unrepairable",

@@ -19,6 +19,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The format blob is lost or damaged, and another blob holds a copy of it.
+    #[error("{source}; blob {copy} holds a copy of it")]
+    CopyExists {
+        /// What is wrong with the format blob.
+        source: Box<Self>,
+        /// The blob that begins with the copy, or is one.
+        copy: BlobId,
+    },
     /// The password does not open the format blob. A damaged blob looks the same.
     #[error("the password does not open the repository (or its kopia.repository is damaged)")]
     WrongPassword,
@@ -80,6 +88,7 @@ impl Error {
         match self {
             Self::NotARepository { .. } => "not-a-repository",
             Self::Damaged { .. } => "format-damaged",
+            Self::CopyExists { .. } => "format-copy-exists",
             Self::WrongPassword => "wrong-password",
             Self::Configuration { .. } => "format-invalid",
             Self::UnknownVersion { .. } | Self::UnsupportedOuter { .. } | Self::UnknownEcc { .. } => {
@@ -105,7 +114,18 @@ impl Error {
     pub fn blob(&self) -> Option<&BlobId> {
         match self {
             Self::Blob(e) => e.blob(),
+            Self::CopyExists { copy, .. } => Some(copy),
             _ => None,
+        }
+    }
+
+    /// Whether the format blob is lost or is not what was written.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::NotARepository { .. } | Self::Damaged { .. } | Self::UnsupportedOuter { .. } => true,
+            Self::Crypto(crypto::Error::UnknownAlgorithm { .. }) => true,
+            Self::Blob(e) => e.blob().is_some() && !e.is_denied() && !e.is_retryable(),
+            _ => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The format blob: what a repository is and the keys to read it.
 
+mod copies;
 mod error;
 mod repository_format;
 mod stored;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::copies::{self, FormatCopy};
 use super::stored::{Configuration, Feature, Inner, Outer, UpgradeLock};
 use crate::blob::{BlobId, BlobStore};
 use crate::codec::ReedSolomonCrc;
@@ -11,6 +12,9 @@ use crate::crypto::{
     ContentCipher, ContentHasher, EncryptionAlgorithm, FormatCipher, HashAlgorithm, KeyDerivation, Password,
     Secret,
 };
+
+/// What is said of a format blob without bytes.
+const EMPTY: &str = "it is empty (0 bytes), usually by a write that a power loss cut short";
 
 /// Name of the format blob.
 const FORMAT_BLOB: &str = "kopia.repository";
@@ -37,6 +41,8 @@ const SUPPORTED_FEATURES: [&str; 2] = ["index-v1", "index-v2"];
 pub struct OpenOptions {
     /// Open although an upgrade of the format is going on: what is read may be incomplete.
     pub ignore_upgrade: bool,
+    /// Where the format blob is lost or damaged, open with the newest copy that another blob holds: it may be older.
+    pub from_copy: bool,
 }
 
 /// The format of an opened repository with its keys.
@@ -58,6 +64,7 @@ pub struct RepositoryFormat {
     splitter: String,
     epochs: EpochParameters,
     warnings: Vec<String>,
+    copy: Option<BlobId>,
     required_features: Vec<String>,
 }
 
@@ -91,6 +98,7 @@ impl RepositoryFormat {
         let blob = BlobId::new(FORMAT_BLOB).map_err(crate::blob::Error::from)?;
         store.read(&blob, MAX_FORMAT_BLOB).map_err(|e| match e {
             e if e.is_not_found() => Error::NotARepository { location: store.describe() },
+            crate::blob::Error::Empty { .. } => Error::Damaged { reason: EMPTY.into() },
             e => Error::Blob(e),
         })
     }
@@ -108,7 +116,34 @@ impl RepositoryFormat {
     /// # Errors
     /// Everything that keeps the repository from being read, told apart.
     pub fn open(store: &dyn BlobStore, password: &Password, options: OpenOptions) -> Result<Self, Error> {
-        let outer = parse_outer(&Self::read_blob(store)?)?;
+        let found = Self::read_blob(store).and_then(|bytes| Self::open_blob(&bytes, password, options));
+        match found {
+            Err(e) if e.is_damage() || (options.from_copy && matches!(e, Error::WrongPassword)) => {
+                Self::open_copy(store, password, options, e)
+            }
+            result => result,
+        }
+    }
+
+    /// Opens with a copy in place of the format blob, which cannot be used because of `problem`.
+    fn open_copy(
+        store: &dyn BlobStore,
+        password: &Password,
+        options: OpenOptions,
+        problem: Error,
+    ) -> Result<Self, Error> {
+        let Some(FormatCopy { blob, bytes }) = copies::find(store) else { return Err(problem) };
+        if !options.from_copy {
+            return Err(Error::CopyExists { source: Box::new(problem), copy: blob });
+        }
+        let Ok(mut format) = Self::open_blob(&bytes, password, options) else { return Err(problem) };
+        format.warnings.push(format!("{problem}; the copy in {blob} is used instead"));
+        format.copy = Some(blob);
+        Ok(format)
+    }
+
+    fn open_blob(bytes: &[u8], password: &Password, options: OpenOptions) -> Result<Self, Error> {
+        let outer = parse_outer(bytes)?;
         let key_derivation = KeyDerivation::parse(&outer.key_algorithm)?;
         let (format_key, plaintext) = decrypt(&outer, key_derivation, password)?;
         let inner: Inner =
@@ -191,8 +226,14 @@ impl RepositoryFormat {
                 delete_parallelism: stored.delete_parallelism,
             },
             warnings,
+            copy: None,
             required_features: configuration.required_features.into_iter().map(|f| f.feature).collect(),
         })
+    }
+
+    /// The blob whose copy of the format blob was used, because that is lost or damaged.
+    pub fn copy(&self) -> Option<&BlobId> {
+        self.copy.as_ref()
     }
 
     /// The random ID of the repository: another one means another repository.
@@ -308,7 +349,7 @@ impl std::fmt::Debug for RepositoryFormat {
 fn parse_outer(bytes: &[u8]) -> Result<Outer, Error> {
     let damaged = |reason: String| Error::Damaged { reason };
     if bytes.is_empty() {
-        return Err(damaged("it is empty".into()));
+        return Err(damaged(EMPTY.into()));
     }
     let outer: Outer = serde_json::from_slice(bytes).map_err(|e| {
         damaged(if e.is_eof() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Error;
 use crate::blob::{BlobId, BlobMetadata};
 
 /// What a listing of index blobs comes to.
@@ -50,6 +51,8 @@ pub enum Doubt {
         blob: BlobId,
         /// Why.
         reason: String,
+        /// Whether it has more damage than its error correction can repair.
+        unrepairable: bool,
     },
     /// Packs exist that no index names.
     UnindexedPacks {
@@ -63,6 +66,12 @@ pub enum Doubt {
 }
 
 impl Doubt {
+    /// An index blob that was passed over because of this error.
+    pub(super) fn unreadable(blob: &BlobId, error: &Error) -> Self {
+        let unrepairable = matches!(error, Error::Unrepairable { .. });
+        Self::Unreadable { blob: blob.clone(), reason: error.to_string(), unrepairable }
+    }
+
     /// The blob concerned.
     pub fn blob(&self) -> Option<&BlobId> {
         match self {
@@ -94,7 +103,7 @@ impl fmt::Display for Doubt {
             Self::IncompleteCompaction { epoch } => {
                 write!(f, "the compacted index of epoch {epoch} is incomplete and its inputs are gone")
             }
-            Self::Unreadable { blob, reason } => write!(f, "index blob {blob} was passed over: {reason}"),
+            Self::Unreadable { blob, reason, .. } => write!(f, "index blob {blob} was passed over: {reason}"),
             Self::NoIndexBlobs => f.write_str("the repository has no index blobs: they are lost, or hidden"),
             Self::UnindexedPacks { count, blob } => {
                 write!(

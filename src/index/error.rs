@@ -122,7 +122,8 @@ impl Error {
             Self::KeepsVanishing { .. } => "index-vanishing",
             Self::OverBudget { .. } => "memory-budget",
             Self::Spill(_) => "index-spill",
-            Self::Blob(e) if e.blob().is_some() => "index-unreadable",
+            Self::Blob(e) if e.is_cut() => "index-damaged",
+            Self::Blob(e) if e.blob().is_some() && !e.is_denied() => "index-unreadable",
             Self::Blob(e) => e.code(),
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn select(
             Ok(log) => parsed.push(log),
             Err(Error::Blob(e)) if e.is_not_found() => {}
             Err(e) if degraded && e.is_damage() => {
-                doubts.push(Doubt::Unreadable { blob: blob.id.clone(), reason: e.to_string() });
+                doubts.push(Doubt::unreadable(&blob.id, &e));
             }
             Err(e) => return Err(e),
         }

@@ -176,7 +176,7 @@ impl<'a> IndexReader<'a> {
                 Some(blob) if attempt == ATTEMPTS && self.options.degraded => {
                     active.blobs.retain(|b| b.id != blob);
                     let reason = "it is listed but not there".into();
-                    active.doubts.push(Doubt::Unreadable { blob, reason });
+                    active.doubts.push(Doubt::Unreadable { blob, reason, unrepairable: false });
                     return Ok(active);
                 }
                 Some(blob) if attempt == ATTEMPTS => {
@@ -222,7 +222,7 @@ impl<'a> IndexReader<'a> {
                     *vanished.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob.id.clone());
                 }
                 Err(e) if optional.contains(&blob.id) || (self.options.degraded && e.is_damage()) => {
-                    push(&doubts, Doubt::Unreadable { blob: blob.id.clone(), reason: e.to_string() });
+                    push(&doubts, Doubt::unreadable(&blob.id, &e));
                 }
                 Err(e) => return Err(e),
             }

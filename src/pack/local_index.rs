@@ -23,6 +23,9 @@ pub fn read_local_index(
     blob: &BlobId,
 ) -> Result<PackedIndex, Error> {
     let size = store.size(blob)?;
+    if size == 0 {
+        return Err(crate::blob::Error::Empty { blob: blob.clone() }.into());
+    }
     let window = read(store, blob, size.saturating_sub(WINDOW), size.min(WINDOW))?;
     let postamble = Postamble::parse(&window).ok_or_else(|| Error::NoPostamble { blob: blob.clone() })?;
     let end = postamble.offset.checked_add(postamble.length).and_then(|end| end.checked_add(postamble.size));

@@ -261,7 +261,12 @@ impl Catalog {
     pub(super) fn lost_indexes(&self) -> Result<Option<Doubt>, Error> {
         let named: BTreeSet<&BlobId> = self.index.packs().collect();
         let packs = list_kinds(&self.store, &[BlobKind::DataPack, BlobKind::MetadataPack])?;
-        let stray = packs.into_iter().map(|pack| pack.id).filter(|pack| !named.contains(pack));
+        // An empty pack holds nothing that could be lost with an index.
+        let stray = packs
+            .into_iter()
+            .filter(|pack| !pack.is_empty())
+            .map(|pack| pack.id)
+            .filter(|pack| !named.contains(pack));
         let stray: Vec<BlobId> = stray.collect();
         let count = stray.len();
         let unindexed = stray.into_iter().min().map(|blob| Doubt::UnindexedPacks { count, blob });

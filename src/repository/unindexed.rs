@@ -179,11 +179,13 @@ impl Scan {
 }
 
 impl Pack {
-    /// `None` for a pack that is gone.
+    /// `None` for a pack that is gone, or that holds nothing.
     fn read(store: &dyn BlobStore, format: &RepositoryFormat, id: &BlobId, room: &Room) -> Option<Self> {
         match Self::manifests(store, format, id, room) {
             Ok(contents) => Some(Self::Read(contents)),
             Err(Error::Pack(crate::pack::Error::Blob(e))) if e.is_not_found() => None,
+            // A client that ends before it has written its index blob has made no snapshot.
+            Err(Error::Pack(crate::pack::Error::Blob(blob::Error::Empty { .. }))) => None,
             Err(e) => {
                 let message = format!("pack {id} is named by no index and cannot be looked into: {e}");
                 Some(Self::Unreadable(Reason::new("pack-unindexed", message).of_blob(Some(id))))

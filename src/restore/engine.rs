@@ -28,6 +28,9 @@ const MAX_IN_FLIGHT: u64 = 32 << 20;
 /// Time between two calls of [`Progress::status`].
 const TICK: Duration = Duration::from_millis(200);
 
+/// Entries named of those that are not in the snapshot.
+const UNSAVED_NAMED: usize = 3;
+
 /// What is restored where.
 enum Target {
     Path(Root),
@@ -73,7 +76,24 @@ pub(super) fn run(
     if session.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    Ok(session.report.summary(session.options.snapshot.clone(), target.map(absolute).unwrap_or_default()))
+    let summary =
+        session.report.summary(session.options.snapshot.clone(), target.map(absolute).unwrap_or_default());
+    Ok(Summary { unsaved: tell_unsaved(session, &root), ..summary })
+}
+
+/// Says what Kopia could not save, so that no restore has it; gives how much that is.
+fn tell_unsaved(session: &Session<'_>, root: &DirEntry) -> u64 {
+    let Some(summary) = root.summary.as_deref() else { return 0 };
+    let unsaved = summary.unsaved();
+    if unsaved > 0 {
+        let named = summary.errors.iter().take(UNSAVED_NAMED);
+        let named: Vec<String> = named.map(|failed| format!("{} ({})", failed.path, failed.error)).collect();
+        session.report.warning(&format!(
+            "entries that Kopia could not save when it made the snapshot, and that are not in it: {unsaved}, such as {}",
+            named.join("; ")
+        ));
+    }
+    unsaved
 }
 
 fn work<'s>(

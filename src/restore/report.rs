@@ -82,6 +82,8 @@ pub struct Summary {
     pub skipped: u64,
     /// Entries deleted because the snapshot does not have them.
     pub deleted: u64,
+    /// Entries that are missing because Kopia could not save them when it made the snapshot.
+    pub unsaved: u64,
     /// What could not be restored.
     pub errors: Vec<EntryError>,
     /// Duration.
@@ -238,6 +240,7 @@ impl<'a> Report<'a> {
             reused_bytes: load(&self.reused),
             skipped: load(&self.skipped),
             deleted: load(&self.deleted),
+            unsaved: 0,
             errors,
             refused,
             seconds: self.started.elapsed().as_secs_f64(),

@@ -417,6 +417,14 @@ go_object!(Summary {
     "errors" => errors (list),
 });
 
+impl Summary {
+    /// Number of entries below that could not be saved, whether a policy said to ignore it or not.
+    pub fn unsaved(&self) -> u64 {
+        let count = |number: i64| u64::try_from(number).unwrap_or(0);
+        count(self.failed).saturating_add(count(self.ignored_errors)).max(self.errors.len() as u64)
+    }
+}
+
 /// Something the client could not save.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct FailedEntry {
@@ -489,7 +497,7 @@ mod tests {
         assert_eq!(parse(r#"{"mtime":null}"#).unwrap().mtime.0, -6_795_364_578_871_345_152, "as in Go");
         let summary =
             parse(r#"{"summ":{"errors":[null,{"path":"p"}],"size":null}}"#).unwrap().summary.unwrap();
-        assert_eq!(summary.errors.len(), 2);
+        assert_eq!((summary.errors.len(), summary.unsaved()), (2, 2));
     }
 
     #[test]

@@ -150,6 +150,13 @@ impl Snapshot {
         self.incomplete.is_empty()
     }
 
+    /// Number of entries of the source that Kopia could not save, so that the snapshot does not have them.
+    pub fn unsaved(&self) -> u64 {
+        let summary = self.root.as_ref().and_then(|root| root.summary.as_deref());
+        let counted = self.stats.error_count.saturating_add(self.stats.ignored_error_count);
+        summary.map_or(u64::try_from(counted).unwrap_or(0), |summary| summary.unsaved())
+    }
+
     /// The object of the root.
     pub fn root_object(&self) -> Option<&ObjectId> {
         self.root.as_ref()?.object.as_ref()

@@ -29,6 +29,7 @@ pub use period::Period;
 pub use policy::{Action, DefinedPolicy, ListedPolicy, Origins, Policies, Policy, PolicyValue, TimeOfDay};
 pub use retention::{Retention, compact_pins, compact_reasons};
 pub use source::{InvalidSource, Source};
+pub(crate) use time::CLOCK_TOLERANCE;
 pub use time::{InvalidTime, UtcTimestamp};
 pub use tree::Tree;
 pub(crate) use walk::MAX_DEPTH;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
@@ -26,6 +27,9 @@ pub struct UtcTimestamp(pub i64);
 #[error("not an RFC 3339 time: {0:?}")]
 pub struct InvalidTime(pub String);
 
+/// A clock that is ahead by no more than this is no finding: clocks of a cluster differ by seconds.
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
 impl UtcTimestamp {
     /// Now, by the system's clock.
     pub fn now() -> UtcTimestamp {
@@ -47,6 +51,17 @@ impl UtcTimestamp {
     pub fn seconds_since(self, earlier: UtcTimestamp) -> i64 {
         let nanos = i128::from(self.0) - i128::from(earlier.0);
         i64::try_from(nanos / i128::from(NANOS_PER_SECOND)).unwrap_or_default()
+    }
+
+    /// What is wrong where a snapshot of this time was begun after `now`: one of two clocks.
+    pub fn clock_problem(self, now: UtcTimestamp) -> Option<String> {
+        let ahead = u64::try_from(self.seconds_since(now)).unwrap_or(0);
+        (ahead > CLOCK_TOLERANCE.as_secs()).then(|| {
+            format!(
+                "it was begun {ahead} seconds in the future, at {self}: the clock of this machine is wrong, or that of the \
+                 machine that made the snapshot was"
+            )
+        })
     }
 }
 
@@ -130,6 +145,15 @@ mod tests {
         for text in ["1", "\"\"", "\"yesterday\"", "[]"] {
             assert!(serde_json::from_str::<UtcTimestamp>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_in_the_future_is_a_problem_of_clocks() {
+        let at = |seconds: i64| UtcTimestamp(seconds * NANOS_PER_SECOND);
+        assert_eq!(at(1000).clock_problem(at(1000)), None);
+        assert_eq!(at(1300).clock_problem(at(1000)), None);
+        assert!(at(1301).clock_problem(at(1000)).unwrap().contains("301 seconds in the future"));
+        assert_eq!(UtcTimestamp(i64::MIN).clock_problem(UtcTimestamp(i64::MAX)), None);
     }
 
     #[test]

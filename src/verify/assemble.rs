@@ -16,8 +16,9 @@ use super::report::{
 use super::run::Settings;
 use super::snapshots::Known;
 use super::trees::{Fault, Trees};
-use crate::blob::BlobId;
+use crate::blob::{BlobId, Remarks};
 use crate::index::{ContentId, ContentIndex, Entry};
+use crate::snapshot::UtcTimestamp;
 
 /// Offsets listed for one mended blob.
 const OFFSETS: usize = 100;
@@ -32,6 +33,7 @@ pub(super) struct Evidence<'a> {
     pub(super) plan: &'a Plan,
     pub(super) index: Arc<ContentIndex>,
     pub(super) forensics: Forensics,
+    pub(super) remarks: Remarks,
     pub(super) outcome: Outcome,
     pub(super) known: Known,
     pub(super) impact: Option<(Trees, Impact)>,
@@ -42,13 +44,15 @@ pub(super) struct Evidence<'a> {
 
 /// The report.
 pub(super) fn report(evidence: Evidence<'_>) -> Report {
-    let Evidence { settings, location, plan, index, forensics, outcome, known, impact, .. } = evidence;
+    let Evidence { settings, location, plan, index, forensics, remarks, outcome, known, impact, .. } =
+        evidence;
     let mut damage: Vec<Damage> = Vec::new();
     let mut unneeded: Vec<Damage> = Vec::new();
     damage.extend(forensics.damage.into_iter().map(from_finding));
     unneeded.extend(forensics.unneeded.into_iter().map(from_finding));
     unneeded.extend(outcome.footers.iter().cloned().map(from_finding));
-    let mut warnings = forensics.warnings;
+    let mut warnings = remarks.warnings;
+    warnings.extend(forensics.warnings);
 
     let mut reported: BTreeSet<ContentId> = BTreeSet::new();
     let mut snapshots: Vec<SnapshotState> =
@@ -81,7 +85,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
             return;
         }
         let is_manifest = content.is_manifest() && !deleted;
-        let said = || known.findings.iter().any(|finding| finding.detail.contains(&content.to_string()));
+        let said = || known.findings.iter().any(|finding| finding.content.as_ref() == Some(content));
         if !is_manifest {
             others.add(content, cause, !(certain || deleted));
         } else if !said() {
@@ -102,6 +106,11 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
         }
     }
     others.finish(&mut damage, &mut unneeded);
+    let began = UtcTimestamp(evidence.began.saturating_mul(1_000_000_000));
+    for snapshot in &known.snapshots {
+        let problem = snapshot.start_time.clock_problem(began);
+        warnings.extend(problem.map(|problem| format!("snapshot {}: {problem}", snapshot.id)));
+    }
     if !forensics.superseded_only.is_empty() {
         let only = &forensics.superseded_only;
         let example =
@@ -143,6 +152,7 @@ pub(super) fn report(evidence: Evidence<'_>) -> Report {
             blobs: forensics.unnamed.len() as u64,
             bytes: forensics.unnamed.iter().map(|blob| blob.size).sum(),
         },
+        foreign: remarks.foreign.into(),
         warnings,
         shard: (settings.shard.count() > 1).then(|| settings.shard.to_string()),
         repository: location,
@@ -220,12 +230,18 @@ fn blank(code: &str, detail: &str) -> Damage {
         paths: Vec::new(),
         more_paths: false,
         unchecked: false,
+        unrepairable: code == "content-unrepairable",
     }
 }
 
 fn from_finding(finding: Finding) -> Damage {
-    let blob = finding.blob.map(|blob| blob.to_string());
-    Damage { blob, unchecked: finding.unchecked, ..blank(finding.code, &finding.detail) }
+    Damage {
+        blob: finding.blob.map(|blob| blob.to_string()),
+        content: finding.content.map(|content| content.to_string()),
+        unchecked: finding.unchecked,
+        unrepairable: finding.unrepairable,
+        ..blank(finding.code, &finding.detail)
+    }
 }
 
 fn from_cause(content: &ContentId, cause: &Cause) -> Damage {
@@ -263,7 +279,7 @@ fn ecc(outcome: &Outcome, damage: &[Damage], unneeded: &[Damage]) -> Ecc {
     let broken: BTreeSet<&str> = damage
         .iter()
         .chain(unneeded)
-        .filter(|item| item.code == "content-unrepairable" || item.detail.contains("cannot be repaired"))
+        .filter(|item| item.unrepairable)
         .filter_map(|item| item.blob.as_deref())
         .collect();
     let repairs = blobs.into_iter().map(|(blob, mut offsets)| {

@@ -36,14 +36,15 @@ pub(super) fn check(
         _ => return None,
     };
     let is_vital = blob.id.kind() == BlobKind::BlobConfig;
-    let (detail, unchecked) = match problem {
+    let (code, detail, unchecked) = match problem {
         Problem::None => return None,
-        Problem::Wrong(detail) => (format!("{name} {detail}"), false),
+        Problem::Wrong(detail) => (code, format!("{name} {detail}"), false),
         // Logs and sessions come and go.
         Problem::Unread(e) if e.is_not_found() => return None,
-        Problem::Unread(e) => (e.to_string(), is_refusal(&e)),
+        Problem::Unread(e) if is_refusal(&e) => (e.code(), e.to_string(), true),
+        Problem::Unread(e) => (code, e.to_string(), false),
     };
-    Some((Finding { code, blob: Some(blob.id.clone()), detail, unchecked }, is_vital))
+    Some((Finding { unchecked, ..Finding::of_blob(code, &blob.id, detail) }, is_vital))
 }
 
 enum Problem {

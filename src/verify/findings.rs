@@ -98,10 +98,26 @@ pub struct Finding {
     pub code: &'static str,
     /// The blob, where one is concerned.
     pub blob: Option<BlobId>,
+    /// The content, where one alone is concerned.
+    pub content: Option<ContentId>,
     /// One sentence for people.
     pub detail: String,
     /// Whether the storage refused to answer, so that the data may be good.
     pub unchecked: bool,
+    /// Whether it is more damage than error correction can repair.
+    pub unrepairable: bool,
+}
+
+impl Finding {
+    /// Something wrong that concerns the repository as a whole.
+    pub(super) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, blob: None, content: None, detail: detail.into(), unchecked: false, unrepairable: false }
+    }
+
+    /// Something wrong with a blob.
+    pub(super) fn of_blob(code: &'static str, blob: &BlobId, detail: impl Into<String>) -> Self {
+        Self { blob: Some(blob.clone()), ..Self::new(code, detail) }
+    }
 }
 
 /// Contents that cannot be given back. Of packs that are not there only the names are held: there may be millions of contents

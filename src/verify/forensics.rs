@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::findings::{Finding, is_refusal};
 use super::snapshots::Known;
-use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore};
+use crate::blob::{self, BlobId, BlobKind, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, read_with};
 use crate::format::RepositoryFormat;
-use crate::index::{ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
+use crate::index::{self, ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
 use crate::manifest::Room;
-use crate::pack::read_local_index;
+use crate::pack::{self, read_local_index};
 use crate::repository::Sessions;
 use crate::snapshot::Snapshot;
 
@@ -56,10 +56,9 @@ impl Forensics {
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
         for doubt in index.doubts() {
             let finding = |code| Finding {
-                code,
                 blob: doubt.blob().cloned(),
-                detail: doubt.to_string(),
-                unchecked: false,
+                unrepairable: matches!(doubt, Doubt::Unreadable { unrepairable: true, .. }),
+                ..Finding::new(code, doubt.to_string())
             };
             let (list, finding) = match doubt {
                 Doubt::Unreadable { blob, .. } if optional.contains(blob) => {
@@ -123,8 +122,10 @@ impl<'a> Examined<'a> {
         found.add_doubts(self.index, self.active);
         for finding in &mut found.damage {
             let blob = finding.blob.as_ref().filter(|_| finding.code == "index-damaged");
-            finding.unchecked = blob.is_some_and(|blob| self.can_be_read_or_is_refused(blob));
-            found.index_unread |= finding.unchecked;
+            if let Some(code) = blob.and_then(|blob| self.may_be_good(blob)) {
+                (finding.code, finding.unchecked) = (code, true);
+                found.index_unread = true;
+            }
         }
         self.inactive(&mut found);
         self.names(&mut found);
@@ -132,12 +133,7 @@ impl<'a> Examined<'a> {
         if self.active.blobs.is_empty() && found.damage.is_empty() {
             let detail = "there is no index blob, and even a new repository has one: all that was saved is gone, or \
                           only a part of the repository is here";
-            found.damage.push(Finding {
-                code: "index-missing",
-                blob: None,
-                detail: detail.into(),
-                unchecked: false,
-            });
+            found.damage.push(Finding::new("index-missing", detail));
         }
         if found.index_unread {
             // What is missing may be in the index blobs that nobody could read.
@@ -147,12 +143,11 @@ impl<'a> Examined<'a> {
         found
     }
 
-    /// Whether an index blob that could not be read may be good: now it can be read, or the storage refuses to.
-    fn can_be_read_or_is_refused(&self, blob: &BlobId) -> bool {
+    /// The code for an index blob that could not be read and may be good: now it can be read, or the storage refuses to.
+    fn may_be_good(&self, blob: &BlobId) -> Option<&'static str> {
         match self.reader.fetch(blob) {
-            Ok(_) => true,
-            Err(crate::index::Error::Blob(e)) => is_refusal(&e),
-            Err(_) => false,
+            Ok(_) => Some("index-unreadable"),
+            Err(e) => matches!(&e, index::Error::Blob(source) if is_refusal(source)).then(|| e.code()),
         }
     }
 
@@ -171,15 +166,13 @@ impl<'a> Examined<'a> {
         for blob in unused {
             let index = match self.reader.fetch(&blob.id) {
                 Ok(index) => index,
-                Err(crate::index::Error::Blob(e)) if e.is_not_found() => continue,
+                Err(index::Error::Blob(e)) if e.is_not_found() => continue,
                 Err(e) => {
                     let detail = format!("{e}; it is superseded, so that nothing needs it");
-                    let blob = Some(blob.id.clone());
                     found.unneeded.push(Finding {
-                        code: "index-superseded-damaged",
-                        blob,
-                        detail,
-                        unchecked: false,
+                        unchecked: matches!(&e, index::Error::Blob(source) if is_refusal(source)),
+                        unrepairable: matches!(&e, index::Error::Unrepairable { .. }),
+                        ..Finding::of_blob("index-superseded-damaged", &blob.id, detail)
                     });
                     continue;
                 }
@@ -220,8 +213,15 @@ impl<'a> Examined<'a> {
         let mut unknown: BTreeMap<ContentId, (Entry, BlobId)> = BTreeMap::new();
         let mut manifests = BTreeMap::new();
         let open = Sessions::of(self.listing.keys());
+        let mut unread = UnreadPacks::default();
         for pack in found.unnamed.iter().filter(|pack| !open.write(&pack.id)) {
-            let Ok(local) = read_local_index(self.store, self.format, &pack.id) else { continue };
+            let local = match read_local_index(self.store, self.format, &pack.id) {
+                Ok(local) => local,
+                Err(e) => {
+                    unread.add(pack, &e);
+                    continue;
+                }
+            };
             let own = |entry: &Entry| local.packs().get(entry.pack.number() as usize) == Some(&pack.id);
             for entry in local.iter().filter(|entry| !entry.deleted && own(entry)) {
                 if self.may_be_dropped(&entry) || self.mentions(&entry.id) {
@@ -233,6 +233,7 @@ impl<'a> Examined<'a> {
                 unknown.insert(entry.id, (entry, pack.id.clone()));
             }
         }
+        found.warnings.extend(unread.warnings());
         if unknown.is_empty() {
             return;
         }
@@ -261,7 +262,7 @@ impl<'a> Examined<'a> {
             "{summary}, among them {snapshots}. An index blob is lost; `verify --recover-index` says what can be read \
              back without it"
         );
-        found.damage.push(Finding { code: "index-missing", blob, detail, unchecked: false });
+        found.damage.push(Finding { blob, ..Finding::new("index-missing", detail) });
     }
 
     /// Whether the entry of a content can have left the indexes in the normal course of things. Compactions of epochs
@@ -269,6 +270,46 @@ impl<'a> Examined<'a> {
     fn may_be_dropped(&self, entry: &Entry) -> bool {
         let newest = || self.index.positions().map(|(_, entry)| entry.time).max().unwrap_or(0);
         !self.format.epochs().enabled && entry.time <= *self.newest.get_or_init(newest)
+    }
+}
+
+/// Packs that no index names and that do not tell what is in them.
+#[derive(Default)]
+struct UnreadPacks {
+    /// Of no bytes: how many, and one of them.
+    empty: Option<(u64, BlobId)>,
+    /// Of metadata, which may be of snapshots: how many, and what is wrong with one of them.
+    doubtful: Option<(u64, String)>,
+}
+
+impl UnreadPacks {
+    fn add(&mut self, pack: &BlobMetadata, error: &pack::Error) {
+        match error {
+            pack::Error::Blob(e) if e.is_not_found() => {}
+            pack::Error::Blob(blob::Error::Empty { blob }) => {
+                self.empty.get_or_insert_with(|| (0, blob.clone())).0 += 1;
+            }
+            _ if pack.id.kind() == BlobKind::MetadataPack => {
+                self.doubtful.get_or_insert_with(|| (0, format!("{}: {error}", pack.id))).0 += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn warnings(&self) -> impl Iterator<Item = String> {
+        let empty = self.empty.as_ref().map(|(count, example)| {
+            format!(
+                "packs that no index names are empty (0 bytes): {count}, for example {example}; usually writes that a power \
+                 loss cut short, of which nothing is needed"
+            )
+        });
+        let doubtful = self.doubtful.as_ref().map(|(count, example)| {
+            format!(
+                "packs of metadata that no index names do not tell what is in them: {count}, for example {example}; as long \
+                 as they are there, `exists` and `serve` answer unknown instead of absent"
+            )
+        });
+        empty.into_iter().chain(doubtful)
     }
 }
 

@@ -38,7 +38,8 @@ pub use options::{Level, Shard};
 pub use recover::{RecoveredSnapshot, RecoveryReport, recover_index};
 pub use repaired::write_repaired;
 pub use report::{
-    Coverage, Damage, Ecc, LostPath, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
+    Coverage, Damage, DamageGroup, Ecc, ForeignFiles, LostPath, RepairedBlob, Report, SnapshotState, Stopped,
+    Unreferenced, Verdict,
 };
 pub use run::{Progress, Settings, Verifier};
 pub use select::Order;

@@ -186,6 +186,10 @@ fn unix_nanoseconds(time: SystemTime) -> Option<i64> {
 /// Whether a content can lie where its entry says.
 fn check(format: &RepositoryFormat, entry: &Entry, pack: &BlobMetadata) -> Result<(), content::Error> {
     Decoder::new(format).check(entry, &pack.id)?;
+    if entry.end() > pack.size && pack.is_empty() {
+        let source = blob::Error::Empty { blob: pack.id.clone() };
+        return Err(content::Error::Read { content: entry.id, source });
+    }
     if entry.end() > pack.size {
         let source = blob::Error::ShortRead {
             blob: pack.id.clone(),

@@ -47,8 +47,7 @@ pub fn write_repaired(repository: &Repository, report: &Report, dir: &Path) -> R
             Err(e) if e.is_not_found() => continue,
             result => result?,
         };
-        let is_pack = blob.as_str().starts_with(['p', 'q']);
-        let corrected = match is_pack {
+        let corrected = match blob.kind().is_pack() {
             true => correct_pack(repository.format(), ecc, &index, &blob, stored),
             false => correct_sealed(repository.format(), ecc, &blob, &stored),
         };

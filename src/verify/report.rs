@@ -1,10 +1,12 @@
 //! The result of a verification, with a stable form in JSON (`docs/verify-report.schema.json`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Serialize, Serializer};
 
 pub use super::impact::LostPath;
+use super::options::Level;
+use crate::blob::Foreign;
 use crate::snapshot::Snapshot;
 
 /// What it comes to.
@@ -68,6 +70,9 @@ pub struct Damage {
     /// Whether the storage refused to answer, so that the data may be good.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,
+    /// Whether it is more damage than error correction can repair.
+    #[serde(skip)]
+    pub unrepairable: bool,
 }
 
 /// One snapshot and what is left of it.
@@ -80,12 +85,20 @@ pub struct SnapshotState {
     /// When it was begun.
     #[serde(serialize_with = "seconds")]
     pub time: i64,
-    /// Whether nothing of it is known to be lost.
+    /// Whether nothing of it is known to be lost. [`Report::proves_snapshots`] says whether that is proved.
     pub whole: bool,
     /// Whether its client reached the end.
     pub complete: bool,
     /// How many paths of it are lost.
     pub damaged_paths: u64,
+    /// How many entries Kopia could not save when it made the snapshot: they were never in it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unsaved: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What error correction did.
@@ -119,6 +132,22 @@ pub struct Unreferenced {
     pub bytes: u64,
 }
 
+/// What lies between the blobs and is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ForeignFiles {
+    /// How many; a directory with all that is in it counts once.
+    pub count: u64,
+    /// Some of them, as paths below the repository.
+    pub examples: Vec<String>,
+}
+
+impl From<Foreign> for ForeignFiles {
+    fn from(foreign: Foreign) -> Self {
+        let examples = foreign.examples.iter().map(|path| path.display().to_string());
+        Self { count: foreign.count, examples: examples.collect() }
+    }
+}
+
 /// The result of a verification.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -140,6 +169,8 @@ pub struct Report {
     pub ecc: Ecc,
     /// Packs that no index names.
     pub unreferenced: Unreferenced,
+    /// Files and directories that are no part of the repository, and are ignored.
+    pub foreign: ForeignFiles,
     /// What is odd, but keeps nothing from being brought back.
     pub warnings: Vec<String>,
     /// Which part of the packs was checked, where not all.
@@ -179,11 +210,78 @@ impl SnapshotState {
             whole: lost == 0,
             complete: snapshot.is_complete(),
             damaged_paths: lost,
+            unsaved: snapshot.unsaved(),
         }
     }
 }
 
+/// Damages that are the same thing: one blob that is bad in one way, and all that is lost by it.
+#[derive(Debug)]
+pub struct DamageGroup<'r> {
+    /// The first of them.
+    pub first: &'r Damage,
+    /// How many there are.
+    pub count: usize,
+    /// What is lost by any of them, each path once.
+    pub paths: Vec<&'r LostPath>,
+    /// Whether more paths are lost than are listed.
+    pub more_paths: bool,
+}
+
+impl Damage {
+    /// Puts together what one blob is the cause of.
+    pub fn grouped(items: &[Self]) -> Vec<DamageGroup<'_>> {
+        let mut groups: Vec<DamageGroup<'_>> = Vec::new();
+        let mut known: HashMap<(&str, &str), usize> = HashMap::new();
+        for item in items {
+            let key = item.blob.as_deref().map(|blob| (item.code.as_str(), blob));
+            let at = key.and_then(|key| known.get(&key)).copied();
+            if let Some(group) = at.and_then(|at| groups.get_mut(at)) {
+                group.count += 1;
+                group.paths.extend(&item.paths);
+                group.more_paths |= item.more_paths;
+                continue;
+            }
+            known.extend(key.map(|key| (key, groups.len())));
+            let (paths, more_paths) = (item.paths.iter().collect(), item.more_paths);
+            groups.push(DamageGroup { first: item, count: 1, paths, more_paths });
+        }
+        for group in &mut groups {
+            group.paths.sort();
+            group.paths.dedup();
+        }
+        groups
+    }
+}
+
 impl Report {
+    /// How many paths of snapshots cannot be brought back, each counted once.
+    pub fn lost_paths(&self) -> u64 {
+        self.snapshots.iter().map(|snapshot| snapshot.damaged_paths).sum()
+    }
+
+    /// Lost paths that are listed, each once.
+    pub fn listed_paths(&self) -> BTreeSet<&LostPath> {
+        self.damage.iter().flat_map(|damage| &damage.paths).collect()
+    }
+
+    /// Whether a snapshot that is called whole is proved to be: its trees were walked, and all that they need was read, now
+    /// or by a former run.
+    pub fn proves_snapshots(&self) -> bool {
+        self.walks_trees() && self.coverage.verified_packs == self.coverage.packs
+    }
+
+    /// Whether the trees of all snapshots were walked.
+    pub fn walks_trees(&self) -> bool {
+        self.level == Level::Files.as_str() && self.shard.is_none()
+    }
+
+    /// The share of the stored bytes that is proved, in percent; rounded down, so that 100 is everything.
+    pub fn percent_proved(&self) -> u64 {
+        let Coverage { bytes, verified_bytes, .. } = self.coverage;
+        (verified_bytes.min(bytes) as u128 * 100).checked_div(bytes.into()).unwrap_or(100) as u64
+    }
+
     /// The exit code of the command: 0 nothing is wrong (also where the time allowed ended it early), 1 damage, 3 something
     /// could not be checked.
     pub fn exit_code(&self) -> u8 {

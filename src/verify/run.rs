@@ -204,6 +204,7 @@ impl Run<'_> {
         // Listed after the index was read: what it names and the listing lacks is then gone, not yet to come.
         let listing: HashMap<BlobId, BlobMetadata> =
             self.store.list("")?.into_iter().map(|blob| (blob.id.clone(), blob)).collect();
+        let remarks = self.store.remarks();
         let room = self.room_for_manifests();
         let examined = Examined::new(&self.store, format, &reader, &index, &active, &listing, &room);
         let mut forensics = examined.examine();
@@ -260,12 +261,20 @@ impl Run<'_> {
         // is damage.
         index.check()?;
         last.check()?;
-        RepositoryFormat::read_blob(&self.store)?;
+        match format.copy() {
+            None => drop(RepositoryFormat::read_blob(&self.store)?),
+            Some(copy) => {
+                self.store.size(copy)?;
+                let detail = format!(
+                    "kopia.repository is lost or damaged, and everything was read with the copy of it in {copy}"
+                );
+                forensics.damage.push(Finding::of_blob("format-copy-exists", copy, detail));
+            }
+        }
         self.remember(&known, &mut forensics)?;
         known.snapshots = shown;
         if let Some(e) = self.ledger_failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let (code, detail) = (e.code(), e.to_string());
-            forensics.damage.push(Finding { code, blob: None, detail, unchecked: true });
+            forensics.damage.push(Finding { unchecked: true, ..Finding::new(e.code(), e.to_string()) });
         }
         let evidence = Evidence {
             settings,
@@ -273,6 +282,7 @@ impl Run<'_> {
             plan: &plan,
             index: last,
             forensics,
+            remarks,
             outcome,
             known,
             impact,

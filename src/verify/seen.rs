@@ -40,7 +40,7 @@ pub(super) fn compare(before: &Seen, known: &Known, findings: &mut Vec<Finding>,
                 old.newest,
                 rfc3339(old.time),
             );
-            findings.push(Finding { code: "snapshots-missing", blob: None, detail, unchecked: false });
+            findings.push(Finding::new("snapshots-missing", detail));
         } else if count < old.snapshots {
             warnings.push(format!(
                 "source {name} has {count} snapshots, {} fewer than on {}: expired or deleted ones, as a rule",

@@ -40,10 +40,10 @@ impl Known {
             match parsed.and_then(|payload| manifest::parse(*id, &payload, room)) {
                 Ok(manifests) => read.push((*id, manifests)),
                 Err(e) => known.findings.push(Finding {
-                    code: e.code(),
                     blob: e.blob().cloned(),
-                    detail: format!("{e}; snapshots may be listed nowhere else"),
+                    content: Some(*id),
                     unchecked: unchecked(&e),
+                    ..Finding::new(e.code(), format!("{e}; snapshots may be listed nowhere else"))
                 }),
             }
         }
@@ -52,12 +52,8 @@ impl Known {
         let deleted = set.versions().filter(|manifest| manifest.is_deleted());
         known.deleted = deleted.map(|manifest| manifest.id().to_string()).collect();
         let snapshots = Snapshots::new(&set);
-        known.findings.extend(snapshots.problems().iter().map(|problem| Finding {
-            code: problem.code,
-            blob: None,
-            detail: problem.reason.clone(),
-            unchecked: false,
-        }));
+        let problems = snapshots.problems().iter();
+        known.findings.extend(problems.map(|problem| Finding::new(problem.code, problem.reason.clone())));
         known.snapshots = snapshots.all.into_iter().map(Arc::unwrap_or_clone).collect();
         known
     }

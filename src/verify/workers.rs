@@ -215,10 +215,12 @@ impl<'a> Scan<'a> {
         match finding {
             Ok(repaired) => result.footer_repairs = repaired,
             Err(e) => {
-                let unchecked = matches!(&e, pack::Error::Blob(source) if is_refusal(source));
                 let detail = format!("{e} (only recovery of a lost index would need it)");
-                let blob = Some(stretch.job.pack.blob.clone());
-                result.footer = Some(Finding { code: e.code(), blob, detail, unchecked });
+                result.footer = Some(Finding {
+                    unchecked: matches!(&e, pack::Error::Blob(source) if is_refusal(source)),
+                    unrepairable: matches!(&e, pack::Error::Unrepairable { .. }),
+                    ..Finding::of_blob(e.code(), &stretch.job.pack.blob, detail)
+                });
             }
         }
     }

@@ -10,6 +10,7 @@ mod certainty;
 mod commands;
 mod documents;
 mod doubts;
+mod foreign;
 mod opening;
 mod passwords;
 mod restoring;

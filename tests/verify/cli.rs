@@ -92,6 +92,46 @@ fn exit_codes_and_reports() {
 }
 
 #[test]
+fn each_lost_path_and_each_bad_blob_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    simple(&repo, 2 << 20, 500_000);
+    let stored = rokopia::testkit::Damage::open(&repo).unwrap();
+    let gone = stored.names("p").unwrap();
+    gone.iter().for_each(|pack| stored.delete(pack).unwrap());
+    let metrics = dir.path().join("rokopia.prom");
+    let damaged = report(&run(&repo, &["--json", "--textfile", metrics.to_str().unwrap()]));
+    let listed: Vec<&Value> =
+        damaged["damage"].as_array().unwrap().iter().flat_map(|d| d["paths"].as_array().unwrap()).collect();
+    let paths: std::collections::BTreeSet<&str> =
+        listed.iter().map(|p| p["path"].as_str().unwrap()).collect();
+    assert!(paths.len() < listed.len(), "files have several contents");
+    let text = String::from_utf8_lossy(&run(&repo, &[]).stdout).into_owned();
+    let said = format!("{} things are wrong, {} paths are lost by it", gone.len(), paths.len());
+    assert!(text.contains(&said), "{said} in {text}");
+    let rows = text.lines().filter(|line| line.starts_with("  pack-missing:")).count();
+    assert_eq!(rows, gone.len(), "{text}");
+    let metrics = std::fs::read_to_string(metrics).unwrap();
+    assert!(metrics.contains(&format!("rokopia_verify_lost_paths {}.0", paths.len())), "{metrics}");
+}
+
+#[test]
+fn only_what_was_read_is_called_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    simple(&repo, 4 << 20, 500_000);
+    let says = |arguments: &[&str]| String::from_utf8_lossy(&run(&repo, arguments).stdout).into_owned();
+    assert!(says(&[]).contains("1 of 1 snapshots whole"), "{}", says(&[]));
+    let part = says(&["--budget", "600kB"]);
+    assert!(part.contains("no damage known in 1 of 1 snapshots (") && !part.contains("whole"), "{part}");
+    for level in ["index", "decrypt", "hash"] {
+        let text = says(&["--level", level]);
+        assert!(!text.contains("snapshot"), "{text}");
+    }
+    assert_eq!(run(&repo, &["--rate", "5"]).status.code(), Some(2), "5 bytes a second are not meant");
+}
+
+#[test]
 fn ledgers_that_cannot_be_used_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let (repo, other) = (dir.path().join("repo"), dir.path().join("other"));
@@ -189,7 +229,7 @@ fn one_snapshot_and_drills() {
     let there = dir.path().join("there");
     std::fs::create_dir(&there).unwrap();
     let there = there.display().to_string();
-    for to in [&["--to", "null"][..], &["--to", &there]] {
+    for to in [&[][..], &["--to", "null"], &["--to", &there]] {
         let (code, told) = drill(to);
         assert_eq!((code, told["result"].as_str()), (Some(0), Some("restored")), "{told}");
         assert_eq!(told["snapshot"], *last);

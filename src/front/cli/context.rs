@@ -73,7 +73,7 @@ impl Context {
             password_file: global.password_file.clone(),
             password_fd: global.password_fd,
             options: memory.bound(Options {
-                open: OpenOptions { ignore_upgrade: global.degraded },
+                open: OpenOptions { ignore_upgrade: global.degraded, from_copy: global.degraded },
                 index: IndexOptions {
                     reads,
                     degraded: global.degraded,

@@ -16,11 +16,20 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "repository-empty" => &["a network file system that is not mounted looks like this"],
         "repository-not-a-directory" => &["give the directory that holds kopia.repository.f"],
         "not-a-repository" => &["give the directory that holds kopia.repository.f"],
+        "format-copy-exists" => &[
+            "`kopia repository repair` writes the copy back; until then --degraded reads with it (never `exists` and `serve`)",
+        ],
         "format-damaged" | "format-invalid" => {
             &["Kopia keeps no second copy in current repositories; look for one in a backup of the storage"]
         }
         "index-damaged" | "index-unreadable" | "index-vanishing" | "index-doubtful" | "manifest-damaged" => {
             &["--degraded goes on with what can be read; lists may then be incomplete"]
+        }
+        "blob-empty" | "blob-truncated" => &[
+            "look for the blob in an older copy of the storage; `rokopia verify` says what is lost without it",
+        ],
+        "permission-denied" => {
+            &["give the user that runs rokopia the right to read it; nothing says that it is damaged"]
         }
         "storage-error" => &["check the mount, the network and the permissions"],
         "upgrade-in-progress" => {

@@ -32,6 +32,11 @@ pub(super) fn size(text: &str) -> Option<u64> {
     (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
 }
 
+/// As [`size`], with a unit: `--rate 5` is not meant to be 5 bytes.
+pub(super) fn size_with_unit(text: &str) -> Option<u64> {
+    size(text).filter(|_| text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic()))
+}
+
 /// Reads a time: one that [`Period`] knows, or a duration, which means so long before `now`.
 pub(super) fn period(text: &str, now: &Zoned) -> Option<Period> {
     match duration(text) {
@@ -80,6 +85,8 @@ mod tests {
         ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
+        assert_eq!((size_with_unit("5MB"), size_with_unit("5b ")), (Some(5_000_000), Some(5)));
+        assert_eq!((size_with_unit("5"), size_with_unit("1.5"), size_with_unit("X")), (None, None, None));
         for text in ["", "MiB", "-1", "1X", "1.2.3", ".5", "1e3", "99999999999999999999", "17179869184GiB"] {
             assert_eq!(size(text), None, "{text}");
         }

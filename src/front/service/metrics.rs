@@ -166,13 +166,19 @@ fn sources(out: &mut Exposition, view: &View, limit: usize) {
     let count = |source: &SourceState| Some(source.snapshots().len() as f64);
     let size = |source: &SourceState| source.newest_complete().map(|snapshot| snapshot.size as f64);
     type Value<'a> = &'a dyn Fn(&SourceState) -> Option<f64>;
-    let per_source: [(&str, &str, Value<'_>); 3] = [
+    let unsaved = |source: &SourceState| source.newest_complete().map(|snapshot| snapshot.errors as f64);
+    let per_source: [(&str, &str, Value<'_>); 4] = [
         (
             "rokopia_source_newest_complete_timestamp_seconds",
             "When the newest complete snapshot of a source began.",
             &newest,
         ),
         ("rokopia_source_snapshots", "Snapshots of a source, incomplete ones included.", &count),
+        (
+            "rokopia_source_unsaved_entries",
+            "Entries that Kopia could not save in the newest complete snapshot of a source.",
+            &unsaved,
+        ),
         ("rokopia_source_size_bytes", "Size of the newest complete snapshot of a source.", &size),
     ];
     for (name, help, value) in per_source {

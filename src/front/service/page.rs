@@ -140,7 +140,7 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
         let age = match age_of(state, now) {
             Some(age) => match u64::try_from(age) {
                 Ok(age) => format!("{} ago", span(age)),
-                Err(_) => "in the future".to_owned(),
+                Err(_) => "in the future: a clock is wrong".to_owned(),
             },
             None => "never".to_owned(),
         };

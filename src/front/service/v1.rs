@@ -329,8 +329,12 @@ pub(super) fn age_of(state: &SourceState, now: UtcTimestamp) -> Option<i64> {
     Some(now.seconds_since(state.newest_complete()?.start))
 }
 
-/// Whether a source has no complete snapshot that is young enough.
+/// Whether a source has no complete snapshot that is young enough. One from the future tells of a wrong clock, and nothing
+/// of how old it is.
 pub(super) fn is_stale(state: &SourceState, now: UtcTimestamp, limit: Duration) -> bool {
+    if state.newest_complete().is_some_and(|newest| newest.start.clock_problem(now).is_some()) {
+        return true;
+    }
     age_of(state, now).is_none_or(|age| i128::from(age) > i128::from(limit.as_secs()))
 }
 

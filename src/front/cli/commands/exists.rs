@@ -41,6 +41,8 @@ struct Answer {
     latest: Option<UtcTimestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     age_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_problem: Option<String>,
     reason: String,
 }
 
@@ -92,13 +94,20 @@ fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
         },
         (None, _) => "the repository was read completely and has no snapshot of this source".to_owned(),
     };
+    let now = UtcTimestamp::now();
+    let clock_problem = answer.latest.and_then(|latest| latest.clock_problem(now));
+    if let Some(problem) = &clock_problem {
+        tracing::warn!("the newest snapshot: {problem}");
+    }
     let shown = Answer {
         state: answer.state.as_str(),
         source: answer.source.to_string(),
         snapshots: known.then_some(answer.snapshots),
         incomplete: known.then_some(answer.incomplete),
         latest: answer.latest,
-        age_seconds: answer.latest.map(|latest| UtcTimestamp::now().seconds_since(latest)),
+        // No age is negative.
+        age_seconds: answer.latest.map(|latest| now.seconds_since(latest).max(0)),
+        clock_problem,
         reason,
     };
     let mut out = Output::new();

@@ -185,9 +185,9 @@ fn print(chosen: &[(Arc<Snapshot>, Vec<String>)], out: &mut Output) -> Result<()
         if !snapshot.is_complete() {
             remarks.push(format!("incomplete: {}", snapshot.incomplete));
         }
-        let failed = summary.map_or(0, |summary| summary.failed);
-        if failed > 0 {
-            remarks.push(format!("{failed} errors"));
+        let unsaved = snapshot.unsaved();
+        if unsaved > 0 {
+            remarks.push(format!("{unsaved} entries not saved"));
         }
         remarks.extend(snapshot.pins.iter().map(|pin| format!("pin {pin}")));
         remarks.extend(reasons.iter().filter(|reason| *reason != "incomplete").cloned());

@@ -4,7 +4,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::Error;
@@ -15,9 +14,9 @@ use crate::front::cli::session::Session;
 use crate::front::cli::signals::CleanUp;
 use crate::front::cli::units::{human_duration, human_size, human_time};
 use crate::restore::{Restore, Summary};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, UtcTimestamp};
 
-/// What restores to nowhere.
+/// What restores to nowhere, as no directory does.
 pub(super) const NULL: &str = "null";
 
 /// Errors printed; JSON has all.
@@ -30,6 +29,8 @@ struct Report<'a> {
     /// When the snapshot was begun, and how long ago that is.
     time: String,
     age_seconds: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_problem: Option<String>,
     #[serde(flatten)]
     summary: &'a Summary,
 }
@@ -52,9 +53,9 @@ pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<E
         .cancel(clean_up.flag());
     let failed = |e| Failure::from(Error::from(e)).during("the restore drill");
     let summary = match to {
-        Some(NULL) => restore.run_to_null(&()).map_err(failed)?,
-        to => {
-            let target = Scratch::new(to.map_or_else(std::env::temp_dir, PathBuf::from))?;
+        None | Some(NULL) => restore.run_to_null(&()).map_err(failed)?,
+        Some(to) => {
+            let target = Scratch::new(PathBuf::from(to))?;
             restore.run(&target.0, &()).map_err(failed)?
         }
     };
@@ -63,12 +64,17 @@ pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<E
 }
 
 fn print(snapshot: &Snapshot, summary: &Summary, context: &Context) -> Result<(), Failure> {
-    let age = Timestamp::now().as_second() - snapshot.start_time.to_unix().0;
+    let now = UtcTimestamp::now();
+    let age = now.seconds_since(snapshot.start_time).max(0);
+    let clock_problem = snapshot.start_time.clock_problem(now);
+    if let Some(problem) = &clock_problem {
+        tracing::warn!("snapshot {}: {problem}", snapshot.id);
+    }
     let mut out = Output::new();
     if context.json {
         let result = if summary.error_count > 0 { "damaged" } else { "restored" };
         let (source, time) = (snapshot.source.to_string(), snapshot.start_time.to_string());
-        out.json(&Report { result, source, time, age_seconds: age, summary })?;
+        out.json(&Report { result, source, time, age_seconds: age, clock_problem, summary })?;
         return out.finish();
     }
     let took = Duration::from_secs_f64(summary.seconds.max(0.0));

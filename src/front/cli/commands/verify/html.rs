@@ -60,7 +60,11 @@ fn document(report: &Report, out: &mut String) -> std::fmt::Result {
         .collect();
     list(out, "Mended by error correction, but still wrong on the disk", &mended)?;
     damages(out, "unneeded", "Wrong, but no snapshot needs it", &report.unneeded)?;
-    list(out, "Notes", &report.warnings.iter().map(|line| text(line)).collect::<Vec<_>>())?;
+    let notes = words::foreign(report)
+        .into_iter()
+        .chain(words::unsaved(report))
+        .chain(report.warnings.iter().cloned());
+    list(out, "Notes", &notes.map(|line| text(&line)).collect::<Vec<_>>())?;
     let version = env!("CARGO_PKG_VERSION");
     writeln!(out, "<footer>rokopia {version}, level {}</footer></body></html>", report.level)
 }
@@ -89,13 +93,20 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
         return Ok(());
     }
     writeln!(out, "<h2>{heading}</h2><table id=\"{id}\"><tr><th>code<th>what<th>lost by it</tr>")?;
-    for item in items {
-        write!(out, "<tr><td><code>{}</code><td>{}<td>", text(&item.code), text(&item.detail))?;
-        if !item.paths.is_empty() {
-            let more = if item.more_paths { " or more" } else { "" };
-            let count = counted(item.paths.len(), "path", "paths");
+    for group in Damage::grouped(items) {
+        let also =
+            if group.count > 1 { format!(" ({} more of this blob)", group.count - 1) } else { String::new() };
+        write!(
+            out,
+            "<tr><td><code>{}</code><td>{}{also}<td>",
+            text(&group.first.code),
+            text(&group.first.detail)
+        )?;
+        if !group.paths.is_empty() {
+            let more = if group.more_paths { " or more" } else { "" };
+            let count = counted(group.paths.len(), "path", "paths");
             write!(out, "<details><summary>{count}{more}</summary>")?;
-            for path in item.paths.iter().take(PATHS) {
+            for path in group.paths.iter().take(PATHS) {
                 let presumed = path.named_by.as_ref().map(|_| " (presumably)").unwrap_or_default();
                 write!(
                     out,
@@ -104,7 +115,7 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
                     text(&path.path)
                 )?;
             }
-            if item.paths.len() > PATHS {
+            if group.paths.len() > PATHS {
                 write!(out, "<div>… the JSON report has all</div>")?;
             }
             write!(out, "</details>")?;
@@ -120,12 +131,15 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
     for snapshot in &report.snapshots {
         sources.entry(&snapshot.source).or_default().push(snapshot);
     }
-    if sources.is_empty() {
+    let proved = report.proves_snapshots();
+    // Where no trees were walked, nothing is known of snapshots but what damage tells.
+    if sources.is_empty() || (!report.walks_trees() && report.lost_paths() == 0) {
         return Ok(());
     }
+    let newest = if proved { "newest whole" } else { "newest without known damage" };
     writeln!(
         out,
-        "<h2>Snapshots</h2><table id=\"snapshots\"><tr><th>source<th>oldest to newest<th>newest whole</tr>"
+        "<h2>Snapshots</h2><table id=\"snapshots\"><tr><th>source<th>oldest to newest<th>{newest}</tr>"
     )?;
     for (source, snapshots) in sources {
         let width = 14 * snapshots.len();
@@ -133,7 +147,8 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
         for (at, snapshot) in snapshots.iter().enumerate() {
             let (class, state) = match (snapshot.whole, snapshot.complete) {
                 (false, _) => ("b", "damaged"),
-                (true, true) => ("g", "whole"),
+                (true, true) if proved => ("g", "whole"),
+                (true, true) => ("n", "no damage known"),
                 (true, false) => ("i", "incomplete"),
             };
             let (x, id, time) = (14 * at, text(&snapshot.id), words::when(snapshot.time));

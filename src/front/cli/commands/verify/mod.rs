@@ -95,11 +95,12 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, conflicts_with_all = ["merge", "ledger"])]
     recover_index: bool,
 
-    /// Restore the newest snapshot of a source for practice, hash everything again, and say how long it took
+    /// Restore the newest snapshot of a source for practice, hash everything again, and say how long it took. Nothing is
+    /// written without --to
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
     drill: Option<String>,
 
-    /// Where the drill restores to: null for nowhere, else into a new directory below this one, which is removed again
+    /// Write what the drill restores into a new directory below this one, which is removed again
     #[arg(long, value_name = "DIR", requires = "drill")]
     to: Option<String>,
 
@@ -175,10 +176,7 @@ impl Args {
     /// The command reads and writes what its options name, and nothing else.
     fn confined(&self, context: &Context) -> Context {
         let outputs = [&self.ledger, &self.report, &self.html, &self.textfile, &self.write_repaired];
-        let drill = match (&self.drill, self.to.as_deref()) {
-            (None, _) | (_, Some(drill::NULL)) => None,
-            (Some(_), to) => Some(to.map_or_else(std::env::temp_dir, PathBuf::from)),
-        };
+        let drill = self.to.as_deref().filter(|to| *to != drill::NULL).map(PathBuf::from);
         context.reading(&self.merge).writing(outputs.into_iter().flatten().chain(&drill))
     }
 
@@ -277,8 +275,8 @@ fn span(option: &str, text: Option<&str>) -> Result<Option<Duration>, Failure> {
 
 fn amount(option: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
     let parse = |text| {
-        let size = units::size(text).filter(|size| *size > 0);
-        size.ok_or_else(|| wrong_value(option, text, "a size such as 50MB"))
+        let size = units::size_with_unit(text).filter(|size| *size > 0);
+        size.ok_or_else(|| wrong_value(option, text, "a size with its unit such as 50MB"))
     };
     text.map(parse).transpose()
 }

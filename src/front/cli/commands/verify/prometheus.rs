@@ -23,7 +23,6 @@ pub(super) fn metrics(report: &Report) -> String {
     };
     let coverage = &report.coverage;
     let whole = report.snapshots.iter().filter(|snapshot| snapshot.whole).count();
-    let lost: usize = report.damage.iter().map(|damage| damage.paths.len()).sum();
     put(
         "exit_code",
         "0 nothing needed is damaged, 1 damage, 3 not all could be checked",
@@ -33,7 +32,7 @@ pub(super) fn metrics(report: &Report) -> String {
     put("duration_seconds", "How long the last run took", report.seconds);
     put("damage", "Things that are wrong and needed", report.damage.len() as f64);
     put("damage_unneeded", "Things that are wrong and that no snapshot needs", report.unneeded.len() as f64);
-    put("lost_paths", "Paths of snapshots that cannot be brought back", lost as f64);
+    put("lost_paths", "Paths of snapshots that cannot be brought back", report.lost_paths() as f64);
     put("contents", "Contents of the repository", coverage.contents as f64);
     put("contents_proved", "Contents of which a proof counts", coverage.verified as f64);
     put("bytes", "Stored bytes of contents", coverage.bytes as f64);
@@ -43,7 +42,14 @@ pub(super) fn metrics(report: &Report) -> String {
         put("oldest_proof_timestamp_seconds", "When the oldest proof was made", oldest as f64);
     }
     put("snapshots", "Snapshots that can be listed", report.snapshots.len() as f64);
-    put("snapshots_whole", "Snapshots of which nothing is lost", whole as f64);
+    if report.walks_trees() {
+        put("snapshots_whole", "Snapshots of which nothing is known to be lost", whole as f64);
+    }
+    put(
+        "foreign_files",
+        "Files and directories that are no part of the repository",
+        report.foreign.count as f64,
+    );
     put(
         "ecc_repaired_blobs",
         "Blobs that error correction mends on each read",
@@ -60,19 +66,25 @@ pub(super) fn metrics(report: &Report) -> String {
 
 /// How old backups are, and how old those that can be restored as a whole.
 fn by_source(report: &Report, registry: &mut Registry) {
-    let (newest, newest_whole) = (Labelled::default(), Labelled::default());
-    let set = |family: &Labelled, source: &str, time: i64| {
-        family.get_or_create(&vec![("source".to_owned(), source.to_owned())]).set(time as f64);
+    let (newest, newest_whole, unsaved) = (Labelled::default(), Labelled::default(), Labelled::default());
+    let set = |family: &Labelled, source: &str, value: i64| {
+        family.get_or_create(&vec![("source".to_owned(), source.to_owned())]).set(value as f64);
     };
     let times: BTreeMap<&str, i64> =
         report.snapshots.iter().map(|snapshot| (snapshot.id.as_str(), snapshot.time)).collect();
     // Oldest first, so that the newest stays.
     for snapshot in report.snapshots.iter().filter(|snapshot| snapshot.complete) {
         set(&newest, &snapshot.source, snapshot.time);
+        set(&unsaved, &snapshot.source, i64::try_from(snapshot.unsaved).unwrap_or(i64::MAX));
     }
     for (source, id) in &report.newest_whole {
         set(&newest_whole, source, times.get(id.as_str()).copied().unwrap_or(0));
     }
+    registry.register(
+        "unsaved_entries",
+        "Entries that Kopia could not save in the newest complete snapshot",
+        unsaved,
+    );
     registry.register("newest_timestamp_seconds", "Start of the newest complete snapshot", newest);
     let help = "Start of the newest complete snapshot of which nothing is lost";
     registry.register("newest_whole_timestamp_seconds", help, newest_whole);

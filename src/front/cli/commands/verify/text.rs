@@ -39,6 +39,12 @@ impl Text<'_> {
             writeln!(out, "\nWrong, but no snapshot needs it ({}):", self.report.unneeded.len())?;
             write_items(out, &self.report.unneeded)?;
         }
+        if let Some(foreign) = words::foreign(self.report) {
+            writeln!(out, "Note: {}.", escape(&foreign))?;
+        }
+        for note in words::unsaved(self.report) {
+            writeln!(out, "Note: {}.", escape(&note))?;
+        }
         for warning in &self.report.warnings {
             writeln!(out, "Note: {warning}.")?;
         }
@@ -51,9 +57,9 @@ impl Text<'_> {
         }
         writeln!(out, "\nWhat is damaged:")?;
         write_items(out, &self.report.damage)?;
-        let lost: Vec<_> = self.report.damage.iter().flat_map(|damage| &damage.paths).collect();
+        let lost = self.report.listed_paths();
         if !lost.is_empty() {
-            writeln!(out, "\nWhat is lost ({} paths):", lost.len())?;
+            writeln!(out, "\nWhat is lost ({}):", counted(self.report.lost_paths(), "path", "paths"))?;
             for path in lost.iter().take(PATHS) {
                 let presumed =
                     path.named_by.as_ref().map(|by| format!(" (named by {by})")).unwrap_or_default();
@@ -81,7 +87,12 @@ impl Text<'_> {
                 Some(id) => {
                     let time = self.report.snapshots.iter().find(|snapshot| &snapshot.id == id);
                     let time = time.map(|snapshot| words::when(snapshot.time)).unwrap_or_default();
-                    writeln!(out, "  {}: newest whole snapshot {id} of {time}", escape(source))?;
+                    let known = if self.report.proves_snapshots() {
+                        "whole snapshot"
+                    } else {
+                        "snapshot without known damage"
+                    };
+                    writeln!(out, "  {}: newest {known} {id} of {time}", escape(source))?;
                 }
                 None => writeln!(out, "  {}: no whole snapshot; parts can be restored", escape(source))?,
             }
@@ -107,16 +118,20 @@ impl Text<'_> {
 }
 
 fn write_items(out: &mut String, items: &[Damage]) -> std::fmt::Result {
-    for item in items.iter().take(ITEMS) {
-        let lost = if item.paths.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", counted(item.paths.len(), "path", "paths"))
-        };
-        writeln!(out, "  {}: {}{lost}", item.code, escape(&item.detail))?;
+    let groups = Damage::grouped(items);
+    for group in groups.iter().take(ITEMS) {
+        let mut more = Vec::new();
+        if group.count > 1 {
+            more.push(format!("{} more of this blob", group.count - 1));
+        }
+        if !group.paths.is_empty() {
+            more.push(counted(group.paths.len(), "path", "paths"));
+        }
+        let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+        writeln!(out, "  {}: {}{more}", group.first.code, escape(&group.first.detail))?;
     }
-    if items.len() > ITEMS {
-        writeln!(out, "  … and {} more; --json lists them", items.len() - ITEMS)?;
+    if groups.len() > ITEMS {
+        writeln!(out, "  … and {} more; --json lists them", groups.len() - ITEMS)?;
     }
     Ok(())
 }

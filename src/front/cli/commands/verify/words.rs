@@ -1,10 +1,11 @@
 //! What text and HTML say alike.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use crate::front::cli::units::{human_duration, human_size, human_time};
 use crate::snapshot::UtcTimestamp;
-use crate::verify::{Report, Stopped, Verdict};
+use crate::verify::{Damage, Level, Report, SnapshotState, Stopped, Verdict};
 
 /// The report in three sentences, without their full stops.
 pub(super) struct Words {
@@ -18,9 +19,10 @@ impl Words {
         let (verdict, meaning) = match report.result {
             Verdict::Clean => ("CLEAN", format!("everything is good that level {} looks at", report.level)),
             Verdict::Damaged => {
-                let lost: usize = report.damage.iter().map(|damage| damage.paths.len()).sum();
-                let wrong = counted(report.damage.len(), "thing is wrong", "things are wrong");
-                ("DAMAGED", format!("{wrong}, {} by it", counted(lost, "path is lost", "paths are lost")))
+                let wrong =
+                    counted(Damage::grouped(&report.damage).len(), "thing is wrong", "things are wrong");
+                let lost = counted(report.lost_paths(), "path is lost", "paths are lost");
+                ("DAMAGED", format!("{wrong}, {lost} by it"))
             }
             Verdict::Incomplete => {
                 let why = match report.stopped {
@@ -40,14 +42,14 @@ impl Words {
 
 fn figures(report: &Report) -> String {
     let coverage = &report.coverage;
-    let whole = report.snapshots.iter().filter(|snapshot| snapshot.whole).count();
+    let checked = if report.level == Level::Index.as_str() { "in place" } else { "proved" };
     let mut text = format!(
-        "{} of {} contents proved ({} of {}), {whole} of {} snapshots whole, {} read in {}",
+        "{} of {} contents {checked} ({} of {}){}, {} read in {}",
         coverage.verified,
         coverage.contents,
         human_size(coverage.verified_bytes),
         human_size(coverage.bytes),
-        report.snapshots.len(),
+        snapshots(report),
         human_size(coverage.read_bytes),
         human_duration(std::time::Duration::from_secs_f64(report.seconds.max(0.0)))
     );
@@ -58,6 +60,44 @@ fn figures(report: &Report) -> String {
         text.push_str(&format!("; {runs} runs of this budget read everything once"));
     }
     text
+}
+
+/// What is known of the snapshots, as far as this run can tell.
+fn snapshots(report: &Report) -> String {
+    let (all, whole) = (report.snapshots.len(), report.snapshots.iter().filter(|s| s.whole).count());
+    if report.proves_snapshots() {
+        return format!(", {whole} of {all} snapshots whole");
+    }
+    if report.walks_trees() {
+        let percent = report.percent_proved();
+        return format!(", no damage known in {whole} of {all} snapshots ({percent} % of the bytes proved)");
+    }
+    match all - whole {
+        0 => String::new(),
+        damaged => format!(", {damaged} of {all} snapshots damaged"),
+    }
+}
+
+/// What lies between the blobs and is none.
+pub(super) fn foreign(report: &Report) -> Option<String> {
+    let count = report.foreign.count;
+    let files = counted(count, "file or directory is", "files or directories are");
+    let example = report.foreign.examples.first()?;
+    Some(format!("{files} no part of the repository and ignored, for example {example}"))
+}
+
+/// What Kopia could not save in the newest complete snapshot of each source, where there is any.
+pub(super) fn unsaved(report: &Report) -> Vec<String> {
+    let complete = report.snapshots.iter().filter(|snapshot| snapshot.complete);
+    // Oldest first, so that the newest stays.
+    let newest: BTreeMap<&str, &SnapshotState> =
+        complete.map(|snapshot| (snapshot.source.as_str(), snapshot)).collect();
+    let lacking = newest.into_iter().filter(|(_, snapshot)| snapshot.unsaved > 0);
+    let note = |(source, snapshot): (&str, &SnapshotState)| {
+        let entries = counted(snapshot.unsaved, "entry", "entries");
+        format!("{source}: {entries} could not be saved when Kopia made the newest snapshot {}", snapshot.id)
+    };
+    lacking.map(note).collect()
 }
 
 /// What somebody should do now.
@@ -78,6 +118,9 @@ pub(super) fn advice(report: &Report) -> Vec<&'static str> {
     }
     if has("content-") || has("pack-truncated") {
         advice.push("Check the disk, its cables and the memory; then back the affected sources up again.");
+    }
+    if report.damage.iter().any(|damage| damage.code == "permission-denied") {
+        advice.push("Not readable is not damaged: give the user that runs rokopia the right to read, and run this again.");
     }
     if has("storage-error") {
         advice.push("The storage refused some reads: check permissions and connection, and run this again.");

@@ -1,0 +1,71 @@
+//! Copies of the format blob. Packs of repositories whose password cannot be changed begin with one
+//! (`format-spec/07-packs.md`), and an upgrade leaves one.
+
+use std::cmp::Reverse;
+
+use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore, list_kinds};
+use crate::crypto::{ContentHasher, HashAlgorithm};
+
+/// Key of the checksum behind a copy: it tells a copy from other bytes, and protects from nothing.
+const CHECKSUM_KEY: &[u8] = b"kopia-repository";
+const CHECKSUM: usize = 32;
+
+/// Bytes of a pack that can hold the copy and the two lengths around it.
+const WINDOW: u64 = 65_536;
+
+/// Longest copy with its checksum.
+const MAX_LENGTH: usize = 65_000;
+
+/// Packs that are looked into. Either all have a copy or none has.
+const MAX_PACKS: usize = 64;
+
+/// A copy of the format blob.
+pub(super) struct FormatCopy {
+    pub(super) blob: BlobId,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The newest copy, where there is one: of an upgraded repository older packs hold what was true before. What cannot be
+/// read is passed over.
+pub(super) fn find(store: &dyn BlobStore) -> Option<FormatCopy> {
+    let list = |kinds: &[BlobKind]| {
+        let mut blobs = list_kinds(store, kinds).unwrap_or_default();
+        blobs.sort_by(|a, b| Reverse(a.modified).cmp(&Reverse(b.modified)).then_with(|| a.id.cmp(&b.id)));
+        blobs
+    };
+    let in_packs = list(&[BlobKind::DataPack, BlobKind::MetadataPack]).into_iter().take(MAX_PACKS);
+    let in_pack = in_packs.into_iter().find_map(|pack| in_pack(store, &pack));
+    in_pack.or_else(|| list(&[BlobKind::FormatBackup]).into_iter().find_map(|backup| whole(store, &backup)))
+}
+
+fn in_pack(store: &dyn BlobStore, pack: &BlobMetadata) -> Option<FormatCopy> {
+    let length = pack.size.min(WINDOW);
+    let mut window = vec![0; usize::try_from(length).ok()?];
+    let mut read = |offset| store.read_at(&pack.id, offset, &mut window).ok().map(|()| window.clone());
+    let bytes = at_start(&read(0)?).or_else(|| at_end(&read(pack.size - length)?))?;
+    Some(FormatCopy { blob: pack.id.clone(), bytes })
+}
+
+fn whole(store: &dyn BlobStore, backup: &BlobMetadata) -> Option<FormatCopy> {
+    let bytes = store.read(&backup.id, WINDOW).ok()?;
+    Some(FormatCopy { blob: backup.id.clone(), bytes })
+}
+
+/// The copy that these bytes begin with: its length, itself, its checksum, and its length again.
+fn at_start(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    checked(rest.get(..usize::from(u16::from_le_bytes(*length)))?)
+}
+
+/// The copy that these bytes end with, as very old releases wrote it.
+fn at_end(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (rest, length) = bytes.split_last_chunk()?;
+    let length = usize::from(u16::from_le_bytes(*length));
+    checked(rest.get(rest.len().checked_sub(length)?..)?)
+}
+
+fn checked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (copy, checksum) = bytes.split_last_chunk::<CHECKSUM>().filter(|_| bytes.len() <= MAX_LENGTH)?;
+    let hasher = ContentHasher::new(HashAlgorithm::HmacSha256, CHECKSUM_KEY).ok()?;
+    (hasher.hash(copy).as_bytes() == checksum).then(|| copy.to_vec())
+}
