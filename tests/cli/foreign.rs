@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::common::{damage, run};
+use crate::common::{damage, run, say};
 use crate::support::{
     PASSWORD, assert_exit, assert_failure, copy_without, files, project, rokopia, sample, stderr, stdout,
 };
@@ -181,7 +181,7 @@ fn as_nobody(repo: &Path, arguments: &[&str]) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(e) => {
-            println!("NOT CHECKED: the program cannot be run as another user: {e}");
+            say(&format!("NOT CHECKED: the program cannot be run as another user: {e}"));
             None
         }
     }
