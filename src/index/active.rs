@@ -72,6 +72,15 @@ impl Doubt {
         Self::Unreadable { blob: blob.clone(), reason: error.to_string(), unrepairable }
     }
 
+    /// The stable code of this doubt, as listed in `docs/errors.md`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnindexedPacks { .. } => "packs-unindexed",
+            Self::NoIndexBlobs => "index-empty",
+            _ => "index-doubtful",
+        }
+    }
+
     /// The blob concerned.
     pub fn blob(&self) -> Option<&BlobId> {
         match self {

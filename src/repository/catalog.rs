@@ -69,7 +69,7 @@ impl Problem {
     /// The stable code of this problem, as listed in `docs/errors.md`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Index(_) => "index-doubtful",
+            Self::Index(doubt) => doubt.code(),
             Self::Manifests { code, .. } | Self::Snapshot { code, .. } => code,
         }
     }

@@ -58,12 +58,7 @@ impl From<&Problem> for Reason {
 
 impl From<&Doubt> for Reason {
     fn from(doubt: &Doubt) -> Self {
-        let code = match doubt {
-            Doubt::UnindexedPacks { .. } => "packs-unindexed",
-            Doubt::NoIndexBlobs => "index-empty",
-            _ => "index-doubtful",
-        };
-        Self::new(code, doubt.to_string()).of_blob(doubt.blob())
+        Self::new(doubt.code(), doubt.to_string()).of_blob(doubt.blob())
     }
 }
 

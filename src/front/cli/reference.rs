@@ -98,8 +98,11 @@ fn source_in(reference: &str) -> Option<AskedSource> {
 /// A source with what may follow it. The longest source that fits is meant: `u@h:/a/b` before `/b` in `u@h:/a`.
 fn by_source(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Option<Resolved> {
     let sources: HashSet<Source> = snapshots.sources().into_iter().cloned().map(Source::cleaned).collect();
-    let ends = reference.match_indices(['/', '\\', '@', '~']).map(|(at, _)| at);
-    let mut ends: Vec<usize> = ends.chain([reference.len()]).collect();
+    // A root ends with its separator, every other directory before one.
+    let marks = reference.match_indices(['/', '\\', '@', '~']);
+    let mut ends: Vec<usize> = marks.flat_map(|(at, _)| [at, at + 1]).chain([reference.len()]).collect();
+    ends.sort_unstable();
+    ends.dedup();
     ends.reverse();
     for end in ends {
         let (text, rest) = reference.split_at_checked(end)?;
