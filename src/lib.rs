@@ -23,6 +23,7 @@ pub mod format;
 #[cfg(feature = "cli")]
 pub mod front;
 pub(crate) mod gojson;
+pub(crate) mod id;
 pub mod index;
 pub mod manifest;
 pub mod object;

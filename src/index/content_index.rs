@@ -7,13 +7,13 @@ use std::path::Path;
 use super::Error;
 use super::active::Doubt;
 use super::entry::{Entry, PackNumber};
-use super::id::ContentId;
 use super::merge::Merge;
 use super::merged::MergedIndex;
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::{self, Spilled, SpilledIndex};
 use crate::blob::BlobId;
+use crate::id::ContentId;
 
 /// Every look-up searches each run, so that there should be few; merging needs memory, so that the large ones are
 /// better left alone.

@@ -10,8 +10,8 @@ use std::ops::Range;
 use super::bytes::{Fields, big_endian};
 use super::entry::{Entry, PackNumber};
 use super::error::Malformed;
-use super::id::{ContentId, MAX_HASH};
 use crate::blob::BlobId;
+use crate::id::{ContentId, MAX_HASH};
 
 /// Bytes that encryption adds to a content: how index v1, which does not store original lengths, implies them.
 const ENCRYPTION_OVERHEAD: u32 = 28;

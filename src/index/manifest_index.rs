@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::active::{ActiveSet, Doubt};
 use super::content_index::{ContentIndex, visible};
 use super::entry::Entry;
-use super::id::ContentId;
 use super::packed::PackedIndex;
 use super::{Error, IndexReader};
 use crate::blob::BlobId;
+use crate::id::ContentId;
 
 /// The entries with prefix `m` of all active index blobs. Its memory grows with the number of manifests, not with that
 /// of contents, and an update reads only index blobs not seen before.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::entry::Entry;
-use super::id::ContentId;
+use crate::id::ContentId;
 
 /// What holds an entry.
 pub(super) trait HasEntry {

@@ -9,7 +9,6 @@ mod content_index;
 mod entry;
 mod epochs;
 mod error;
-mod id;
 mod layout;
 mod legacy;
 mod listed;
@@ -26,12 +25,17 @@ mod streamed;
 #[cfg(test)]
 mod vectors;
 
+pub use crate::id::{ContentId, InvalidContentId};
 pub use active::{ActiveSet, Doubt};
 pub use content_index::{ContentIndex, Position};
 pub use entry::{Entry, PackNumber};
 pub use epochs::{PREFIX as EPOCHS_PREFIX, select as select_epochs};
 pub use error::{Error, Malformed};
+<<<<<<< HEAD
 pub use id::{ContentId, InvalidContentId};
+=======
+pub(crate) use legacy::POISON;
+>>>>>>> 8f68b4c (Names of blobs, contents and manifests lie below all layers)
 pub use listed::ListedEntry;
 pub use manifest_index::ManifestIndex;
 pub use packed::PackedIndex;

@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::entry::Entry;
 use super::error::Malformed;
-use super::id::ContentId;
 use super::layout::{Checker, Header, Layout};
 use crate::blob::BlobId;
+use crate::id::ContentId;
 
 /// One index blob (or the local index of one pack), checked.
 ///

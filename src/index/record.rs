@@ -2,7 +2,7 @@
 
 use super::bytes::big_endian;
 use super::entry::{Entry, PackNumber};
-use super::id::ContentId;
+use crate::id::ContentId;
 
 /// Value behind the key: time (6 bytes), offset and deletion bit (4), packed length (4), original length (4), pack (4),
 /// compression (4), format version (1), key number (1).

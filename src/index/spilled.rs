@@ -15,7 +15,7 @@ use super::spill::{Records, SpillFile};
 const PAGE: u32 = 64;
 
 /// A page of the longest records fits in this.
-const PAGE_BYTES: usize = PAGE as usize * record::stride(super::id::MAX_HASH + 1);
+const PAGE_BYTES: usize = PAGE as usize * record::stride(crate::id::MAX_HASH + 1);
 
 /// Sequences merged at once: each needs a buffer.
 const FAN_IN: usize = 512;

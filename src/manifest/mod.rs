@@ -7,7 +7,8 @@ mod room;
 mod set;
 
 pub use crate::gojson::time::GoTime;
-pub use entry::{Labels, Manifest, ManifestId, Metadata};
+pub use crate::id::ManifestId;
+pub use entry::{Labels, Manifest, Metadata};
 pub use error::Error;
 pub use parse::parse;
 pub use room::Room;
