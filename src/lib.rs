@@ -19,6 +19,7 @@ pub mod codec;
 pub mod content;
 pub mod crypto;
 mod error;
+mod failure;
 pub mod format;
 #[cfg(feature = "cli")]
 pub mod front;
@@ -29,7 +30,7 @@ pub mod manifest;
 pub mod object;
 mod os;
 pub mod pack;
-mod repository;
+pub mod repository;
 pub mod restore;
 pub mod snapshot;
 #[cfg(feature = "testkit")]

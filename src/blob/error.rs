@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{BlobId, InvalidBlobId};
+use crate::failure::{Facts, Failure, failure_methods};
 
 /// A failure of the storage, naming the blob or the place.
 #[derive(Debug, thiserror::Error)]
@@ -98,35 +99,30 @@ pub enum Error {
     },
 }
 
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
+        match self {
+            Self::NotFound { blob } => Facts::new("blob-missing").blob(blob),
+            Self::Empty { blob } => Facts::new("blob-empty").blob(blob),
+            Self::ShortRead { blob, .. } => Facts::new("blob-truncated").blob(blob),
+            Self::TooLarge { blob, .. } => Facts::new("blob-too-large").blob(blob),
+            Self::Read { blob, .. } if self.is_denied() => Facts::new("permission-denied").blob(blob),
+            Self::List { .. } if self.is_denied() => Facts::new("permission-denied"),
+            Self::Read { blob, source } => Facts::new("storage-error").blob(blob).retryable(may_pass(source)),
+            Self::List { source, .. } => Facts::new("storage-error").retryable(may_pass(source)),
+            Self::NoSuchLocation { .. } => Facts::new("repository-not-found"),
+            Self::NotADirectory { .. } => Facts::new("repository-not-a-directory"),
+            Self::Open { source, .. } => Facts::new("repository-unreadable").retryable(may_pass(source)),
+            Self::EmptyLocation { .. } => Facts::new("repository-empty"),
+            Self::InvalidName(_) => Facts::new("blob-name-invalid"),
+            Self::UnsupportedLocation { .. } => Facts::new("location-unsupported"),
+        }
+    }
+}
+
+failure_methods!(Error, blob);
+
 impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NotFound { .. } => "blob-missing",
-            Self::Empty { .. } => "blob-empty",
-            Self::ShortRead { .. } => "blob-truncated",
-            Self::TooLarge { .. } => "blob-too-large",
-            Self::Read { .. } | Self::List { .. } if self.is_denied() => "permission-denied",
-            Self::Read { .. } | Self::List { .. } => "storage-error",
-            Self::NoSuchLocation { .. } => "repository-not-found",
-            Self::NotADirectory { .. } => "repository-not-a-directory",
-            Self::Open { .. } => "repository-unreadable",
-            Self::EmptyLocation { .. } => "repository-empty",
-            Self::InvalidName(_) => "blob-name-invalid",
-            Self::UnsupportedLocation { .. } => "location-unsupported",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Read { source, .. } | Self::List { source, .. } | Self::Open { source, .. } => {
-                !matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
-            }
-            _ => false,
-        }
-    }
-
     /// Whether the blob asked for is simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
@@ -146,16 +142,9 @@ impl Error {
     pub fn is_cut(&self) -> bool {
         matches!(self, Self::Empty { .. } | Self::ShortRead { .. })
     }
+}
 
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::NotFound { blob }
-            | Self::Empty { blob }
-            | Self::ShortRead { blob, .. }
-            | Self::TooLarge { blob, .. }
-            | Self::Read { blob, .. } => Some(blob),
-            _ => None,
-        }
-    }
+/// Whether the system may answer otherwise when asked again.
+fn may_pass(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory)
 }

@@ -15,7 +15,7 @@ use crate::gojson::time::GoTime;
 use crate::manifest::ManifestId;
 use crate::repository::{Indexed, Suspect};
 use crate::snapshot::{Snapshot, Source};
-use crate::{Catalog, Options, Repository};
+use crate::{Catalog, Options, Repository, repository};
 
 /// Opens the storage anew. Each refresh does, so that nothing of an earlier mount lives on in open files.
 pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn BlobStore>, blob::Error> + Send + Sync>;
@@ -124,7 +124,7 @@ impl Engine {
 
     /// Derives the keys, unless that has failed before for the same password and format blob.
     fn unlock(&mut self, store: Arc<Reopened>, format_blob: &[u8]) -> Result<Repository, Refused> {
-        let password = (self.password)().map_err(crate::Error::from).map_err(Error::from)?;
+        let password = (self.password)().map_err(repository::Error::from).map_err(Error::from)?;
         let same = |rejected: &&Rejected| {
             rejected.format_blob == format_blob && rejected.password.candidates().eq(password.candidates())
         };
@@ -143,7 +143,7 @@ impl Engine {
 }
 
 impl Opened {
-    fn update(&mut self) -> Result<(), crate::Error> {
+    fn update(&mut self) -> Result<(), repository::Error> {
         let changed = match &mut self.catalog {
             Some(catalog) => catalog.refresh()?,
             None => {

@@ -1,8 +1,9 @@
 //! Why the checker does not know.
 
 use crate::blob::BlobId;
+use crate::failure::{Facts, Failure, failure_methods};
 pub use crate::repository::Reason;
-use crate::{blob, format};
+use crate::{blob, format, repository};
 
 /// A failure to bring the view up to date.
 #[derive(Debug, thiserror::Error)]
@@ -35,42 +36,22 @@ pub enum Error {
     Format(#[from] format::Error),
     /// Reading the repository failed.
     #[error(transparent)]
-    Repository(#[from] crate::Error),
+    Repository(#[from] repository::Error),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Replaced { .. } => "repository-replaced",
-            Self::Changed { .. } => "repository-changed",
-            Self::Blob(e) => e.code(),
-            Self::Format(e) => e.code(),
-            Self::Repository(e) => e.code(),
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Replaced { .. } => false,
-            Self::Changed { .. } => true,
-            Self::Blob(e) => e.is_retryable(),
-            Self::Format(e) => e.is_retryable(),
-            Self::Repository(e) => e.is_retryable(),
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Replaced { .. } | Self::Changed { .. } => None,
-            Self::Blob(e) => e.blob(),
-            Self::Format(e) => e.blob(),
-            Self::Repository(e) => e.blob(),
+            Self::Replaced { .. } => Facts::new("repository-replaced"),
+            Self::Changed { .. } => Facts::new("repository-changed").retryable(true),
+            Self::Blob(e) => e.facts(),
+            Self::Format(e) => e.facts(),
+            Self::Repository(e) => e.facts(),
         }
     }
 }
+
+failure_methods!(Error, blob);
 
 impl From<&Error> for Reason {
     fn from(error: &Error) -> Self {

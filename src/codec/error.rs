@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error as ThisError;
 
+use crate::failure::{Facts, Failure, failure_methods};
+
 /// An error of a decoder. The layers above add which content it was.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
@@ -92,31 +94,25 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Stable identifier for machines; never changes its meaning.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::UnknownCompression { .. } => "unknown-compression",
-            Self::Truncated { .. } => "truncated-stream",
-            Self::Corrupt { .. } => "corrupt-stream",
-            Self::Checksum { .. } => "stream-checksum",
-            Self::TooLarge { .. } => "stream-too-large",
-            Self::WrongSize { .. } => "stream-wrong-size",
-            Self::EccOverhead { .. } => "ecc-overhead",
-            Self::EccLength { .. } => "ecc-length",
-            Self::EccBeyondRepair { .. } => "ecc-beyond-repair",
-            Self::EccContentLength { .. } => "ecc-content-length",
-            Self::OutOfMemory { .. } => "out-of-memory",
+            Self::UnknownCompression { .. } => Facts::new("unknown-compression"),
+            Self::Truncated { .. } => Facts::new("truncated-stream"),
+            Self::Corrupt { .. } => Facts::new("corrupt-stream"),
+            Self::Checksum { .. } => Facts::new("stream-checksum"),
+            Self::TooLarge { .. } => Facts::new("stream-too-large"),
+            Self::WrongSize { .. } => Facts::new("stream-wrong-size"),
+            Self::EccOverhead { .. } => Facts::new("ecc-overhead"),
+            Self::EccLength { .. } => Facts::new("ecc-length"),
+            Self::EccBeyondRepair { .. } => Facts::new("ecc-beyond-repair"),
+            Self::EccContentLength { .. } => Facts::new("ecc-content-length"),
+            Self::OutOfMemory { .. } => Facts::new("out-of-memory").retryable(true),
         }
     }
-
-    /// Whether the same call may succeed later: only when memory was short.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::OutOfMemory { .. })
-    }
 }
+
+failure_methods!(Error);
 
 /// The families of streams: variants of a compressor differ in the encoder only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! Why a content cannot be given.
 
 use crate::blob::{self, BlobId};
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::index::ContentId;
 use crate::{codec, crypto, index};
 
@@ -103,62 +104,32 @@ pub enum Error {
     Index(#[from] index::Error),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Missing { .. } => "content-missing",
-            Self::PackMissing { .. } => "pack-missing",
-            Self::Read { source, .. } if source.is_cut() => "pack-truncated",
-            Self::Read { source, .. } => source.code(),
-            Self::Entry { .. } => "content-entry-invalid",
-            Self::Unrepairable { .. } => "content-unrepairable",
-            Self::Decrypt { .. } => "content-damaged",
-            Self::Decompress { .. } => "content-undecodable",
-            Self::Length { .. } => "content-length",
-            Self::WrongHash { .. } => "content-wrong-hash",
-            Self::Index(e) => e.code(),
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Read { source, .. } => source.is_retryable(),
-            Self::Index(e) => e.is_retryable(),
-            _ => false,
-        }
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Missing { content }
-            | Self::PackMissing { content, .. }
-            | Self::Read { content, .. }
-            | Self::Entry { content, .. }
-            | Self::Unrepairable { content, .. }
-            | Self::Decrypt { content, .. }
-            | Self::Decompress { content, .. }
-            | Self::Length { content, .. }
-            | Self::WrongHash { content, .. } => Some(*content),
-            Self::Index(_) => None,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Missing { .. } => None,
-            Self::PackMissing { blob, .. }
-            | Self::Entry { blob, .. }
-            | Self::Unrepairable { blob, .. }
-            | Self::Decrypt { blob, .. }
-            | Self::Decompress { blob, .. }
-            | Self::Length { blob, .. }
-            | Self::WrongHash { blob, .. } => Some(blob),
-            Self::Read { source, .. } => source.blob(),
-            Self::Index(e) => e.blob(),
+            Self::Missing { content } => Facts::new("content-missing").content(*content),
+            Self::PackMissing { content, blob } => Facts::new("pack-missing").content(*content).blob(blob),
+            Self::Read { content, source } => {
+                let facts = source.facts().content(*content);
+                if source.is_cut() { facts.code("pack-truncated") } else { facts }
+            }
+            Self::Entry { content, blob, .. } => {
+                Facts::new("content-entry-invalid").content(*content).blob(blob)
+            }
+            Self::Unrepairable { content, blob, .. } => {
+                Facts::new("content-unrepairable").content(*content).blob(blob)
+            }
+            Self::Decrypt { content, blob, .. } => Facts::new("content-damaged").content(*content).blob(blob),
+            Self::Decompress { content, blob, .. } => {
+                Facts::new("content-undecodable").content(*content).blob(blob)
+            }
+            Self::Length { content, blob, .. } => Facts::new("content-length").content(*content).blob(blob),
+            Self::WrongHash { content, blob, .. } => {
+                Facts::new("content-wrong-hash").content(*content).blob(blob)
+            }
+            Self::Index(e) => e.facts(),
         }
     }
 }
+
+failure_methods!(Error, blob, content);

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error as ThisError;
 
+use crate::failure::{Facts, Failure, failure_methods};
+
 /// An error of the cryptographic layer. It knows neither blobs nor contents: the layers above add them.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
@@ -78,29 +80,25 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Stable identifier for machines; never changes its meaning.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::UnknownAlgorithm { .. } => "unknown-algorithm",
-            Self::RemovedAlgorithm { .. } => "removed-algorithm",
-            Self::KeyLength { .. } => "key-length",
-            Self::Truncated { .. } => "truncated-ciphertext",
-            Self::Authentication => "decryption-failed",
-            Self::Derivation { .. } => "key-derivation-failed",
-            Self::NoPassword => "no-password",
-            Self::PasswordFile { .. } => "password-file",
+            Self::UnknownAlgorithm { .. } => Facts::new("unknown-algorithm"),
+            Self::RemovedAlgorithm { .. } => Facts::new("removed-algorithm"),
+            Self::KeyLength { .. } => Facts::new("key-length"),
+            Self::Truncated { .. } => Facts::new("truncated-ciphertext"),
+            Self::Authentication => Facts::new("decryption-failed"),
+            Self::Derivation { .. } => Facts::new("key-derivation-failed"),
+            Self::NoPassword => Facts::new("no-password"),
+            // An operator has to put it right.
+            Self::PasswordFile { .. } => Facts::new("password-file"),
         }
     }
+}
 
-    /// Whether the same call may succeed later. Never here: all of it is computation, save reading a password file,
-    /// which an operator has to put right.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        false
-    }
+failure_methods!(Error);
 
+impl Error {
     pub(super) fn unknown(kind: AlgorithmKind, name: &str) -> Self {
         // The name comes out of a file anyone may have written.
         const SHOWN: usize = 64;

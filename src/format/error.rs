@@ -2,6 +2,7 @@
 
 use crate::blob::{self, BlobId};
 use crate::crypto;
+use crate::failure::{Facts, Failure, failure_methods};
 
 /// A failure to open a repository.
 #[derive(Debug, thiserror::Error)]
@@ -82,43 +83,28 @@ pub enum Error {
     Blob(#[from] blob::Error),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::NotARepository { .. } => "not-a-repository",
-            Self::Damaged { .. } => "format-damaged",
-            Self::CopyExists { .. } => "format-copy-exists",
-            Self::WrongPassword => "wrong-password",
-            Self::Configuration { .. } => "format-invalid",
+            Self::NotARepository { .. } => Facts::new("not-a-repository"),
+            Self::Damaged { .. } => Facts::new("format-damaged"),
+            Self::CopyExists { copy, .. } => Facts::new("format-copy-exists").blob(copy),
+            Self::WrongPassword => Facts::new("wrong-password"),
+            Self::Configuration { .. } => Facts::new("format-invalid"),
             Self::UnknownVersion { .. } | Self::UnsupportedOuter { .. } | Self::UnknownEcc { .. } => {
-                "format-unsupported"
+                Facts::new("format-unsupported")
             }
-            Self::RequiredFeature { .. } => "required-feature",
-            Self::UpgradeInProgress { .. } => "upgrade-in-progress",
-            Self::Crypto(e) => e.code(),
-            Self::Blob(e) => e.code(),
+            Self::RequiredFeature { .. } => Facts::new("required-feature"),
+            Self::UpgradeInProgress { .. } => Facts::new("upgrade-in-progress").retryable(true),
+            Self::Crypto(e) => e.facts(),
+            Self::Blob(e) => e.facts(),
         }
     }
+}
 
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::UpgradeInProgress { .. } => true,
-            Self::Blob(e) => e.is_retryable(),
-            _ => false,
-        }
-    }
+failure_methods!(Error, blob);
 
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Blob(e) => e.blob(),
-            Self::CopyExists { copy, .. } => Some(copy),
-            _ => None,
-        }
-    }
-
+impl Error {
     /// Whether the format blob is lost or is not what was written.
     pub(super) fn is_damage(&self) -> bool {
         match self {

@@ -1,6 +1,7 @@
 //! What can be wrong with indexes.
 
 use crate::blob::{self, BlobId};
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::{codec, crypto};
 
 /// A failure to find out which contents exist.
@@ -108,50 +109,29 @@ pub enum Malformed {
     Format(u32),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Decrypt { .. }
-            | Self::Unrepairable { .. }
-            | Self::WrongHash { .. }
-            | Self::WrongName { .. }
-            | Self::Malformed { .. }
-            | Self::MalformedLog { .. } => "index-damaged",
-            Self::Upgraded => "repository-upgraded",
-            Self::KeepsVanishing { .. } => "index-vanishing",
-            Self::OverBudget { .. } => "memory-budget",
-            Self::Spill(_) => "index-spill",
-            Self::Blob(e) if e.is_cut() => "index-damaged",
-            Self::Blob(e) if e.blob().is_some() && !e.is_denied() => "index-unreadable",
-            Self::Blob(e) => e.code(),
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Blob(e) => e.is_retryable(),
-            Self::KeepsVanishing { .. } | Self::Upgraded => true,
-            _ => false,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
             Self::Decrypt { blob, .. }
             | Self::Unrepairable { blob, .. }
             | Self::WrongHash { blob }
             | Self::WrongName { blob }
             | Self::Malformed { blob, .. }
-            | Self::MalformedLog { blob, .. }
-            | Self::KeepsVanishing { blob, .. } => Some(blob),
-            Self::Blob(e) => e.blob(),
-            Self::Upgraded | Self::OverBudget { .. } | Self::Spill(_) => None,
+            | Self::MalformedLog { blob, .. } => Facts::new("index-damaged").blob(blob),
+            Self::Upgraded => Facts::new("repository-upgraded").retryable(true),
+            Self::KeepsVanishing { blob, .. } => Facts::new("index-vanishing").blob(blob).retryable(true),
+            Self::OverBudget { .. } => Facts::new("memory-budget"),
+            Self::Spill(_) => Facts::new("index-spill"),
+            Self::Blob(e) if e.is_cut() => e.facts().code("index-damaged"),
+            Self::Blob(e) if e.blob().is_some() && !e.is_denied() => e.facts().code("index-unreadable"),
+            Self::Blob(e) => e.facts(),
         }
     }
+}
 
+failure_methods!(Error, blob);
+
+impl Error {
     /// Whether one blob is unreadable while the rest of the repository may be fine: what `--degraded` passes over.
     pub fn is_damage(&self) -> bool {
         match self {

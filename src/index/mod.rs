@@ -31,11 +31,6 @@ pub use content_index::{ContentIndex, Position};
 pub use entry::{Entry, PackNumber};
 pub use epochs::{PREFIX as EPOCHS_PREFIX, select as select_epochs};
 pub use error::{Error, Malformed};
-<<<<<<< HEAD
-pub use id::{ContentId, InvalidContentId};
-=======
-pub(crate) use legacy::POISON;
->>>>>>> 8f68b4c (Names of blobs, contents and manifests lie below all layers)
 pub use listed::ListedEntry;
 pub use manifest_index::ManifestIndex;
 pub use packed::PackedIndex;

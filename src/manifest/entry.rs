@@ -51,7 +51,7 @@ impl Manifest {
     pub(super) fn memory(&self) -> u64 {
         let strings = self.data.iter().filter(|byte| **byte == b'"').count() / 2;
         let more = strings.saturating_sub(FREE_STRINGS) * STRING;
-        (OVERHEAD + self.id.0.len() + self.data.len() + more) as u64
+        (OVERHEAD + self.id.as_str().len() + self.data.len() + more) as u64
     }
 
     /// Its ID.

@@ -1,6 +1,6 @@
 //! Why manifests cannot be read.
 
-use crate::blob::BlobId;
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::index::ContentId;
 use crate::{codec, content};
 
@@ -41,36 +41,16 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Content { source } => source.code(),
-            Self::Decompress { .. } | Self::Malformed { .. } => "manifest-damaged",
-            Self::OverBudget { .. } => "memory-budget",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Content { source } if source.is_retryable())
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Content { source } => source.content(),
-            Self::Decompress { content, .. }
-            | Self::Malformed { content, .. }
-            | Self::OverBudget { content, .. } => Some(*content),
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Content { source } => source.blob(),
-            Self::Decompress { .. } | Self::Malformed { .. } | Self::OverBudget { .. } => None,
+            Self::Content { source } => source.facts(),
+            Self::Decompress { content, .. } | Self::Malformed { content, .. } => {
+                Facts::new("manifest-damaged").content(*content)
+            }
+            Self::OverBudget { content, .. } => Facts::new("memory-budget").content(*content),
         }
     }
 }
+
+failure_methods!(Error, blob, content);

@@ -8,11 +8,12 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::entry::{Labels, Manifest, ManifestId, memory_of_labels, share};
+use super::entry::{Labels, Manifest, memory_of_labels, share};
 use super::{Error, Room};
 use crate::codec::{self, gunzip};
 use crate::gojson::time::GoTime;
 use crate::gojson::{Field, StringMap, go_object};
+use crate::id::ManifestId;
 use crate::index::ContentId;
 
 /// What a content of manifests may inflate to: at least the first, whatever the room is, and never more than the second.

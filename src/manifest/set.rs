@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::entry::{Labels, Manifest, ManifestId, memory_of_labels, share};
+use super::entry::{Labels, Manifest, memory_of_labels, share};
+use crate::id::ManifestId;
 use crate::index::ContentId;
 
 /// The live manifests. It remembers which content each came from, so that an update reads only contents not seen

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::ObjectId;
-use crate::blob::BlobId;
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::gojson::stream::StreamError;
 use crate::index::ContentId;
 use crate::{codec, content};
@@ -66,28 +66,25 @@ pub enum Error {
     },
 }
 
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
+        match self {
+            Self::Content { source, .. } => source.facts(),
+            Self::Decompress { content, source, .. } => {
+                let again = source.is_retryable();
+                Facts::new("object-undecodable").content(*content).retryable(again)
+            }
+            Self::Table { .. } => Facts::new("object-index-damaged"),
+            Self::ChunkLength { content, .. } => Facts::new("object-wrong-length").content(*content),
+            Self::TooDeep { .. } => Facts::new("object-too-deep"),
+            Self::TooLarge { .. } => Facts::new("object-too-large"),
+        }
+    }
+}
+
+failure_methods!(Error, blob, content);
+
 impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Content { source, .. } => source.code(),
-            Self::Decompress { .. } => "object-undecodable",
-            Self::Table { .. } => "object-index-damaged",
-            Self::ChunkLength { .. } => "object-wrong-length",
-            Self::TooDeep { .. } => "object-too-deep",
-            Self::TooLarge { .. } => "object-too-large",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Content { source, .. } => source.is_retryable(),
-            Self::Decompress { source, .. } => source.is_retryable(),
-            _ => false,
-        }
-    }
-
     /// The object that could not be read. In an error about an index object, that is the index object.
     pub fn object(&self) -> &ObjectId {
         match self {
@@ -97,23 +94,6 @@ impl Error {
             | Self::ChunkLength { object, .. }
             | Self::TooDeep { object }
             | Self::TooLarge { object, .. } => object,
-        }
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Content { source, .. } => source.content(),
-            Self::Decompress { content, .. } | Self::ChunkLength { content, .. } => Some(*content),
-            _ => None,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Content { source, .. } => source.blob(),
-            _ => None,
         }
     }
 

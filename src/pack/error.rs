@@ -1,6 +1,7 @@
 //! Why a pack does not tell what is in it.
 
 use crate::blob::{self, BlobId};
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::index::Malformed;
 use crate::{codec, crypto};
 
@@ -55,31 +56,19 @@ pub enum Error {
     Blob(#[from] blob::Error),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Blob(e) => e.code(),
-            Self::NoPostamble { .. } | Self::OutOfBounds { .. } => "pack-postamble",
-            _ => "pack-local-index",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Blob(e) if e.is_retryable())
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::NoPostamble { blob }
-            | Self::OutOfBounds { blob }
-            | Self::Unrepairable { blob, .. }
+            Self::NoPostamble { blob } | Self::OutOfBounds { blob } => {
+                Facts::new("pack-postamble").blob(blob)
+            }
+            Self::Unrepairable { blob, .. }
             | Self::Decrypt { blob, .. }
             | Self::WrongHash { blob }
-            | Self::Malformed { blob, .. } => Some(blob),
-            Self::Blob(e) => e.blob(),
+            | Self::Malformed { blob, .. } => Facts::new("pack-local-index").blob(blob),
+            Self::Blob(e) => e.facts(),
         }
     }
 }
+
+failure_methods!(Error, blob);

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Options, Repository};
-use crate::Error;
+use super::{Error, Options, Repository};
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Decoder, Repairs};
 use crate::format::RepositoryFormat;

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Catalog;
 use super::unindexed::{Suspect, Unindexed};
-use crate::Error;
+use super::{Catalog, Error};
 use crate::blob::BlobId;
 use crate::index::Doubt;
 use crate::snapshot::{AskedSource, Problem, Source};

@@ -3,6 +3,7 @@
 mod budget;
 mod catalog;
 mod certainty;
+mod error;
 #[cfg(test)]
 mod miniature;
 mod opening;
@@ -14,6 +15,7 @@ pub(crate) use budget::TooSmall;
 pub use catalog::{Catalog, Problem};
 pub use certainty::{Absence, Reason};
 pub(crate) use certainty::{Evidence, doubt_about_question};
+pub use error::Error;
 pub use opening::{Access, Opening};
 pub use recovered::Recovered;
 pub(crate) use unindexed::{Indexed, Scan, Sessions, Unindexed};
@@ -21,7 +23,6 @@ pub use unindexed::{Suspect, Unlisted};
 
 use std::sync::Arc;
 
-use crate::Error;
 use crate::blob::BlobStore;
 use crate::content::Contents;
 use crate::crypto::Password;

@@ -1,7 +1,6 @@
 //! Opening a repository for a command: within a budget, and without waiting for what can be listed meanwhile.
 
-use super::{Budget, Options, Repository};
-use crate::Error;
+use super::{Budget, Error, Options, Repository};
 use crate::blob::{BlobKind, BlobStore, Early};
 use crate::crypto::Password;
 use crate::index::EPOCHS_PREFIX;

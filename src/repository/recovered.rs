@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Catalog, Repository};
-use crate::Error;
+use super::{Catalog, Error, Repository};
 use crate::blob::{BlobId, BlobKind, list_kinds};
 use crate::content::Contents;
 use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader};

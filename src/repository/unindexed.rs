@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::certainty::Reason;
-use super::{Catalog, Repository};
-use crate::Error;
+use super::{Catalog, Error, Repository};
 use crate::blob::{self, BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Repairs};
 use crate::format::RepositoryFormat;

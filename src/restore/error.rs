@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use crate::blob::BlobId;
-use crate::index::ContentId;
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::snapshot::{EntryName, InvalidName};
 use crate::{content, object, snapshot};
 
@@ -89,6 +88,29 @@ pub enum Error {
     Panicked,
 }
 
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
+        match self {
+            Self::Target { .. } => Facts::new("target-unusable"),
+            Self::Busy { .. } => Facts::new("target-busy").retryable(true),
+            Self::Cancelled => Facts::new("cancelled"),
+            Self::Snapshot(e) => e.facts(),
+            Self::Object(e) => e.facts(),
+            Self::Content(e) => e.facts(),
+            Self::Name { .. } => Facts::new("entry-name-invalid"),
+            Self::Entry(_) => Facts::new("entry-unsupported"),
+            Self::Size { .. } => Facts::new("entry-size-mismatch"),
+            Self::System { source: Errno::ENOSPC | Errno::EDQUOT, .. } => Facts::new("target-full"),
+            Self::System { .. } => Facts::new("target-write-failed"),
+            Self::Conflict { .. } => Facts::new("target-conflict"),
+            Self::Collision { .. } => Facts::new("name-collision"),
+            Self::Panicked => Facts::new("internal"),
+        }
+    }
+}
+
+failure_methods!(Error, blob, content);
+
 impl Error {
     pub(super) fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
         move |source| Self::System { what, source }
@@ -104,57 +126,6 @@ impl Error {
 
     pub(super) fn name(name: &str) -> Result<EntryName, Self> {
         EntryName::new(name).map_err(|reason| Self::Name { name: name.to_owned(), reason })
-    }
-
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Target { .. } => "target-unusable",
-            Self::Busy { .. } => "target-busy",
-            Self::Cancelled => "cancelled",
-            Self::Snapshot(e) => e.code(),
-            Self::Object(e) => e.code(),
-            Self::Content(e) => e.code(),
-            Self::Name { .. } => "entry-name-invalid",
-            Self::Entry(_) => "entry-unsupported",
-            Self::Size { .. } => "entry-size-mismatch",
-            Self::System { source: Errno::ENOSPC | Errno::EDQUOT, .. } => "target-full",
-            Self::System { .. } => "target-write-failed",
-            Self::Conflict { .. } => "target-conflict",
-            Self::Collision { .. } => "name-collision",
-            Self::Panicked => "internal",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Snapshot(e) => e.is_retryable(),
-            Self::Object(e) => e.is_retryable(),
-            Self::Content(e) => e.is_retryable(),
-            Self::Busy { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Snapshot(e) => e.blob(),
-            Self::Object(e) => e.blob(),
-            Self::Content(e) => e.blob(),
-            _ => None,
-        }
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Snapshot(e) => e.content(),
-            Self::Object(e) => e.content(),
-            Self::Content(e) => e.content(),
-            _ => None,
-        }
     }
 
     /// Whether going on with other entries is of no use: the target is full or does not take writes any more.

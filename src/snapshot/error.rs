@@ -1,7 +1,6 @@
 //! What can be wrong with snapshots and the trees in them.
 
-use crate::blob::BlobId;
-use crate::index::ContentId;
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::manifest::ManifestId;
 use crate::object::{self, ObjectId};
 
@@ -104,34 +103,34 @@ fn place(snapshot: Option<&ManifestId>) -> String {
     snapshot.map_or_else(String::new, |id| format!("snapshot {id}, "))
 }
 
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
+        match self {
+            Self::Object(e) => e.facts(),
+            Self::Directory { .. } => Facts::new("directory-damaged"),
+            Self::Entry { name, .. } => {
+                let facts = Facts::new("entry-invalid");
+                name.as_deref().map_or(facts, |name| facts.path(name))
+            }
+            Self::NotFound { path, .. } => Facts::new("path-not-found").path(path),
+            Self::NotADirectory { path } => Facts::new("not-a-directory").path(path),
+            Self::IsADirectory { path } => Facts::new("is-a-directory").path(path),
+            Self::NoObject { path } => Facts::new("entry-without-object").path(path),
+            Self::Loop { path, .. } => Facts::new("directory-loop").path(path),
+            Self::TooDeep { path, .. } => Facts::new("directory-too-deep").path(path),
+            Self::NoRoot { snapshot } => Facts::new("snapshot-without-root").snapshot(snapshot),
+            Self::Manifest { id, .. } => Facts::new("manifest-invalid").snapshot(id),
+            Self::At { snapshot, path, source } => {
+                let facts = source.facts().path(path);
+                snapshot.as_ref().map_or(facts, |snapshot| facts.snapshot(snapshot))
+            }
+        }
+    }
+}
+
+failure_methods!(Error, blob, content, path, snapshot);
+
 impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Object(e) => e.code(),
-            Self::Directory { .. } => "directory-damaged",
-            Self::Entry { .. } => "entry-invalid",
-            Self::NotFound { .. } => "path-not-found",
-            Self::NotADirectory { .. } => "not-a-directory",
-            Self::IsADirectory { .. } => "is-a-directory",
-            Self::NoObject { .. } => "entry-without-object",
-            Self::Loop { .. } => "directory-loop",
-            Self::TooDeep { .. } => "directory-too-deep",
-            Self::NoRoot { .. } => "snapshot-without-root",
-            Self::Manifest { .. } => "manifest-invalid",
-            Self::At { source, .. } => source.code(),
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Object(e) => e.is_retryable(),
-            Self::At { source, .. } => source.is_retryable(),
-            _ => false,
-        }
-    }
-
     /// Whether only one entry of a directory is concerned, so that iterating over the others goes on.
     pub fn is_entry(&self) -> bool {
         match self {
@@ -150,31 +149,6 @@ impl Error {
         }
     }
 
-    /// The path concerned.
-    pub fn path(&self) -> Option<&str> {
-        match self {
-            Self::NotFound { path, .. }
-            | Self::NotADirectory { path }
-            | Self::IsADirectory { path }
-            | Self::NoObject { path }
-            | Self::Loop { path, .. }
-            | Self::TooDeep { path, .. }
-            | Self::At { path, .. } => Some(path),
-            Self::Entry { name, .. } => name.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// The snapshot, or other manifest, concerned.
-    pub fn snapshot(&self) -> Option<&ManifestId> {
-        match self {
-            Self::NoRoot { snapshot } => Some(snapshot),
-            Self::Manifest { id, .. } => Some(id),
-            Self::At { snapshot, source, .. } => snapshot.as_ref().or_else(|| source.snapshot()),
-            _ => None,
-        }
-    }
-
     /// The object concerned.
     pub fn object(&self) -> Option<&ObjectId> {
         match self {
@@ -183,24 +157,6 @@ impl Error {
             | Self::Entry { directory, .. }
             | Self::Loop { directory, .. } => Some(directory),
             Self::At { source, .. } => source.object(),
-            _ => None,
-        }
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Object(e) => e.content(),
-            Self::At { source, .. } => source.content(),
-            _ => None,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Object(e) => e.blob(),
-            Self::At { source, .. } => source.blob(),
             _ => None,
         }
     }

@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::blob::BlobId;
-use crate::index::ContentId;
+use crate::failure::{Facts, Failure, failure_methods};
 use crate::{blob, content, format, index, manifest};
 
 /// A failure that keeps a verification from giving a report. Damage is not among them: it is what reports are about.
@@ -77,55 +76,23 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Index(e) => e.code(),
-            Self::Blob(e) => e.code(),
-            Self::Content(e) => e.code(),
-            Self::Manifest(e) => e.code(),
-            Self::Format(e) => e.code(),
-            Self::LedgerTorn { .. } => "ledger-torn",
-            Self::LedgerForeign { .. } => "ledger-foreign",
-            Self::LedgerOfOther { .. } => "ledger-of-other-repository",
-            Self::LedgerInUse { .. } => "ledger-in-use",
-            Self::LedgerIo { .. } => "ledger-io",
-            Self::InRepository { .. } => "output-in-repository",
-            Self::Output { .. } => "output-failed",
-        }
-    }
-
-    /// Whether the same operation may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::Index(e) => e.is_retryable(),
-            Self::Blob(e) => e.is_retryable(),
-            Self::Content(e) => e.is_retryable(),
-            Self::Manifest(e) => e.is_retryable(),
-            Self::Format(e) => e.is_retryable(),
-            Self::LedgerInUse { .. } => true,
-            _ => false,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Index(e) => e.blob(),
-            Self::Blob(e) => e.blob(),
-            Self::Content(e) => e.blob(),
-            Self::Manifest(e) => e.blob(),
-            _ => None,
-        }
-    }
-
-    /// The content concerned.
-    pub fn content(&self) -> Option<ContentId> {
-        match self {
-            Self::Content(e) => e.content(),
-            Self::Manifest(e) => e.content(),
-            _ => None,
+            Self::Index(e) => e.facts(),
+            Self::Blob(e) => e.facts(),
+            Self::Content(e) => e.facts(),
+            Self::Manifest(e) => e.facts(),
+            Self::Format(e) => e.facts(),
+            Self::LedgerTorn { .. } => Facts::new("ledger-torn"),
+            Self::LedgerForeign { .. } => Facts::new("ledger-foreign"),
+            Self::LedgerOfOther { .. } => Facts::new("ledger-of-other-repository"),
+            Self::LedgerInUse { .. } => Facts::new("ledger-in-use").retryable(true),
+            Self::LedgerIo { .. } => Facts::new("ledger-io"),
+            Self::InRepository { .. } => Facts::new("output-in-repository"),
+            Self::Output { .. } => Facts::new("output-failed"),
         }
     }
 }
+
+failure_methods!(Error, blob, content);

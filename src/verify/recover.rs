@@ -10,7 +10,7 @@ use super::report::SnapshotState;
 use super::walk::Walk;
 use crate::index::IndexOptions;
 use crate::snapshot::Snapshot;
-use crate::{Options, Recovered, Repository};
+use crate::{Options, Recovered, Repository, repository};
 
 /// Threads that read trees: their reads are small and wait for each other.
 const THREADS: usize = 8;
@@ -45,7 +45,7 @@ pub struct RecoveredSnapshot {
 ///
 /// # Errors
 /// Failures to list.
-pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recovered), crate::Error> {
+pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recovered), repository::Error> {
     let index = IndexOptions { degraded: true, ..repository.options().index };
     let degraded = Repository::with_format(
         std::sync::Arc::clone(repository.store()),

@@ -65,7 +65,7 @@ impl Case {
 }
 
 pub fn open(repo: &Path, password: &str) -> Result<Repository, rokopia::Error> {
-    Repository::open(FileSystem::open(repo)?, &Password::new(password))
+    Ok(Repository::open(FileSystem::open(repo)?, &Password::new(password))?)
 }
 
 /// Runs the command on any repository, in UTC, with the password in the environment.

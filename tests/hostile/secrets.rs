@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use rokopia::Repository;
 use rokopia::blob::FileSystem;
 use rokopia::crypto::{FormatCipher, KeyDerivation, Password};
+use rokopia::repository::Error;
 use rokopia::testkit::{Damage, Options, Shape};
-use rokopia::{Error, Repository};
 use serde_json::Value;
 
 use crate::common::say;

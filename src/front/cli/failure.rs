@@ -9,8 +9,8 @@ use super::args::Color;
 use super::help;
 use super::logging::use_color;
 use super::output::escape;
-use crate::Error;
 use crate::os::sandbox;
+use crate::{Error, repository};
 
 /// How the process ends; the codes are a promise to whoever calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +177,12 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
         cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
             || cause.downcast_ref::<Errno>() == Some(&Errno::EACCES)
     })
+}
+
+impl From<repository::Error> for Failure {
+    fn from(error: repository::Error) -> Self {
+        Error::from(error).into()
+    }
 }
 
 impl From<Error> for Failure {

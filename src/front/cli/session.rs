@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::reference::{self, Newest, Resolved, Root};
 use crate::content::Contents;
 use crate::snapshot::{AskedSource, Snapshot, Snapshots, UtcTimestamp};
-use crate::{Absence, Access, Catalog, Error, Reason, Repository, Suspect, Unlisted};
+use crate::{Absence, Access, Catalog, Reason, Repository, Suspect, Unlisted, repository};
 
 /// Snapshots that a list lacks are named up to this number.
 const NAMED: usize = 10;
@@ -201,7 +201,7 @@ fn no_such(what: String, absence: &Absence) -> Failure {
     }
 }
 
-fn unreadable(error: Error) -> Failure {
+fn unreadable(error: repository::Error) -> Failure {
     Failure::from(error).during("reading the list of snapshots")
 }
 

@@ -13,7 +13,7 @@ use crate::content::Contents;
 use crate::crypto::Password;
 use crate::snapshot::{AskedSource, Source};
 use crate::{
-    Absence, Access, Budget, Catalog, Error, Opening, Options, Repository, Sandbox, Suspect, format,
+    Absence, Access, Budget, Catalog, Opening, Options, Repository, Sandbox, Suspect, format, repository,
 };
 
 /// Bytes of memory. Kopia knows no limit; for manifests this is some 600,000 snapshots, for an index some ten million
@@ -104,7 +104,7 @@ impl Session {
     }
 }
 
-fn no_manifests(error: Error) -> Failure {
+fn no_manifests(error: repository::Error) -> Failure {
     unreadable("unable to load manifests", &error)
 }
 
@@ -114,7 +114,7 @@ fn say_doubts(catalog: &Catalog) {
     }
 }
 
-fn unreadable(what: &str, error: &Error) -> Failure {
+fn unreadable(what: &str, error: &repository::Error) -> Failure {
     Failure::new(format!("{what}: {error}"))
 }
 
@@ -138,10 +138,10 @@ pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Resu
     let (password, budget) = (Password::new(password.as_bytes()), Budget::new(MEMORY));
     let opening = Opening { password: &password, options, budget, access: Access::Snapshots };
     opening.open(store).map_err(|error| match error {
-        Error::Format(format::Error::WrongPassword) => {
+        repository::Error::Format(format::Error::WrongPassword) => {
             Failure::new("unable to create format manager: invalid repository password")
         }
-        Error::Format(format::Error::NotARepository { .. }) => {
+        repository::Error::Format(format::Error::NotARepository { .. }) => {
             Failure::new("repository not initialized in the provided storage")
         }
         error => Failure::new(error.to_string()),

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::failure::{Facts, Failure, failure_methods};
+
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,19 +47,15 @@ pub enum Error {
     Start(io::Error),
 }
 
-impl Error {
-    /// The stable code of this failure, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
+impl Failure for Error {
+    fn facts(&self) -> Facts<'_> {
         match self {
-            Self::Listen { .. } => "listen-failed",
-            Self::CertificateFile { .. } => "certificate-unreadable",
-            Self::Pem { .. } | Self::Tls { .. } => "certificate-invalid",
-            Self::Start(_) => "out-of-threads",
+            Self::Listen { .. } => Facts::new("listen-failed").retryable(true),
+            Self::CertificateFile { .. } => Facts::new("certificate-unreadable").retryable(true),
+            Self::Pem { .. } | Self::Tls { .. } => Facts::new("certificate-invalid").retryable(true),
+            Self::Start(_) => Facts::new("out-of-threads").retryable(true),
         }
     }
-
-    /// Whether the same may succeed when tried again.
-    pub fn is_retryable(&self) -> bool {
-        true
-    }
 }
+
+failure_methods!(Error);
