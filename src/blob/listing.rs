@@ -1,13 +1,14 @@
 //! Which blobs lie below a directory.
 
+use std::fs::{self, FileType, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use ignore::{DirEntry, WalkBuilder, WalkState};
+use std::sync::{Mutex, PoisonError};
 
 use super::filesystem::is_missing;
 use super::{BlobId, BlobKind, BlobMetadata, Error, Layout};
+use crate::os::parallel;
 
 /// More directory levels than any layout has (`MAX_SHARDS` and the root).
 const MAX_DEPTH: usize = 20;
@@ -26,11 +27,9 @@ pub(super) const SHARDS_FILE: &str = ".shards";
 pub(super) struct Listing<'a> {
     layout: &'a Layout,
     wanted: Wanted,
-    foreign: Arc<Mutex<Foreign>>,
 }
 
 /// What is looked for below which directory.
-#[derive(Clone)]
 struct Wanted {
     root: PathBuf,
     /// What the names of the wanted blobs begin with.
@@ -64,96 +63,125 @@ pub(super) struct Found {
     pub(super) elsewhere: Option<PathBuf>,
 }
 
+/// Something at or below the root that has to be looked at.
+struct Entry {
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    Directory,
+    /// Anything else. Where a symbolic link leads is not known before it is looked at.
+    Other,
+}
+
 /// What one entry comes to.
 enum Step {
     /// No blob that is wanted.
     Pass,
     Blob(Found),
     Unlisted(PathBuf, io::Error),
+    /// No part of a repository.
+    Foreign(PathBuf),
+    /// A directory, with what in it has to be looked at and what is foreign.
+    Directory(Vec<Entry>, Vec<PathBuf>),
 }
 
 impl<'a> Listing<'a> {
     /// A walk below `root` that looks for blobs whose names begin with `prefix`.
     pub(super) fn new(root: &Path, layout: &'a Layout, prefix: &str) -> Self {
-        // To the walker a single dash is no directory, but standard input.
-        let root = if root == Path::new("-") { Path::new("./-") } else { root };
-        let wanted = Wanted { root: root.to_path_buf(), prefix: prefix.to_owned() };
-        Self { layout, wanted, foreign: Arc::default() }
+        Self { layout, wanted: Wanted { root: root.to_path_buf(), prefix: prefix.to_owned() } }
     }
 
-    /// Walks.
+    /// Walks, one level of directories after the other.
     ///
     /// # Errors
     /// [`Error::List`] for anything that could hide a wanted blob.
     pub(super) fn run(&self) -> Result<Listed, Error> {
-        let listed = Mutex::new(Ok(Listed::default()));
-        let (wanted, foreign) = (self.wanted.clone(), Arc::clone(&self.foreign));
-        let walk = WalkBuilder::new(&self.wanted.root)
-            .standard_filters(false)
-            .follow_links(true)
-            .max_depth(Some(MAX_DEPTH))
-            .threads(QUESTIONS)
-            .filter_entry(move |entry| {
-                let enters = wanted.may_be(entry);
-                if !enters {
-                    wanted.pass_over(entry.path(), &foreign);
-                }
-                enters
-            })
-            .build_parallel();
-        walk.run(|| {
-            Box::new(|entry| {
-                let step = entry.map_or_else(|error| self.unreadable(error), |entry| self.entry(&entry));
-                let mut listed = listed.lock().unwrap_or_else(PoisonError::into_inner);
-                match (step, listed.as_mut()) {
-                    (Ok(step), Ok(listed)) => {
-                        listed.add(step);
-                        return WalkState::Continue;
-                    }
-                    (Err(error), Ok(_)) => *listed = Err(error),
-                    (_, Err(_)) => {}
-                }
-                WalkState::Quit
-            })
-        });
-        let mut listed = listed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-        listed.foreign = std::mem::take(&mut self.foreign.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut listed = Listed::default();
+        let mut entries = vec![Entry { path: self.wanted.root.clone(), kind: Kind::Directory }];
+        for _ in 0..=MAX_DEPTH {
+            let level = Mutex::new((listed, Vec::new()));
+            parallel::for_each(&entries, QUESTIONS, |entry| {
+                let step = self.look(entry)?;
+                let mut level = level.lock().unwrap_or_else(PoisonError::into_inner);
+                let (listed, below) = &mut *level;
+                listed.add(step, below);
+                Ok::<(), Error>(())
+            })?;
+            (listed, entries) = level.into_inner().unwrap_or_else(PoisonError::into_inner);
+            if entries.is_empty() {
+                break;
+            }
+        }
         listed.foreign.examples.sort_unstable();
         listed.settle();
         Ok(listed)
     }
 
-    fn entry(&self, entry: &DirEntry) -> Result<Step, Error> {
-        if is_directory(entry) {
-            return Ok(Step::Pass);
-        }
-        let Some((relative, id)) = self.wanted.blob(entry.path()) else {
-            self.wanted.pass_over(entry.path(), &self.foreign);
-            return Ok(Step::Pass);
+    fn look(&self, entry: &Entry) -> Result<Step, Error> {
+        let path = &entry.path;
+        let step = match entry.kind {
+            Kind::Directory => self.directory(path),
+            Kind::Other => fs::metadata(path).map(|metadata| {
+                if metadata.is_dir() { self.linked(path, &metadata) } else { self.file(path, &metadata) }
+            }),
         };
-        if !id.as_str().starts_with(&self.wanted.prefix) {
-            return Ok(Step::Pass);
+        step.or_else(|error| self.unreadable(path, error))
+    }
+
+    fn directory(&self, directory: &Path) -> io::Result<Step> {
+        let (mut below, mut foreign) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let path = entry.path();
+            // Where its type cannot be asked for, looking at it says why.
+            let kind = entry.file_type().ok();
+            if kind.as_ref().is_some_and(FileType::is_dir) {
+                match self.wanted.kinds_below(&path).is_empty() {
+                    true => foreign.extend(self.wanted.foreign(&path)),
+                    false => below.push(Entry { path, kind: Kind::Directory }),
+                }
+            } else if kind.as_ref().is_some_and(FileType::is_file) && self.wanted.blob(&path).is_none() {
+                foreign.extend(self.wanted.foreign(&path));
+            } else {
+                below.push(Entry { path, kind: Kind::Other });
+            }
         }
-        let metadata = match entry.metadata() {
-            Ok(metadata) => metadata,
-            Err(error) => return self.unreadable(error),
+        Ok(Step::Directory(below, foreign))
+    }
+
+    /// A link to a directory.
+    fn linked(&self, link: &Path, target: &Metadata) -> Step {
+        if self.wanted.kinds_below(link).is_empty() {
+            return self.wanted.foreign(link).map_or(Step::Pass, Step::Foreign);
+        }
+        let above = link.ancestors().skip(1).take_while(|above| above.starts_with(&self.wanted.root));
+        let same = |above: &Path| {
+            fs::metadata(above).is_ok_and(|m| (m.dev(), m.ino()) == (target.dev(), target.ino()))
         };
-        if !metadata.is_file() {
-            return Ok(Step::Pass);
+        if above.into_iter().any(same) {
+            return Step::Pass;
+        }
+        Step::Directory(vec![Entry { path: link.to_path_buf(), kind: Kind::Directory }], Vec::new())
+    }
+
+    fn file(&self, path: &Path, metadata: &Metadata) -> Step {
+        let Some((relative, id)) = self.wanted.blob(path) else {
+            return self.wanted.foreign(path).map_or(Step::Pass, Step::Foreign);
+        };
+        if !id.as_str().starts_with(&self.wanted.prefix) || !metadata.is_file() {
+            return Step::Pass;
         }
         let in_place = relative == self.layout.path(&id);
         let blob = BlobMetadata { id, size: metadata.len(), modified: metadata.modified().ok() };
-        let elsewhere = (!in_place).then(|| entry.path().to_path_buf());
-        Ok(Step::Blob(Found { blob, elsewhere }))
+        Step::Blob(Found { blob, elsewhere: (!in_place).then(|| path.to_path_buf()) })
     }
 
-    /// What to make of an entry that could not be walked: a loop and a foreign file are passed by, a dangling link named
-    /// like a blob is listed (reading it will say what is wrong), anything else makes the listing worthless.
-    fn unreadable(&self, error: ignore::Error) -> Result<Step, Error> {
-        let (path, source) = match cause(error) {
-            Cause::Loop => return Ok(Step::Pass),
-            Cause::Io(path, source) => (path.unwrap_or_else(|| self.wanted.root.clone()), source),
-        };
+    /// What to make of an entry that could not be looked at: a link to itself and a foreign file are passed by, a dangling
+    /// link named like a blob is listed (reading it will say what is wrong), anything else makes the listing worthless.
+    fn unreadable(&self, path: &Path, source: io::Error) -> Result<Step, Error> {
+        let path = path.to_path_buf();
         if path == self.wanted.root {
             return Err(Error::List { path, source });
         }
@@ -182,16 +210,7 @@ impl<'a> Listing<'a> {
     }
 }
 
-fn is_directory(entry: &DirEntry) -> bool {
-    entry.file_type().is_some_and(|kind| kind.is_dir())
-}
-
 impl Wanted {
-    /// Whether an entry may be wanted, or a directory hold what is. Others are not opened.
-    fn may_be(&self, entry: &DirEntry) -> bool {
-        entry.depth() == 0 || !is_directory(entry) || !self.kinds_below(entry.path()).is_empty()
-    }
-
     /// The path below the root, or `None` for one that no blob has.
     fn relative<'p>(&self, path: &'p Path) -> Option<&'p str> {
         path.strip_prefix(&self.root).ok()?.to_str()
@@ -211,26 +230,34 @@ impl Wanted {
         Some((relative, Layout::blob_at(relative)?))
     }
 
-    /// Counts a foreign file or directory.
-    fn pass_over(&self, path: &Path, foreign: &Mutex<Foreign>) {
-        let Ok(relative) = path.strip_prefix(&self.root) else { return };
-        if !self.prefix.is_empty() || relative == Path::new(SHARDS_FILE) {
-            return;
-        }
-        let mut foreign = foreign.lock().unwrap_or_else(PoisonError::into_inner);
-        foreign.count += 1;
-        if foreign.examples.len() < MAX_EXAMPLES {
-            foreign.examples.push(relative.to_path_buf());
+    /// The path below the root of what is foreign, if that is to be known.
+    fn foreign(&self, path: &Path) -> Option<PathBuf> {
+        let relative = path.strip_prefix(&self.root).ok()?;
+        let told = self.prefix.is_empty() && relative != Path::new(SHARDS_FILE);
+        told.then(|| relative.to_path_buf())
+    }
+}
+
+impl Foreign {
+    fn add(&mut self, path: PathBuf) {
+        self.count += 1;
+        if self.examples.len() < MAX_EXAMPLES {
+            self.examples.push(path);
         }
     }
 }
 
 impl Listed {
-    fn add(&mut self, step: Step) {
+    fn add(&mut self, step: Step, below: &mut Vec<Entry>) {
         match step {
             Step::Pass => {}
             Step::Blob(found) => self.blobs.push(found),
             Step::Unlisted(path, source) => self.unlisted.push((path, source)),
+            Step::Foreign(path) => self.foreign.add(path),
+            Step::Directory(mut entries, foreign) => {
+                below.append(&mut entries);
+                foreign.into_iter().for_each(|path| self.foreign.add(path));
+            }
         }
     }
 
@@ -242,24 +269,5 @@ impl Listed {
         });
         self.blobs.dedup_by(|later, first| later.blob.id == first.blob.id);
         self.unlisted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    }
-}
-
-enum Cause {
-    Loop,
-    Io(Option<PathBuf>, io::Error),
-}
-
-fn cause(error: ignore::Error) -> Cause {
-    use ignore::Error::{Io, Loop, WithDepth, WithPath};
-    match error {
-        Loop { .. } => Cause::Loop,
-        WithDepth { err, .. } => cause(*err),
-        WithPath { path, err } => match cause(*err) {
-            Cause::Io(None, source) => Cause::Io(Some(path), source),
-            inner => inner,
-        },
-        Io(source) => Cause::Io(None, source),
-        other => Cause::Io(None, io::Error::other(other.to_string())),
     }
 }

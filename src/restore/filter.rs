@@ -1,5 +1,6 @@
 //! Which entries are restored.
 
+#[cfg(feature = "glob")]
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Include and exclude patterns over paths relative to the root of the restore.
@@ -13,7 +14,20 @@ pub struct Filter {
     exclude: Option<GlobSet>,
 }
 
+/// There are no patterns in a build without globs.
+#[cfg(not(feature = "glob"))]
+#[derive(Debug, Clone)]
+enum GlobSet {}
+
+#[cfg(not(feature = "glob"))]
+impl GlobSet {
+    fn is_match(&self, _: &str) -> bool {
+        match *self {}
+    }
+}
+
 /// A pattern that is not a glob.
+#[cfg(feature = "glob")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidPattern(String);
@@ -23,6 +37,7 @@ impl Filter {
     ///
     /// # Errors
     /// The first pattern that is not a glob.
+    #[cfg(feature = "glob")]
     pub fn new<S: AsRef<str>>(include: &[S], exclude: &[S]) -> Result<Self, InvalidPattern> {
         Ok(Self { include: set(include)?, exclude: set(exclude)? })
     }
@@ -42,6 +57,7 @@ impl Filter {
     }
 }
 
+#[cfg(feature = "glob")]
 fn set<S: AsRef<str>>(patterns: &[S]) -> Result<Option<GlobSet>, InvalidPattern> {
     if patterns.is_empty() {
         return Ok(None);
@@ -61,7 +77,7 @@ fn set<S: AsRef<str>>(patterns: &[S]) -> Result<Option<GlobSet>, InvalidPattern>
     builder.build().map(Some).map_err(|e| InvalidPattern(e.to_string()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "glob"))]
 mod tests {
     use super::*;
 

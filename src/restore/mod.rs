@@ -37,7 +37,9 @@ mod spelling;
 mod walk;
 
 pub use error::Error;
-pub use filter::{Filter, InvalidPattern};
+pub use filter::Filter;
+#[cfg(feature = "glob")]
+pub use filter::InvalidPattern;
 pub use options::{Overwrite, Restore};
 pub use refused::{RefusedAttributes, RefusedEntry};
 pub use report::{EntryError, Progress, Status, Summary};
