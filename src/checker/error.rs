@@ -1,6 +1,5 @@
 //! Why the checker does not know.
 
-use crate::blob::BlobId;
 use crate::failure::{Facts, Failure, failure_methods};
 pub use crate::repository::Reason;
 use crate::{blob, format, repository};
