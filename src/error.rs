@@ -11,14 +11,33 @@ use crate::{blob, content, crypto, format, index, manifest, object, pack, reposi
 pub enum Error {
     /// The repository cannot be read.
     #[error(transparent)]
-    Repository(#[from] repository::Error),
+    Repository(Box<repository::Error>),
     /// A restore cannot be done.
     #[error(transparent)]
-    Restore(#[from] restore::Error),
+    Restore(Box<restore::Error>),
     /// A verification cannot be done.
     #[cfg(feature = "verify")]
     #[error(transparent)]
-    Verify(#[from] verify::Error),
+    Verify(Box<verify::Error>),
+}
+
+impl From<repository::Error> for Error {
+    fn from(error: repository::Error) -> Self {
+        Self::Repository(Box::new(error))
+    }
+}
+
+impl From<restore::Error> for Error {
+    fn from(error: restore::Error) -> Self {
+        Self::Restore(Box::new(error))
+    }
+}
+
+#[cfg(feature = "verify")]
+impl From<verify::Error> for Error {
+    fn from(error: verify::Error) -> Self {
+        Self::Verify(Box::new(error))
+    }
 }
 
 /// Errors of single layers, which reading a repository joins.
@@ -26,7 +45,7 @@ macro_rules! from_layers {
     ($($layer:ident),*) => {
         $(impl From<$layer::Error> for Error {
             fn from(error: $layer::Error) -> Self {
-                Self::Repository(error.into())
+                Self::Repository(Box::new(error.into()))
             }
         })*
     };
