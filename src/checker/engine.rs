@@ -83,8 +83,9 @@ impl Engine {
     pub(super) fn refresh(&mut self, expected: Option<&str>) -> Result<Refreshed, Refused> {
         let store = (self.open_store)().map_err(Error::from)?;
         let location = store.describe();
-        let format_blob = RepositoryFormat::read_blob(&store).map_err(Error::from)?;
-        let found = hex::encode(RepositoryFormat::unique_id_in(&format_blob).map_err(Error::from)?);
+        let lost = |e| Error::from(RepositoryFormat::look_for_copy(&store, e));
+        let format_blob = RepositoryFormat::read_blob(&store).map_err(lost)?;
+        let found = hex::encode(RepositoryFormat::unique_id_in(&format_blob).map_err(lost)?);
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             self.opened = None;
             return Err(Error::Replaced { location, expected: expected.to_owned(), found }.into());

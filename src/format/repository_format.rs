@@ -103,6 +103,15 @@ impl RepositoryFormat {
         })
     }
 
+    /// The same error; of a format blob that is lost or damaged, one that names another blob with a copy of it, if there is
+    /// one.
+    pub fn look_for_copy(store: &dyn BlobStore, error: Error) -> Error {
+        match error.is_damage().then(|| copies::find(store)).flatten() {
+            Some(copy) => Error::CopyExists { source: Box::new(error), copy: copy.blob },
+            None => error,
+        }
+    }
+
     /// The random ID of a repository from its stored format blob, without a password.
     ///
     /// # Errors
@@ -118,10 +127,10 @@ impl RepositoryFormat {
     pub fn open(store: &dyn BlobStore, password: &Password, options: OpenOptions) -> Result<Self, Error> {
         let found = Self::read_blob(store).and_then(|bytes| Self::open_blob(&bytes, password, options));
         match found {
-            Err(e) if e.is_damage() || (options.from_copy && matches!(e, Error::WrongPassword)) => {
+            Err(e) if options.from_copy && (e.is_damage() || matches!(e, Error::WrongPassword)) => {
                 Self::open_copy(store, password, options, e)
             }
-            result => result,
+            result => result.map_err(|e| Self::look_for_copy(store, e)),
         }
     }
 
@@ -133,9 +142,6 @@ impl RepositoryFormat {
         problem: Error,
     ) -> Result<Self, Error> {
         let Some(FormatCopy { blob, bytes }) = copies::find(store) else { return Err(problem) };
-        if !options.from_copy {
-            return Err(Error::CopyExists { source: Box::new(problem), copy: blob });
-        }
         let Ok(mut format) = Self::open_blob(&bytes, password, options) else { return Err(problem) };
         format.warnings.push(format!("{problem}; the copy in {blob} is used instead"));
         format.copy = Some(blob);

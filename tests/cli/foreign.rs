@@ -131,7 +131,7 @@ fn an_empty_index_blob_is_called_so() {
 fn an_empty_pack_that_no_index_names_makes_no_answer_uncertain() {
     let copy = copy_without(&[]);
     let packs = files(copy.path(), "q");
-    let new = packs[0].with_file_name(format!("{}-s0123456789abcdef147.f", "a".repeat(28)));
+    let new = packs[0].with_file_name(format!("{}-s0123456789abcdef147.f", "a".repeat(29)));
     fs::write(&new, "").unwrap();
     assert_as_ever(copy.path());
     let (_, report) = verify(copy.path());

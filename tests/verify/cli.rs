@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::CommandCargoExt;
+use rokopia::testkit::{Chunks, Options, RepositoryWriter};
 use serde_json::Value;
 
 use super::made::{PASSWORD, add_snapshot, damage, packs, simple, writer};
@@ -95,7 +96,10 @@ fn exit_codes_and_reports() {
 fn each_lost_path_and_each_bad_blob_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
-    simple(&repo, 2 << 20, 500_000);
+    let options = Options { pack_size: 500_000, chunks: Chunks::Fixed(1000), ..Options::default() };
+    let mut new = RepositoryWriter::create(&repo, options).unwrap();
+    add_snapshot(&mut new, 2 << 20, 1);
+    new.finish().unwrap();
     let stored = rokopia::testkit::Damage::open(&repo).unwrap();
     let gone = stored.names("p").unwrap();
     gone.iter().for_each(|pack| stored.delete(pack).unwrap());
