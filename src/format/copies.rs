@@ -2,6 +2,7 @@
 //! (`format-spec/07-packs.md`), and an upgrade leaves one.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore, list_kinds};
 use crate::crypto::{ContentHasher, HashAlgorithm};
@@ -25,17 +26,20 @@ pub(super) struct FormatCopy {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The newest copy, where there is one: of an upgraded repository older packs hold what was true before. What cannot be
-/// read is passed over.
-pub(super) fn find(store: &dyn BlobStore) -> Option<FormatCopy> {
-    let list = |kinds: &[BlobKind]| {
+/// The copies that differ from each other, newest first: of an upgraded repository older packs hold what was true before.
+/// What cannot be read is passed over.
+pub(super) fn find(store: &dyn BlobStore) -> impl Iterator<Item = FormatCopy> {
+    let list = move |kinds: &[BlobKind]| {
         let mut blobs = list_kinds(store, kinds).unwrap_or_default();
         blobs.sort_by(|a, b| Reverse(a.modified).cmp(&Reverse(b.modified)).then_with(|| a.id.cmp(&b.id)));
         blobs
     };
     let in_packs = list(&[BlobKind::DataPack, BlobKind::MetadataPack]).into_iter().take(MAX_PACKS);
-    let in_pack = in_packs.into_iter().find_map(|pack| in_pack(store, &pack));
-    in_pack.or_else(|| list(&[BlobKind::FormatBackup]).into_iter().find_map(|backup| whole(store, &backup)))
+    let in_packs = in_packs.filter_map(move |pack| in_pack(store, &pack));
+    let backups = std::iter::once_with(move || list(&[BlobKind::FormatBackup])).flatten();
+    let mut seen = HashSet::new();
+    let all = in_packs.chain(backups.filter_map(move |backup| whole(store, &backup)));
+    all.filter(move |copy| seen.insert(copy.bytes.clone()))
 }
 
 fn in_pack(store: &dyn BlobStore, pack: &BlobMetadata) -> Option<FormatCopy> {

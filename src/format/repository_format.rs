@@ -16,6 +16,9 @@ use crate::crypto::{
 /// What is said of a format blob without bytes.
 const EMPTY: &str = "it is empty (0 bytes), usually by a write that a power loss cut short";
 
+/// Different copies of the format blob that are tried: one for each upgrade, and each costs a key derivation.
+const MAX_COPIES: usize = 4;
+
 /// Name of the format blob.
 const FORMAT_BLOB: &str = "kopia.repository";
 
@@ -106,7 +109,7 @@ impl RepositoryFormat {
     /// The same error; of a format blob that is lost or damaged, one that names another blob with a copy of it, if there is
     /// one.
     pub fn look_for_copy(store: &dyn BlobStore, error: Error) -> Error {
-        match error.is_damage().then(|| copies::find(store)).flatten() {
+        match error.is_damage().then(|| copies::find(store).next()).flatten() {
             Some(copy) => Error::CopyExists { source: Box::new(error), copy: copy.blob },
             None => error,
         }
@@ -141,8 +144,12 @@ impl RepositoryFormat {
         options: OpenOptions,
         problem: Error,
     ) -> Result<Self, Error> {
-        let Some(FormatCopy { blob, bytes }) = copies::find(store) else { return Err(problem) };
-        let Ok(mut format) = Self::open_blob(&bytes, password, options) else { return Err(problem) };
+        let open =
+            |FormatCopy { blob, bytes }| Some((Self::open_blob(&bytes, password, options).ok()?, blob));
+        let opened: Vec<(Self, BlobId)> = copies::find(store).take(MAX_COPIES).filter_map(open).collect();
+        // An upgrade raises the version and begins epochs. Of equal copies the newest is the last one here.
+        let best = opened.into_iter().rev().max_by_key(|(format, _)| (format.epochs.enabled, format.version));
+        let Some((mut format, blob)) = best else { return Err(problem) };
         format.warnings.push(format!("{problem}; the copy in {blob} is used instead"));
         format.copy = Some(blob);
         Ok(format)
