@@ -80,6 +80,7 @@ fn is_fault(errno: Errno) -> bool {
         Errno::EIO
             | Errno::EROFS
             | Errno::ENOSPC
+            | Errno::EDQUOT
             | Errno::ENOMEM
             | Errno::EINTR
             | Errno::EBADF
@@ -188,7 +189,12 @@ fn set_owner(
         return Ok(have);
     }
     let mut owner = have;
-    if noted(node.set_owner(Some(user), Some(group)), &mut refused.owner, "set the owner")? {
+    // A quota that is used up is the other user's.
+    let set = node.set_owner(Some(user), Some(group)).map_err(|errno| match errno {
+        Errno::EDQUOT => Errno::EPERM,
+        errno => errno,
+    });
+    if noted(set, &mut refused.owner, "set the owner")? {
         owner = (user, group);
     } else if have.1 != group && node.set_owner(None, Some(group)).is_ok() {
         owner.1 = group;
@@ -239,12 +245,12 @@ mod tests {
             Errno::EOPNOTSUPP,
             Errno::EINVAL,
             Errno::EOVERFLOW,
-            Errno::EDQUOT,
             Errno::ENOTTY,
         ] {
             assert!(!is_fault(errno), "{errno}");
         }
-        for errno in [Errno::EIO, Errno::EROFS, Errno::ENOSPC, Errno::ESTALE, Errno::ENOTCONN] {
+        for errno in [Errno::EIO, Errno::EROFS, Errno::ENOSPC, Errno::EDQUOT, Errno::ESTALE, Errno::ENOTCONN]
+        {
             assert!(is_fault(errno), "{errno}");
         }
     }
