@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 
 use super::name::distinct_name;
-use super::{DirEntry, Error, Summary};
+use super::{DirEntry, EntryName, Error, Summary};
 use crate::content::ContentSource;
 use crate::gojson::stream::EntryStream;
 use crate::gojson::{Text, go_object};
@@ -236,7 +236,9 @@ impl Repeated {
         }
         let found = self.names.get_mut(&self.key.hash_one(name))?;
         found.passed += 1;
-        (found.passed < found.total).then(|| distinct_name(name, found.passed, found.tildes))
+        // What cannot be a file name does not become one by being there twice.
+        let possible = found.passed < found.total && EntryName::check(name).is_ok();
+        possible.then(|| distinct_name(name, found.passed, found.tildes))
     }
 
     /// Bytes of memory held.
