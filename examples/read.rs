@@ -4,10 +4,7 @@
 
 use std::io::{self, Write};
 
-use rokopia::Repository;
-use rokopia::blob::FileSystem;
-use rokopia::crypto::Password;
-use rokopia::snapshot::{Snapshots, Tree};
+use rokopia::{FileSystem, Password, Repository, Snapshots};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = FileSystem::open("testdata/basic/repo")?;
@@ -18,6 +15,6 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let latest = snapshots.latest().ok_or("no backup")?;
     let contents = repository.contents()?;
-    io::copy(&mut Tree::of_snapshot(&contents, &latest)?.open("notes/todo.txt")?, &mut io::stdout())?;
+    io::copy(&mut contents.tree(&latest)?.open("notes/todo.txt")?, &mut io::stdout())?;
     Ok(())
 }

@@ -37,6 +37,8 @@ pub struct FileSystem {
     last_remarks: Mutex<Remarks>,
 }
 
+debug_of!(FileSystem, "FileSystem", "root" = |store| &store.root);
+
 impl FileSystem {
     /// Opens the directory and reads the layout rule in it.
     ///

@@ -24,6 +24,7 @@ impl Default for RetryPolicy {
 
 /// Repeats operations whose failure may pass ([`Error::is_retryable`]), with growing pauses and jitter, so that many
 /// clients of one server do not come back in step.
+#[derive(Debug)]
 pub struct Retry<S> {
     inner: S,
     policy: RetryPolicy,

@@ -62,6 +62,8 @@ pub struct Status {
     pub scanned: bool,
 }
 
+debug_of!(Checker, "Checker", "settings" = |checker| &checker.shared.settings);
+
 impl Checker {
     /// Begins to read the repository.
     ///

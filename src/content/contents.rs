@@ -26,6 +26,8 @@ pub struct Contents {
     repairs: Repairs,
 }
 
+debug_of!(Contents, "Contents", "store" = |contents| contents.store.describe());
+
 impl Contents {
     /// Loads the full index.
     ///

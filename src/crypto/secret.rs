@@ -52,7 +52,7 @@ impl fmt::Debug for Secret {
 /// The password of a repository, as it was given.
 ///
 /// ```
-/// use rokopia::crypto::Password;
+/// use rokopia::Password;
 ///
 /// let password = Password::new("secret\n");
 /// assert_eq!(password.candidates().collect::<Vec<_>>(), [&b"secret"[..], b"secret\n"]);

@@ -11,7 +11,7 @@ const MAX_LENGTH: usize = 255;
 /// One to 255 characters of `[A-Za-z0-9_.-]` without `..`. Cloning is cheap.
 ///
 /// ```
-/// use rokopia::blob::BlobId;
+/// use rokopia::BlobId;
 /// assert!(BlobId::new("kopia.repository").is_ok());
 /// assert!(BlobId::new("p/../../etc/passwd").is_err());
 /// ```

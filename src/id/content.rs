@@ -19,7 +19,7 @@ const IV_LENGTH: usize = 16;
 /// Ordered as the index orders it: contents without prefix first, then by prefix and hash.
 ///
 /// ```
-/// use rokopia::index::ContentId;
+/// use rokopia::ContentId;
 /// let id: ContentId = "k000102030405060708090a0b0c0d0e0f".parse().unwrap();
 /// assert_eq!(id.prefix(), Some(b'k'));
 /// assert_eq!(id.hash().len(), 16);

@@ -17,7 +17,7 @@ const DIRECTORY_PREFIX: u8 = b'k';
 /// canonical form.
 ///
 /// ```
-/// use rokopia::object::ObjectId;
+/// use rokopia::ObjectId;
 /// let id: ObjectId = "IDk8FCAD2D89CD8E0B0AD22C2720DDEC71A".parse().unwrap();
 /// assert_eq!(id.to_string(), "Ik8fcad2d89cd8e0b0ad22c2720ddec71a");
 /// assert_eq!(id.indirections(), 1);

@@ -28,6 +28,8 @@ pub struct Reader<'a> {
     length: Option<u64>,
 }
 
+debug_of!(Reader<'_>, "Reader", "object" = |reader| reader.object);
+
 impl<'a> Reader<'a> {
     /// Reads `object`. Nothing is fetched yet.
     pub fn new(source: &'a dyn ContentSource, object: &ObjectId) -> Self {

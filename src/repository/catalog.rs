@@ -12,7 +12,7 @@ use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::os::parallel;
-use crate::snapshot::{Snapshot, Snapshots, Source};
+use crate::snapshot::{Selection, Snapshot, Snapshots, Source};
 
 /// Maintenance may move manifests between reading the index and reading them.
 const ATTEMPTS: u32 = 3;
@@ -33,6 +33,8 @@ pub struct Catalog {
     /// Whether something changed since the last refresh that succeeded.
     changed: bool,
 }
+
+debug_of!(Catalog, "Catalog", "store" = |catalog| catalog.store.describe());
 
 /// Something that makes lists of snapshots uncertain: what is listed is right, but there may be more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,14 +228,14 @@ impl Catalog {
     }
 
     /// All snapshots, parsed, and those that cannot be.
-    pub fn snapshots(&self) -> Snapshots {
+    pub fn all_snapshots(&self) -> Snapshots {
         Snapshots::new(&self.manifests)
     }
 
     /// All snapshots, oldest manifest first, and what makes the list uncertain: an empty list of problems means that
     /// there is nothing else.
     pub fn snapshots_and_problems(&self) -> (Vec<Snapshot>, Vec<Problem>) {
-        let Snapshots { all, problems: unreadable } = self.snapshots();
+        let Snapshots { all, problems: unreadable } = self.all_snapshots();
         let mut snapshots: Vec<Snapshot> = all.into_iter().map(Arc::unwrap_or_clone).collect();
         snapshots.sort_by(|a, b| (a.modified, &a.id).cmp(&(b.modified, &b.id)));
         let mut problems: Vec<Problem> = self.index.doubts().iter().cloned().map(Problem::Index).collect();
@@ -248,6 +250,13 @@ impl Catalog {
             }
         }));
         (snapshots, problems)
+    }
+
+    /// The snapshots of one source: the complete ones, the latest, or those of a time can be chosen from them.
+    ///
+    /// That there are none is no proof that there is no backup: [`Catalog::absence`] is.
+    pub fn snapshots(&self, source: &Source) -> Selection {
+        self.all_snapshots().of(source)
     }
 
     /// A sign in the storage that index blobs are lost, if there is one: packs that no active index names, or no index

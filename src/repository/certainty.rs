@@ -163,7 +163,7 @@ impl Catalog {
     /// # Errors
     /// A failure to list or to read.
     pub fn absence(&self, asked: Option<&AskedSource>) -> Result<Absence, Error> {
-        let snapshots = self.snapshots();
+        let snapshots = self.all_snapshots();
         let sources = snapshots.sources().into_iter();
         if let Some(reason) = asked.and_then(|asked| doubt_about_question(asked, sources)) {
             return Ok(Absence::Doubtful(reason));

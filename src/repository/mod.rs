@@ -62,6 +62,8 @@ pub struct Repository {
     options: Options,
 }
 
+debug_of!(Repository, "Repository", "store" = |repository| repository.store.describe());
+
 impl Repository {
     /// Opens a repository: one read and one key derivation.
     ///

@@ -25,6 +25,8 @@ pub struct Recovered {
     pub regained: BTreeSet<ContentId>,
 }
 
+debug_of!(Recovered, "Recovered", "packs" = |recovered| recovered.packs);
+
 impl Repository {
     /// Reads the own index of every pack besides the index blobs: for a repository that lost some of these. It takes
     /// two reads for each pack.

@@ -45,7 +45,7 @@ pub(super) fn run(
 ) -> Result<Summary, Error> {
     let mut session = Session::new(restore, progress, target.is_none());
     let ahead = Ahead::new(restore.contents, session.options.reads, session.options.verify);
-    let mut root = restore.root.clone();
+    let mut root = restore.origin.entry()?.clone();
     // Everything that can keep the restore from starting comes before the target is touched.
     let entries = if root.is_directory() {
         Some(open_root(&ahead, &root)?)

@@ -4,14 +4,11 @@
 //! decodes on all cores and writes each file so that it appears under its name only when it is complete.
 //!
 //! ```no_run
-//! use rokopia::blob::FileSystem;
-//! use rokopia::restore::Restore;
-//! # use rokopia::{crypto::Password, snapshot::Snapshot};
+//! use rokopia::{FileSystem, Password, Repository, Restore, Snapshot};
 //! # fn restore(password: Password, snapshot: Snapshot) -> Result<(), Box<dyn std::error::Error>> {
-//! let repository = rokopia::Repository::open(FileSystem::open("/mnt/kopia")?, &password)?;
+//! let repository = Repository::open(FileSystem::open("/mnt/kopia")?, &password)?;
 //! let contents = repository.contents()?;
-//! let root = snapshot.root.ok_or("the snapshot has no root")?;
-//! let summary = Restore::new(&contents, &root).memory(256 << 20).run("/srv/data", &())?;
+//! let summary = Restore::new(&contents, &snapshot).memory(256 << 20).run("/srv/data", &())?;
 //! println!("{} files", summary.files);
 //! # Ok(())
 //! # }
@@ -40,6 +37,6 @@ pub use error::Error;
 pub use filter::Filter;
 #[cfg(feature = "glob")]
 pub use filter::InvalidPattern;
-pub use options::{Overwrite, Restore};
+pub use options::{Origin, Overwrite, Restore};
 pub use refused::{RefusedAttributes, RefusedEntry};
 pub use report::{EntryError, Progress, Status, Summary};

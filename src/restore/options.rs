@@ -8,8 +8,9 @@ use super::filter::Filter;
 use super::report::{Progress, Summary};
 use super::{Error, engine};
 use crate::content::Contents;
+use crate::manifest::ManifestId;
 use crate::os::parallel;
-use crate::snapshot::DirEntry;
+use crate::snapshot::{self, DirEntry, Snapshot};
 
 /// What happens to something that already exists where the snapshot has an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,8 +31,50 @@ pub enum Overwrite {
 #[derive(Clone)]
 pub struct Restore<'a> {
     pub(super) contents: &'a Contents,
-    pub(super) root: DirEntry,
+    pub(super) origin: Origin,
     pub(super) options: Options,
+}
+
+debug_of!(Restore<'_>, "Restore", "origin" = |restore| &restore.origin);
+
+/// What is restored: a snapshot, or an entry of one.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    entry: Option<DirEntry>,
+    snapshot: Option<ManifestId>,
+}
+
+impl Origin {
+    /// The entry at the root.
+    ///
+    /// # Errors
+    /// A snapshot that was never finished has none.
+    pub(super) fn entry(&self) -> Result<&DirEntry, Error> {
+        let no_root = |snapshot: &ManifestId| snapshot::Error::NoRoot { snapshot: snapshot.clone() };
+        match (&self.entry, &self.snapshot) {
+            (Some(entry), _) => Ok(entry),
+            (None, Some(snapshot)) => Err(no_root(snapshot).into()),
+            (None, None) => Err(Error::Entry("it is not there")),
+        }
+    }
+}
+
+impl From<&DirEntry> for Origin {
+    fn from(entry: &DirEntry) -> Self {
+        Self { entry: Some(entry.clone()), snapshot: None }
+    }
+}
+
+impl From<&Snapshot> for Origin {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { entry: snapshot.root.clone(), snapshot: Some(snapshot.id.clone()) }
+    }
+}
+
+impl From<&Arc<Snapshot>> for Origin {
+    fn from(snapshot: &Arc<Snapshot>) -> Self {
+        Self::from(&**snapshot)
+    }
 }
 
 #[derive(Clone)]
@@ -84,12 +127,12 @@ macro_rules! switches {
 }
 
 impl<'a> Restore<'a> {
-    /// A restore of `root`, which is the root of a snapshot or any entry below it: a directory, a file or a symbolic
-    /// link.
-    pub fn new(contents: &'a Contents, root: &DirEntry) -> Self {
+    /// A restore of a snapshot, or of any entry in one: a directory, a file or a symbolic link.
+    pub fn new(contents: &'a Contents, origin: impl Into<Origin>) -> Self {
+        let origin = origin.into();
         let threads = parallel::available_threads();
         let options = Options {
-            snapshot: None,
+            snapshot: origin.snapshot.as_ref().map(ToString::to_string),
             memory: 256 << 20,
             threads,
             reads: 16,
@@ -111,7 +154,7 @@ impl<'a> Restore<'a> {
             fsync: false,
             cancel: Arc::default(),
         };
-        Self { contents, root: root.clone(), options }
+        Self { contents, origin, options }
     }
 
     /// What the summary calls the snapshot.

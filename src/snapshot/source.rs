@@ -13,7 +13,7 @@ use crate::gojson::go_object;
 /// user for all users of the host, all empty for everything.
 ///
 /// ```
-/// use rokopia::snapshot::Source;
+/// use rokopia::Source;
 /// let source: Source = "data-demo@apps:/data".parse().unwrap();
 /// assert_eq!((source.user.as_str(), source.host.as_str(), source.path.as_str()), ("data-demo", "apps", "/data"));
 /// assert_eq!(source.to_string(), "data-demo@apps:/data");

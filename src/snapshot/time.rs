@@ -15,7 +15,7 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// becomes 1754-08-30T22:43:41.128654848Z, which real repositories hold.
 ///
 /// ```
-/// use rokopia::snapshot::UtcTimestamp;
+/// use rokopia::UtcTimestamp;
 /// let time: UtcTimestamp = "2024-01-02T03:04:05.100+02:00".parse().unwrap();
 /// assert_eq!(time.to_string(), "2024-01-02T01:04:05.1Z");
 /// ```

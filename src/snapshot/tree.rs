@@ -2,7 +2,7 @@
 
 use super::walk::Walk;
 use super::{DirEntry, EffectiveEntries, Entries, EntryType, Error, GoMode, Snapshot};
-use crate::content::ContentSource;
+use crate::content::{ContentSource, Contents};
 use crate::manifest::ManifestId;
 use crate::object::{self, ObjectId, Reader};
 
@@ -18,6 +18,18 @@ pub struct Tree<'a> {
     snapshot: Option<ManifestId>,
     root: DirEntry,
 }
+
+impl Contents {
+    /// The files of a snapshot. Nothing is read yet.
+    ///
+    /// # Errors
+    /// [`Error::NoRoot`] for a snapshot that was never finished.
+    pub fn tree(&self, snapshot: &Snapshot) -> Result<Tree<'_>, Error> {
+        Tree::of_snapshot(self, snapshot)
+    }
+}
+
+debug_of!(Tree<'_>, "Tree", "snapshot" = |tree| &tree.snapshot, "root" = |tree| &tree.root);
 
 impl<'a> Tree<'a> {
     /// The tree of a snapshot.

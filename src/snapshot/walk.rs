@@ -49,6 +49,8 @@ struct Level<'a> {
     entries: EffectiveEntries<'a>,
 }
 
+debug_of!(Walk<'_>, "Walk");
+
 impl<'a> Walk<'a> {
     pub(super) fn new(
         source: &'a dyn ContentSource,

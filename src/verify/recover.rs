@@ -9,8 +9,9 @@ use super::impact::Impact;
 use super::report::SnapshotState;
 use super::walk::Walk;
 use crate::index::IndexOptions;
+use crate::repository::Recovered;
 use crate::snapshot::Snapshot;
-use crate::{Options, Recovered, Repository, repository};
+use crate::{Options, Repository, repository};
 
 /// Threads that read trees: their reads are small and wait for each other.
 const THREADS: usize = 8;

@@ -102,13 +102,12 @@ pub struct Progress {
 /// A verification of a repository.
 ///
 /// ```no_run
-/// use rokopia::blob::FileSystem;
-/// use rokopia::verify::{Ledger, Settings, Verifier};
+/// use rokopia::{FileSystem, Ledger, Password, Repository, Verifier, VerifySettings};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = FileSystem::open("/mnt/kopia")?;
-/// let repository = rokopia::Repository::open(store, &rokopia::crypto::Password::from_env()?)?;
+/// let repository = Repository::open(store, &Password::from_env()?)?;
 /// let ledger = Ledger::open("/var/lib/rokopia/ledger", repository.format())?;
-/// let settings = Settings { budget: Some(200 << 30), ..Settings::default() };
+/// let settings = VerifySettings { budget: Some(200 << 30), ..VerifySettings::default() };
 /// let report = Verifier::new(&repository, &settings).ledger(&ledger).run()?;
 /// println!("{:?}: {:?}", report.result, report.newest_whole);
 /// # Ok(())
@@ -123,6 +122,8 @@ pub struct Verifier<'a> {
     interrupted: &'a AtomicBool,
     progress: &'a (dyn Fn(&Progress) + Sync),
 }
+
+debug_of!(Verifier<'_>, "Verifier", "settings" = |verifier| verifier.settings);
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 

@@ -89,7 +89,7 @@ impl Session {
         contents: Option<Contents>,
         degraded: bool,
     ) -> Self {
-        let snapshots = catalog.snapshots();
+        let snapshots = catalog.all_snapshots();
         let mut doubts = Doubts::new(degraded);
         for reason in catalog.doubts() {
             doubts.add(reason);

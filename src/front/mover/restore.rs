@@ -122,12 +122,12 @@ fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
             // What can be read still tells the identities that there are.
             let index = IndexOptions { degraded: true, ..options(plan).index };
             return Err(match repository.with_index_options(index).catalog() {
-                Ok(catalog) => tell(plan, &catalog.snapshots(), error),
+                Ok(catalog) => tell(plan, &catalog.all_snapshots(), error),
                 Err(_) => error,
             });
         }
     };
-    let snapshots = catalog.snapshots();
+    let snapshots = catalog.all_snapshots();
     Ok(Opened { repository, catalog, contents, snapshots })
 }
 

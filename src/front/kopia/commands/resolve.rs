@@ -28,7 +28,7 @@ pub(super) fn object_id(text: &str) -> Result<ObjectId, Failure> {
 /// alone.
 pub(super) fn find<'a>(catalog: &Catalog, contents: &'a Contents, text: &str) -> Result<Found<'a>, Failure> {
     let (id, path) = split(text);
-    let snapshots = catalog.snapshots();
+    let snapshots = catalog.all_snapshots();
     if let Some(snapshot) = snapshots.get(id) {
         let tree = Tree::of_snapshot(contents, snapshot).map_err(crate::Error::from)?;
         return Ok(Found { tree, path });

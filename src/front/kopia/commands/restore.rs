@@ -167,7 +167,7 @@ fn find(
     text: &str,
 ) -> Result<DirEntry, Failure> {
     let (id, _) = resolve::split(text);
-    let snapshots = catalog.snapshots();
+    let snapshots = catalog.all_snapshots();
     if snapshots.get(id).is_none() && id.parse::<ObjectId>().is_err() {
         return find_in_sources(typed, session, &snapshots, contents, text);
     }

@@ -82,7 +82,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     let wanted = Wanted::new(typed, &session)?;
     let mut catalog = session.catalog()?;
     say_unlisted(&mut catalog, wanted.source.as_ref());
-    let snapshots = catalog.snapshots();
+    let snapshots = catalog.all_snapshots();
     let found: Vec<_> = snapshots
         .groups()
         .into_iter()

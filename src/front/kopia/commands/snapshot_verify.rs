@@ -82,7 +82,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         sample: Sample::new(typed.float("verify-files-percent").unwrap_or(0.0)),
         state: Mutex::default(),
     };
-    let snapshots = catalog.snapshots();
+    let snapshots = catalog.all_snapshots();
     let walked = select(typed, &session, &snapshots).and_then(|chosen| {
         if chosen.is_empty() && typed.texts("directory-id").is_empty() && typed.texts("file-id").is_empty() {
             check_nothing(&catalog, None)?;
