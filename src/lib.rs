@@ -137,7 +137,10 @@
     allow(dead_code, unused_imports, reason = "some things are called from one feature alone")
 )]
 #![cfg_attr(not(feature = "testkit"), warn(missing_debug_implementations))]
-#![cfg_attr(not(feature = "testkit"), allow(unreachable_pub, reason = "tests see what users do not"))]
+#![cfg_attr(
+    not(feature = "testkit"),
+    allow(unreachable_pub, unused_imports, reason = "tests see what users do not")
+)]
 
 /// `Debug` of a type that holds what cannot be shown: its name, and the fields that are given.
 macro_rules! debug_of {

@@ -24,6 +24,7 @@ macro_rules! pass_through {
     };
 }
 
+#[cfg(feature = "testkit")]
 mod count;
 mod detect;
 mod early;
@@ -39,6 +40,7 @@ mod sharding;
 mod throttle;
 
 pub use crate::id::{BlobId, InvalidBlobId};
+#[cfg(feature = "testkit")]
 pub use count::{Count, Counts};
 pub use early::Early;
 pub use error::Error;

@@ -89,6 +89,7 @@ impl Sharding {
     /// assert_eq!(rule.path("kopia.repository"), "kopia.repository.f");
     /// assert_eq!(rule.path("xn0_b3dc39b1f3223aa6edc80e4571cb1f83"), "x/n0_/b3dc39b1f3223aa6edc80e4571cb1f83.f");
     /// ```
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn path(&self, name: &str) -> String {
         let mut path = self.directories(name);
         path.push_str(SUFFIX);

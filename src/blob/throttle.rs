@@ -39,6 +39,7 @@ impl<S> Throttle<S> {
     }
 
     /// A store whose requests take this much longer, however many are under way.
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn delayed(inner: S, delay: Duration) -> Self {
         Self { inner, delay, pace: None }
     }

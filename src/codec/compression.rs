@@ -66,12 +66,14 @@ impl CompressionId {
 
     /// The number.
     #[must_use]
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn header(self) -> u32 {
         self.header
     }
 
     /// The family that decodes it.
     #[must_use]
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn codec(self) -> Codec {
         self.codec
     }

@@ -117,7 +117,7 @@ failure_methods!(Error);
 /// The families of streams: variants of a compressor differ in the encoder only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names say it all")]
+#[allow(missing_docs, reason = "the names say it all")]
 pub enum Codec {
     Gzip,
     Deflate,

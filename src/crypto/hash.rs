@@ -22,7 +22,7 @@ const BLAKE3_CONTEXT: &str = "kopia blake3 derived key v1";
 /// The hash functions of content identifiers, in Kopia's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the names say it all")]
+#[allow(missing_docs, reason = "the names say it all")]
 pub enum HashAlgorithm {
     Blake2b256,
     Blake2b256_128,

@@ -119,6 +119,8 @@ fn renumbered(entry: Entry, packs: &[PackNumber]) -> Option<Entry> {
     Some(Entry { pack: *packs.get(entry.pack.0 as usize)?, ..entry })
 }
 
+debug_of!(ContentIndex, "ContentIndex");
+
 impl ContentIndex {
     /// An index of any indexes, each with the name of the blob that it comes from: index blobs, or packs, whose local
     /// indexes can stand in for lost index blobs.

@@ -31,6 +31,8 @@ struct Extract {
     packs: Vec<BlobId>,
 }
 
+debug_of!(ManifestIndex, "ManifestIndex");
+
 impl ManifestIndex {
     /// The manifests of a full index. An update would replace them by what the storage has.
     pub fn of(index: &ContentIndex) -> Self {

@@ -17,6 +17,8 @@ pub struct PackedIndex {
     records: Box<[u8]>,
 }
 
+debug_of!(PackedIndex, "PackedIndex");
+
 impl PackedIndex {
     /// Reads an index of either version; bytes after the described data are ignored, as the format allows.
     ///

@@ -75,6 +75,8 @@ fn begin() -> usize {
     *BEGIN.get_or_init(|| usize::try_from(RandomState::new().hash_one(0_u8)).unwrap_or(0))
 }
 
+debug_of!(IndexReader<'_>, "IndexReader");
+
 impl<'a> IndexReader<'a> {
     /// A reader of the indexes in `store`.
     pub fn new(store: &'a dyn BlobStore, format: &'a RepositoryFormat, options: IndexOptions) -> Self {

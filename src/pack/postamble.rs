@@ -21,6 +21,7 @@ pub struct Postamble {
 
 impl Postamble {
     /// Longest postamble: its length is stored in one byte.
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub const MAX_SIZE: u64 = 256;
 
     /// Reads the postamble from the end of a pack; `tail` needs its last [`Postamble::MAX_SIZE`] bytes, or all.

@@ -82,12 +82,14 @@ impl<R: Read> Entries<R> {
     }
 
     /// The object.
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn directory(&self) -> &ObjectId {
         &self.directory
     }
 
     /// The totals of the directory. Known when the iteration has ended; `None` before, and where the directory has
     /// none.
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn summary(&self) -> Option<Summary> {
         serde_json::from_slice(self.stream.member("summary")?).ok()
     }
@@ -259,6 +261,8 @@ pub struct EffectiveEntries<'a> {
     /// Entries that were passed.
     passed: u64,
 }
+
+debug_of!(EffectiveEntries<'_>, "EffectiveEntries");
 
 impl<'a> EffectiveEntries<'a> {
     /// The entries of the directory in `object`. Reads it once to find out which names occur twice.

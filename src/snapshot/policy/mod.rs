@@ -62,6 +62,7 @@ impl Policy {
     }
 
     /// Whether nothing is inherited from policies farther up, nor from the defaults.
+    #[cfg_attr(not(feature = "testkit"), allow(dead_code, reason = "only tests ask for it"))]
     pub fn no_parent(&self) -> bool {
         self.no_parent
     }
