@@ -35,6 +35,12 @@ impl GoDuration {
         Some(self.magnitude).filter(|magnitude| !self.negative && !magnitude.is_zero())
     }
 
+    /// In nanoseconds, of which Go has no more either.
+    pub(crate) fn as_nanos(self) -> i64 {
+        let nanos = i64::try_from(self.magnitude.as_nanos()).unwrap_or(i64::MAX);
+        if self.negative { -nanos } else { nanos }
+    }
+
     /// Whether it is shorter than nothing.
     pub(crate) fn is_negative(self) -> bool {
         self.negative && !self.magnitude.is_zero()

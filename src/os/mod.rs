@@ -8,3 +8,5 @@ pub(crate) mod privacy;
 pub(crate) mod sandbox;
 #[cfg(feature = "cli")]
 pub(crate) mod signals;
+#[cfg(any(feature = "kopia-front", feature = "mover"))]
+pub(crate) mod users;

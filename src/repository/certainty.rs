@@ -22,6 +22,12 @@ impl Reason {
         Self { code, message: message.into(), blob: None }
     }
 
+    /// A directory has no snapshots of its own, but one of these contains it.
+    pub(crate) fn source_inside(asked: &AskedSource, source: &Source) -> Self {
+        let message = format!("{asked} has no snapshots of its own, but {source} has, which contains it");
+        Self::new("source-inside", message)
+    }
+
     /// Names the blob concerned.
     pub(crate) fn of_blob(mut self, blob: Option<&BlobId>) -> Self {
         self.blob = blob.cloned();
@@ -123,8 +129,7 @@ pub(crate) fn doubt_about_question<'a>(
         return None;
     }
     if let Some(source) = sources.clone().find(|source| asked.is_inside(source)) {
-        let message = format!("{asked} has no snapshots of its own, but {source} has, which contains it");
-        return Some(Reason::new("source-inside", message));
+        return Some(Reason::source_inside(asked, source));
     }
     if let Some(source) = sources.clone().find(|source| asked.is_spelled_like(source)) {
         let message =

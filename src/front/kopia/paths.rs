@@ -4,9 +4,10 @@ use std::env;
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::utsname::uname;
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 
 use super::grammar::Typed;
+use crate::os::users;
 
 /// The connection file when nothing says otherwise.
 const DEFAULT_CONFIG: &str = "repository.config";
@@ -42,8 +43,8 @@ pub(super) fn host_name() -> String {
 
 /// The name of this user as Kopia writes it into sources.
 pub(super) fn user_name() -> String {
-    let user = User::from_uid(Uid::current()).ok().flatten().map(|user| user.name);
-    user.or_else(|| env::var("USER").ok())
+    users::name_of(Uid::current().as_raw())
+        .or_else(|| env::var("USER").ok())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "nobody".to_owned())
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::grammar::Typed;
+use crate::gojson::duration::GoDuration;
 use crate::snapshot::{DirEntry, EntryType, UtcTimestamp};
 
 /// A size with a unit: powers of 1000, or of 1024 where the environment says so.
@@ -135,37 +136,7 @@ pub(super) fn duration(nanos: i64) -> String {
 
 /// Reads a duration as Go writes them, in nanoseconds.
 pub(super) fn parse_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total = 0_f64;
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (digits, tail) = rest.split_at_checked(number)?;
-        let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, after) = tail.split_at_checked(letters)?;
-        let factor = match unit {
-            "ns" => 1.0,
-            "us" | "µs" | "μs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += digits.parse::<f64>().ok()? * factor;
-        rest = after;
-    }
-    if text.is_empty() || total > 9.2e18 {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "the range was checked")]
-    let nanos = total.round() as i64;
-    Some(if negative { -nanos } else { nanos })
+    text.parse::<GoDuration>().ok().map(GoDuration::as_nanos)
 }
 
 /// The mode of an entry as Go prints it: `drwxr-xr-x`, `Lrwxrwxrwx`, `dtrwxrwxrwx`.

@@ -5,6 +5,7 @@ use nix::unistd::geteuid;
 
 use super::environment::Environment;
 use super::error::Error;
+use crate::os::users;
 use crate::snapshot::Source;
 
 /// Where the operator mounts the destination volume, and where it mounts the source volume of a backup.
@@ -23,20 +24,9 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn of_process() -> Self {
-        let database = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let host = uname().map(|name| name.nodename().to_string_lossy().into_owned()).unwrap_or_default();
-        Self { user: user_name(&database, geteuid().as_raw()), host }
+        Self { user: users::name_of(geteuid().as_raw()), host }
     }
-}
-
-/// Looks a user up in the text of `/etc/passwd`. The system's own look-up loads libraries, which a static binary cannot.
-fn user_name(database: &str, uid: u32) -> Option<String> {
-    let uid = uid.to_string();
-    database.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    })
 }
 
 /// The snapshots to look for. With one half of the identity given, the other is what the system says, unchanged; with none,
@@ -110,13 +100,5 @@ mod tests {
         assert!(matches!(source(&half, &nameless), Err(Error::NoUserName)));
         let none = Environment::from_iter::<[(&str, &str); 0]>([]);
         assert_eq!(source(&none, &nameless).unwrap().to_string(), "nobody@h:/data");
-    }
-
-    #[test]
-    fn users_by_number() {
-        let database = "root:x:0:0:root:/root:/bin/sh\n\nodd\nmover:x:1234:5678::/:\n";
-        assert_eq!(user_name(database, 1234).as_deref(), Some("mover"));
-        assert_eq!(user_name(database, 5678), None);
-        assert_eq!(user_name("", 0), None);
     }
 }

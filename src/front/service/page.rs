@@ -15,7 +15,7 @@ use super::timeline;
 use super::v1::{age_of, is_stale};
 use crate::checker::{Reason, SourceState, View};
 use crate::snapshot::UtcTimestamp;
-use crate::text::{self, human_size};
+use crate::text::{escape_html, human_size};
 
 const STYLE: &str = include_str!("page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
@@ -60,7 +60,7 @@ fn render(app: &App) -> String {
 }
 
 fn problem(html: &mut String, class: &str, title: &str, reason: &Reason) {
-    let (code, message) = (reason.code(), escape(reason.message()));
+    let (code, message) = (reason.code(), escape_html(reason.message()));
     let _ = write!(
         html,
         "<div class=\"box {class}\"><strong>{title}</strong><p>{message} <code>{code}</code></p></div>"
@@ -72,7 +72,7 @@ fn summary(html: &mut String, view: &View, age: Duration) {
     let newest = view.sources().iter().filter_map(SourceState::newest_complete).map(|s| s.start).max();
     html.push_str("<div class=\"box\"><dl>");
     for (name, value) in [
-        ("Repository", escape(&info.location)),
+        ("Repository", escape_html(&info.location)),
         ("Unique ID", info.unique_id.get(..16).unwrap_or(&info.unique_id).to_owned()),
         ("Sources", view.sources().len().to_string()),
         ("Snapshots", view.snapshots().to_string()),
@@ -99,7 +99,7 @@ fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &Reason
     }
     let _ = write!(html, "<div class=\"box {class}\"><strong>{title}</strong><ul>");
     for (source, reason) in reasons.iter().take(MAX_DOUBTS) {
-        let (source, message) = (escape(source), escape(reason.message()));
+        let (source, message) = (escape_html(source), escape_html(reason.message()));
         let _ = write!(html, "<li>{source}{message} <code>{}</code></li>", reason.code());
     }
     if let Some(more) = reasons.len().checked_sub(MAX_DOUBTS).filter(|more| *more > 0) {
@@ -158,7 +158,7 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
             html,
             "<tr><td class=\"name\">{}</td><td class=\"n {class}\" title=\"{began}\">{age}</td><td class=\"n\">{count}\
              {incomplete}</td><td class=\"n\">{size}</td><td class=\"line\">{}</td></tr>",
-            escape(&state.source().to_string()),
+            escape_html(&state.source().to_string()),
             timeline::svg(state, now)
         );
     }
@@ -182,23 +182,13 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// Names in a repository are whatever its writers chose.
-fn escape(text: &str) -> String {
-    text::escape(text)
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_cannot_become_markup() {
-        assert_eq!(escape("<b a='\"'>&\n"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;\\n");
+        assert_eq!(escape_html("<b a='\"'>&\n"), "&lt;b a=&#39;&quot;&#39;&gt;&amp;\\n");
     }
 
     #[test]

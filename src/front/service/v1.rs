@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::app::App;
 use super::http::{json, text};
 use crate::audit::{self, Expectations, Finding};
-use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, View};
+use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, Suspect, View};
 use crate::gojson::duration::GoDuration;
 use crate::snapshot::{AskedSource, Period, UtcTimestamp};
 
@@ -196,6 +196,9 @@ struct Chosen<'a> {
     view: Option<Age>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Problem<'a>>,
+    /// Why a newer snapshot than the chosen one may exist.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newer: Option<Problem<'a>>,
 }
 
 #[derive(Serialize)]
@@ -239,7 +242,15 @@ pub(super) async fn snapshots(
     let view = app.checker.view();
     let chosen = view.as_deref().and_then(|view| choose(view, &source, as_of));
     let suspect = view.as_deref().and_then(|view| view.suspects().find(|s| s.scope.may_be(&source)));
-    let doubt = answer.reason.as_ref().or(suspect.map(|suspect| &suspect.reason));
+    // Found in a directory above alone: it is there, but not as a snapshot that could be chosen.
+    let inside = answer.found.as_ref().filter(|found| source.is_inside(found));
+    let inside = inside.map(|found| Reason::source_inside(&source, found));
+    let doubt = answer.reason.as_ref().or(suspect.map(|suspect| &suspect.reason)).or(inside.as_ref());
+    let newer = chosen.zip(view.as_deref()).and_then(|(chosen, view)| {
+        let until = as_of.map(Period::last);
+        let newer = |s: &&Suspect| s.scope.may_be(&source) && s.may_have_begun_between(chosen.start, until);
+        view.suspects().find(newer)
+    });
     let (status, state) = match (chosen, doubt) {
         (Some(_), _) => (StatusCode::OK, State::Exists),
         (None, Some(_)) => (StatusCode::SERVICE_UNAVAILABLE, State::Unknown),
@@ -252,6 +263,7 @@ pub(super) async fn snapshots(
         snapshot: chosen.map(SnapshotSummary::from),
         view: view.as_deref().map(|view| Age::of(&app, view)),
         error: doubt.filter(|_| chosen.is_none()).map(Problem::from),
+        newer: newer.map(|suspect| Problem::from(&suspect.reason)),
     };
     json(status, &body)
 }

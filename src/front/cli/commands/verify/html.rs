@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::words::{self, Words, counted};
-use crate::front::cli::output::escape;
+use crate::text::escape_html as text;
 use crate::verify::{Damage, Report, SnapshotState, Verdict};
 
 /// Lost paths listed for one damage; JSON has all.
@@ -179,20 +179,4 @@ fn list(out: &mut String, heading: &str, items: &[String]) -> std::fmt::Result {
         writeln!(out, "<li>{item}</li>")?;
     }
     writeln!(out, "</ul>")
-}
-
-/// Names come from the repository: they must not become markup, nor turn the direction of what follows.
-fn text(raw: &str) -> String {
-    let mut safe = String::with_capacity(raw.len());
-    for c in escape(raw).chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
 }
