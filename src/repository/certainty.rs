@@ -25,7 +25,7 @@ impl Reason {
     /// A directory has no snapshots of its own, but one of these contains it.
     pub(crate) fn source_inside(asked: &AskedSource, source: &Source) -> Self {
         let message = format!("{asked} has no snapshots of its own, but {source} has, which contains it");
-        Self::new("source-inside", message)
+        Reason::new("source-inside", message)
     }
 
     /// Names the blob concerned.
