@@ -43,9 +43,17 @@ fn codes_in(source: &str) -> BTreeSet<String> {
         );
     }
     // The code is the first text among the arguments; of a failure it follows the way to exit.
-    for call in
-        ["new(", "Facts::new(", ".code(", "Reason::new(", "Suspect::new(manifest,", ".note(", "code: "]
-    {
+    for call in [
+        "new(",
+        "Facts::new(",
+        ".code(",
+        "Finding::new(",
+        "finding(",
+        "Reason::new(",
+        "Suspect::new(manifest,",
+        ".note(",
+        "code: ",
+    ] {
         for arguments in source.split(call).skip(1) {
             let mut words = arguments.split('"');
             let before = words.next().unwrap_or_default().trim();
