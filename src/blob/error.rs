@@ -2,8 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::{BlobId, InvalidBlobId};
+use super::{BlobId, InvalidBlobId, Trouble};
 use crate::failure::{Facts, Failure, failure_methods};
 
 /// A failure of the storage, naming the blob or the place.
@@ -89,6 +90,9 @@ pub enum Error {
     /// A name from the repository that cannot be a blob.
     #[error(transparent)]
     InvalidName(#[from] InvalidBlobId),
+    /// Storage over the network that did not do what was asked.
+    #[error(transparent)]
+    Remote(#[from] Box<Trouble>),
     /// A location of a kind that this build cannot open.
     #[error("cannot open {location}: {reason}")]
     UnsupportedLocation {
@@ -96,6 +100,14 @@ pub enum Error {
         location: String,
         /// Why not.
         reason: &'static str,
+    },
+    /// A location that does not make sense.
+    #[error("{location} is not a location: {reason}")]
+    InvalidLocation {
+        /// What was given, without secrets.
+        location: String,
+        /// What is wrong with it.
+        reason: String,
     },
 }
 
@@ -116,6 +128,8 @@ impl Failure for Error {
             Self::EmptyLocation { .. } => Facts::new("repository-empty"),
             Self::InvalidName(_) => Facts::new("blob-name-invalid"),
             Self::UnsupportedLocation { .. } => Facts::new("location-unsupported"),
+            Self::InvalidLocation { .. } => Facts::new("location-invalid"),
+            Self::Remote(trouble) => trouble.facts(),
         }
     }
 }
@@ -123,6 +137,14 @@ impl Failure for Error {
 failure_methods!(Error, blob);
 
 impl Error {
+    /// How long the storage asks to wait before it is asked again.
+    pub fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Remote(trouble) => trouble.pause(),
+            _ => None,
+        }
+    }
+
     /// Whether the blob asked for is simply not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

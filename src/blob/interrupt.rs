@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
-use super::{BlobId, BlobMetadata, BlobStore, Error, Remarks};
+use super::{BlobId, BlobMetadata, BlobStore, Error, Hints, Remarks};
 
 /// How often a caller that waits looks at the flag.
 const POLL: Duration = Duration::from_millis(50);
@@ -151,6 +151,16 @@ impl<S: BlobStore + 'static> BlobStore for Interruptible<S> {
     fn forget(&self, id: &BlobId) {
         let wanted = id.clone();
         self.call(move |inner| inner.forget(&wanted));
+    }
+
+    fn hints(&self) -> Hints {
+        self.inner.hints()
+    }
+
+    fn is_empty(&self) -> Result<bool, Error> {
+        self.call(S::is_empty).unwrap_or_else(|| {
+            Err(Error::List { path: PathBuf::from(self.describe()), source: interrupted() })
+        })
     }
 }
 

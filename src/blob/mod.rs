@@ -21,6 +21,14 @@ macro_rules! pass_through {
         fn forget(&self, id: &BlobId) {
             self.inner.forget(id);
         }
+
+        fn hints(&self) -> crate::blob::Hints {
+            self.inner.hints()
+        }
+
+        fn is_empty(&self) -> Result<bool, crate::blob::Error> {
+            self.inner.is_empty()
+        }
     };
 }
 
@@ -31,13 +39,19 @@ mod early;
 mod error;
 mod fetch;
 mod filesystem;
+mod hints;
 mod interrupt;
 mod kind;
 mod layout;
 mod listing;
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub mod object;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod retry;
 mod sharding;
 mod throttle;
+mod trouble;
 
 pub use crate::id::{BlobId, InvalidBlobId};
 #[cfg(feature = "testkit")]
@@ -46,6 +60,7 @@ pub use early::Early;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
+pub use hints::Hints;
 pub use interrupt::Interruptible;
 pub use kind::{BlobKind, list_kinds};
 pub use layout::Layout;
@@ -53,6 +68,7 @@ pub use listing::Foreign;
 pub use retry::{Retry, RetryPolicy};
 pub use sharding::Sharding;
 pub use throttle::Throttle;
+pub use trouble::{Cause, Trouble};
 
 #[cfg(feature = "testkit")]
 pub(crate) use pass_through;
@@ -92,6 +108,8 @@ impl BlobMetadata {
 /// All methods may be called from many threads at once.
 pub trait BlobStore: Send + Sync {
     /// All blobs whose name begins with `prefix`, in no particular order. What is [`BlobKind::Foreign`] is left out.
+    ///
+    /// A list is complete: a store that cannot vouch for that gives an error.
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error>;
 
     /// Length of one blob in bytes.
@@ -118,6 +136,17 @@ pub trait BlobStore: Send + Sync {
 
     /// Tells the store that the bytes of a blob will not be needed again soon, so that its cache can drop them.
     fn forget(&self, _id: &BlobId) {}
+
+    /// How it is read best.
+    fn hints(&self) -> Hints {
+        Hints::LOCAL
+    }
+
+    /// Whether there is certainly nothing at its place, no foreign things either: where a first backup can come to be. A
+    /// store that does not know says no.
+    fn is_empty(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
 
 macro_rules! forward {
@@ -146,6 +175,12 @@ macro_rules! forward {
             }
             fn forget(&self, id: &BlobId) {
                 (**self).forget(id);
+            }
+            fn hints(&self) -> Hints {
+                (**self).hints()
+            }
+            fn is_empty(&self) -> Result<bool, Error> {
+                (**self).is_empty()
             }
         }
     };

@@ -48,7 +48,7 @@ impl RetryPolicy {
             match operation() {
                 Err(e) if e.is_retryable() && attempt < self.attempts => {
                     tracing::debug!(attempt, error = %e, "storage operation failed, trying again");
-                    std::thread::sleep(jittered(pause));
+                    std::thread::sleep(jittered(pause).max(e.pause().unwrap_or_default()));
                     pause = pause.saturating_mul(2).min(self.longest_pause);
                 }
                 result => return result,

@@ -256,4 +256,12 @@ impl BlobStore for Reopened {
     fn forget(&self, id: &BlobId) {
         self.0.load().forget(id);
     }
+
+    fn hints(&self) -> blob::Hints {
+        self.0.load().hints()
+    }
+
+    fn is_empty(&self) -> Result<bool, blob::Error> {
+        self.0.load().is_empty()
+    }
 }

@@ -4,6 +4,7 @@
 pub mod cli;
 #[cfg(feature = "kopia-front")]
 pub(crate) mod kopia;
+pub(crate) mod location;
 #[cfg(feature = "mover")]
 mod mover;
 #[cfg(feature = "service")]

@@ -34,8 +34,8 @@ const GROWTH_PERCENT: u64 = 250;
 /// How indexes are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexOptions {
-    /// Index blobs read at the same time.
-    pub reads: usize,
+    /// Index blobs read at the same time; `None` for as many as the store takes well.
+    pub reads: Option<usize>,
     /// Pass over index blobs that cannot be read, with a [`Doubt`] for each, instead of failing.
     pub degraded: bool,
     /// Bytes of memory that a loaded index, and loading it, may take. What needs more goes to a file, as far as it can.
@@ -49,7 +49,7 @@ pub struct IndexOptions {
 impl Default for IndexOptions {
     /// As much memory as it takes.
     fn default() -> Self {
-        Self { reads: 16, degraded: false, memory: u64::MAX, spill_directory: None }
+        Self { reads: None, degraded: false, memory: u64::MAX, spill_directory: None }
     }
 }
 
@@ -57,6 +57,11 @@ impl IndexOptions {
     /// Bytes of index blobs to be held at once.
     fn in_flight(&self) -> u64 {
         BYTES_IN_FLIGHT.min(self.memory / 4)
+    }
+
+    /// How many small things of a store are read at the same time.
+    pub(crate) fn reads_of(&self, store: &dyn BlobStore) -> usize {
+        self.reads.unwrap_or_else(|| store.hints().small_reads)
     }
 }
 
@@ -213,7 +218,8 @@ impl<'a> IndexReader<'a> {
         let first = begin().checked_rem(missing.len()).unwrap_or(0);
         missing.rotate_left(first);
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
-        let limits = FetchLimits { reads: self.options.reads, bytes: self.options.in_flight() };
+        let limits =
+            FetchLimits { reads: self.options.reads_of(self.store), bytes: self.options.in_flight() };
         let found = Mutex::new(Vec::new());
         let vanished = Mutex::new(None);
         let doubts = Mutex::new(Vec::new());

@@ -29,6 +29,7 @@ pub struct Sandbox {
     off: bool,
     reads_anywhere: bool,
     listens: bool,
+    connects: bool,
     repositories: Vec<PathBuf>,
     readable: Vec<PathBuf>,
     listable: Vec<PathBuf>,
@@ -142,6 +143,13 @@ impl Sandbox {
         self
     }
 
+    /// Asks servers over the network, whose names it looks up; else there is none.
+    #[must_use]
+    pub fn connecting(mut self) -> Self {
+        self.connects = true;
+        self
+    }
+
     /// Gives up everything else, for this thread and those that it starts from here on, for good. What cannot be given
     /// up keeps nobody from going on.
     pub fn enter(&self) -> Entered {
@@ -160,7 +168,7 @@ impl Sandbox {
         if files.is_ok() && !self.reads_anywhere {
             LIMITS_READING.store(true, Ordering::Relaxed);
         }
-        Entered::Restricted { files, calls: calls::restrict(self.listens).map(|()| Given::Up) }
+        Entered::Restricted { files, calls: calls::restrict(self).map(|()| Given::Up) }
     }
 
     #[cfg(not(feature = "sandbox"))]

@@ -163,7 +163,7 @@ impl Catalog {
         let room = Room::new(self.options.manifests, self.manifests.memory());
         let read = Mutex::new(Vec::new());
         let skipped = Mutex::new(Vec::new());
-        parallel::for_each(&new, self.options.index.reads, |(entry, pack)| {
+        parallel::for_each(&new, self.options.index.reads_of(&self.store), |(entry, pack)| {
             match self.read_manifest(entry, pack, &room) {
                 Ok(manifests) => {
                     read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));

@@ -44,7 +44,7 @@ impl Repository {
         };
         let packs = list_kinds(self.store(), &[BlobKind::DataPack, BlobKind::MetadataPack])?;
         let packs: Vec<BlobId> = packs.into_iter().map(|pack| pack.id).collect();
-        let local = read_local_indexes(self.store(), self.format(), &packs, options.reads);
+        let local = read_local_indexes(self.store(), self.format(), &packs, options.reads_of(self.store()));
         let count = local.indexes.len() as u64;
 
         let in_packs = local.indexes.iter().flat_map(|(_, index)| index.iter().map(|entry| entry.id));

@@ -129,7 +129,7 @@ impl Scan {
         let too_many = unnamed.len().saturating_sub(MAX_PACKS);
         unnamed.truncate(MAX_PACKS);
         let found = Mutex::new(BTreeMap::new());
-        let done = parallel::for_each(&unnamed, options.index.reads, |id| {
+        let done = parallel::for_each(&unnamed, options.index.reads_of(store), |id| {
             let pack = match known.packs.get(id) {
                 Some(pack) if matches!(**pack, Pack::Read(_)) => Some(Arc::clone(pack)),
                 _ => Pack::read(store, format, id, &room).map(Arc::new),

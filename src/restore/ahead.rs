@@ -10,10 +10,6 @@ use crate::os::parallel;
 /// Plaintext bytes held at most.
 const MAX_HELD: u64 = 8 << 20;
 
-/// Ranges are merged over gaps of up to this many bytes, up to this length together.
-const MAX_GAP: u64 = 64 << 10;
-const MAX_RANGE: u64 = 1 << 20;
-
 /// Contents, of which some were fetched in advance. Each of those is given once.
 pub(super) struct Ahead<'a> {
     contents: &'a Contents,
@@ -30,7 +26,7 @@ impl<'a> Ahead<'a> {
 
     /// Fetches contents that will be needed soon. What cannot be fetched is left to whoever asks for it.
     pub(super) fn fetch(&self, ids: impl Iterator<Item = ContentId>) {
-        let index = self.contents.index();
+        let (index, hints) = (self.contents.index(), self.contents.store().hints());
         let mut bytes = 0;
         let mut wanted: Vec<Entry> = ids
             .filter_map(|id| index.get(&id).ok().flatten())
@@ -51,8 +47,8 @@ impl<'a> Ahead<'a> {
             let mut end = first.end();
             let more = rest.iter().take_while(|next| {
                 let fits = next.pack == first.pack
-                    && u64::from(next.offset) <= end + MAX_GAP
-                    && next.end() <= u64::from(first.offset) + MAX_RANGE.max(first.end());
+                    && u64::from(next.offset) <= end + hints.gap
+                    && next.end() <= u64::from(first.offset) + hints.range.max(first.end());
                 end = end.max(next.end());
                 fits
             });

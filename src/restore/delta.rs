@@ -70,7 +70,7 @@ impl<'s> Fetcher<'s> {
         let there = self.find_there(member, &pieces);
         let mut each = there.into_iter();
         pieces.uses.retain(|_| !each.next().unwrap_or_default());
-        let ranges = plan(&mut pieces.uses, self.session.longest_range());
+        let ranges = plan(&mut pieces.uses, self.session.longest_range(), self.session.hints.gap);
         for range in &ranges {
             if self.session.is_over() {
                 return;

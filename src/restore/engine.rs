@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ahead::Ahead;
 use super::buffers::Permits;
 use super::fetch::Fetcher;
-use super::options::{Options, Restore};
+use super::options::Restore;
 use super::place::Dir;
 use super::plan::Planner;
 use super::report::{Progress, Summary};
@@ -105,7 +105,7 @@ fn work<'s>(
 ) -> Result<(), Error> {
     let permits = Permits::new(BATCHES);
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
-    let fetcher = Fetcher::new(session, in_flight(session.options));
+    let fetcher = Fetcher::new(session, in_flight(session));
     let planner = Planner::new(session, ahead, &permits, sender);
     let walker = Walker::new(session, ahead, planner);
     let dir = match opened {
@@ -135,8 +135,11 @@ fn work<'s>(
     Ok(())
 }
 
-fn in_flight(options: &Options) -> usize {
+fn in_flight(session: &Session<'_>) -> usize {
+    let options = session.options;
     let most = if options.verify { 2 * MAX_IN_FLIGHT } else { MAX_IN_FLIGHT };
+    // What a network has under way is not in the cache of a processor anyhow.
+    let most = most.max(session.hints.range.saturating_mul(options.reads as u64) / 2);
     usize::try_from((options.memory / 4).min(most)).unwrap_or(usize::MAX)
 }
 

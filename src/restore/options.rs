@@ -135,7 +135,7 @@ impl<'a> Restore<'a> {
             snapshot: origin.snapshot.as_ref().map(ToString::to_string),
             memory: 256 << 20,
             threads,
-            reads: 16,
+            reads: contents.store().hints().reads,
             overwrite: Overwrite::default(),
             filter: Filter::default(),
             delete: false,
@@ -179,7 +179,7 @@ impl<'a> Restore<'a> {
         self
     }
 
-    /// Reads in flight at most. Default 16.
+    /// Reads in flight at most. Default: as many as the store takes well, 16 of a directory.
     #[must_use]
     pub fn reads(mut self, reads: usize) -> Self {
         self.options.reads = reads.max(1);

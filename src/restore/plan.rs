@@ -28,17 +28,14 @@ const FIRST: usize = 16;
 /// Files of many contents whose tables are read together.
 const TABLES_AT_ONCE: usize = 64;
 
-/// Ranges end at this many bytes, unless one content is longer.
-pub(super) const MAX_RANGE: u64 = 1 << 20;
-
-/// The same where contents are hashed, several at a time.
+/// Ranges end at this many bytes where contents are hashed, several at a time, unless one content is longer or the store
+/// prefers longer ones.
 pub(super) const MAX_VERIFIED_RANGE: u64 = 8 << 20;
 
 /// Reads by which the first of a pack precedes its turn.
 const OPEN_AHEAD: usize = 24;
 
-/// Gaps up to this many bytes are read over, as long as they make up no more than a part of the range.
-const MAX_GAP: u64 = 64 << 10;
+/// Gaps as long as the store takes well are read over, as long as they make up no more than a part of the range.
 const GAP_SHARE: u64 = 6;
 
 /// A piece of a file, and where it comes from.
@@ -259,7 +256,7 @@ impl<'s> Planner<'s> {
         (self.split, self.dirs) = (0, 0);
         self.scale = (self.scale / 2).max(1);
         let Some(mut batch) = self.batch.take() else { return };
-        let ranges = plan(&mut batch.uses, self.session.longest_range());
+        let ranges = plan(&mut batch.uses, self.session.longest_range(), self.session.hints.gap);
         let batch = Arc::new(batch);
         for range in ranges {
             let item = Item::Range { batch: Arc::clone(&batch), range };
@@ -279,7 +276,7 @@ pub(super) struct Planned {
 }
 
 /// Sorts pieces by pack and offset, packs in the order in which they are first needed, and makes reads of them.
-pub(super) fn plan(uses: &mut [Use], longest: u64) -> Vec<Planned> {
+pub(super) fn plan(uses: &mut [Use], longest: u64, gap: u64) -> Vec<Planned> {
     let mut ranks: HashMap<PackNumber, usize> = HashMap::new();
     for piece in uses.iter() {
         let next = ranks.len();
@@ -307,7 +304,7 @@ pub(super) fn plan(uses: &mut [Use], longest: u64) -> Vec<Planned> {
             && *pack == entry.pack
             // Contents that overlap are forged; decoding in place would make one spoil the other.
             && start >= *last
-            && start - *last <= MAX_GAP
+            && start - *last <= gap
             && (*waste + (start - *last)) * GAP_SHARE <= end - *first
             && end - *first <= longest
         {
@@ -364,7 +361,7 @@ mod tests {
     fn packs_are_opened_before_their_turn_and_read_in_order() {
         let mut uses: Vec<Use> = (0..120).map(|n| piece(7 - n / 40, n % 40)).collect();
         uses.reverse();
-        let ranges = plan(&mut uses, MAX_RANGE);
+        let ranges = plan(&mut uses, 1 << 20, 64 << 10);
         let read: Vec<(u32, u64)> =
             ranges.iter().map(|range| (uses[range.uses.start].entry.pack.number(), range.offset)).collect();
         let of = |pack| read.iter().filter(move |(number, _)| *number == pack).map(|(_, offset)| *offset);

@@ -15,8 +15,9 @@ use nix::unistd::{sync, syncfs};
 use super::Error;
 use super::options::{Options, Restore};
 use super::place::{Attributes, Dir, Keep, OPEN, OpenDir, Resolution, has_similar_time};
-use super::plan::{MAX_RANGE, MAX_VERIFIED_RANGE};
+use super::plan::MAX_VERIFIED_RANGE;
 use super::report::{Progress, Report};
+use crate::blob::Hints;
 use crate::content::Contents;
 use crate::snapshot::DirEntry;
 
@@ -27,6 +28,8 @@ const RECENT: usize = 64;
 pub(super) struct Session<'a> {
     pub(super) contents: &'a Contents,
     pub(super) options: &'a Options,
+    /// How the store is read best.
+    pub(super) hints: Hints,
     pub(super) report: Report<'a>,
     pub(super) keep: Keep,
     /// Whether nothing is written: everything is read and decoded, and counted.
@@ -44,6 +47,7 @@ impl<'a> Session<'a> {
         Self {
             contents: restore.contents,
             options,
+            hints: restore.contents.store().hints(),
             report: Report::new(progress, options.fail_fast),
             keep: Keep::of(options),
             null: null || options.dry_run,
@@ -70,10 +74,10 @@ impl<'a> Session<'a> {
     /// Bytes at which a read ends, unless one content is longer. What is hashed needs many contents at once, which are long
     /// where the hash takes most of the time.
     pub(super) fn longest_range(&self) -> u64 {
-        match self.options.verify {
-            true => (self.options.memory / 32).clamp(MAX_RANGE, MAX_VERIFIED_RANGE),
-            false => MAX_RANGE,
-        }
+        let share = (self.options.memory / 32).max(Hints::LOCAL.range);
+        let longest =
+            if self.options.verify { self.hints.range.max(MAX_VERIFIED_RANGE) } else { self.hints.range };
+        longest.min(share)
     }
 
     /// Whether something in a directory has the time that is wanted, as far as its file system can hold it. A dry run, which

@@ -45,7 +45,8 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct Global {
-    /// Where the repository is: a path, file:///path or filesystem:///path [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
+    /// Where the repository is: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix or
+    /// az://container/prefix, or @FILE, a connection of Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(super) repo: Option<OsString>,
 
@@ -65,9 +66,9 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub(super) threads: Option<usize>,
 
-    /// Reads in flight
-    #[arg(long, global = true, value_name = "N", default_value_t = 16)]
-    pub(super) reads: usize,
+    /// Reads in flight (default: 16, and more where each is a request over a network)
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) reads: Option<usize>,
 
     /// Go on with what can be read of a damaged repository
     #[arg(long, global = true)]

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
-use super::location::Location;
 use super::units::{self, human_size};
 use crate::blob::BlobStore;
 use crate::checker::FindPassword;
 use crate::content::Contents;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
+use crate::front::location::Location;
 use crate::index::IndexOptions;
 use crate::os::parallel;
 use crate::os::sandbox::existing_directory;
@@ -37,8 +37,8 @@ pub(super) struct Context {
     pub(super) memory: Budget,
     /// Decoding threads.
     pub(super) threads: usize,
-    /// Reads in flight.
-    pub(super) reads: usize,
+    /// Reads in flight, unless the storage knows best.
+    pub(super) reads: Option<usize>,
     /// Go on with what can be read.
     pub(super) degraded: bool,
     /// Print JSON.
@@ -65,7 +65,7 @@ impl Context {
                 .then_some(value)
                 .ok_or_else(|| wrong_value(name, &value.to_string(), "a number from 1 to 1024"))
         };
-        let reads = limited("--reads", global.reads)?;
+        let reads = global.reads.map(|reads| limited("--reads", reads)).transpose()?;
         let cache_dir =
             global.cache_dir.clone().or_else(|| text_variable("ROKOPIA_CACHE_DIR").map(PathBuf::from));
         Ok(Self {
@@ -144,8 +144,8 @@ impl Context {
 
     /// What a command still needs that has opened everything but the repository.
     pub(super) fn sandbox(&self) -> Sandbox {
-        let directory = self.location.as_ref().and_then(Location::directory);
-        let sandbox = directory.into_iter().fold(self.sandbox.clone(), Sandbox::repository);
+        let sandbox =
+            self.location.iter().fold(self.sandbox.clone(), |sandbox, location| location.allow(sandbox));
         let spill = self.options.index.spill_directory.iter().filter(|directory| directory.is_dir());
         spill.fold(sandbox, Sandbox::writing)
     }
@@ -158,7 +158,7 @@ impl Context {
     }
 
     fn open_store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
-        self.location()?.open().map_err(|failure| failure.during("opening the repository"))
+        self.location()?.open().map_err(|e| Failure::from(Error::from(e)).during("opening the repository"))
     }
 
     /// Opens the repository, and says what it warns about. Before its first byte is parsed, what is not needed from then
@@ -296,7 +296,7 @@ mod tests {
     fn an_index_that_does_not_fit_goes_where_the_user_said_or_beside_the_target() {
         let directory = tempfile::tempdir().unwrap();
         let spill = |cache_dir: Option<&str>, target: &Path| {
-            let global = Global { reads: 1, cache_dir: cache_dir.map(PathBuf::from), ..Global::default() };
+            let global = Global { cache_dir: cache_dir.map(PathBuf::from), ..Global::default() };
             let context = Context::new(&global).map_err(|_| "context").unwrap();
             context.spilling_beside(target).options.index.spill_directory
         };

@@ -15,7 +15,10 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "repository-not-found" => &["check the path; a network file system may not be mounted"],
         "repository-empty" => &["a network file system that is not mounted looks like this"],
         "repository-not-a-directory" => &["give the directory that holds kopia.repository.f"],
-        "not-a-repository" => &["give the directory that holds kopia.repository.f"],
+        "not-a-repository" => &[
+            "give the directory that holds kopia.repository.f; of a bucket, the prefix that Kopia was given, with a / at its end \
+             where it has one",
+        ],
         "format-copy-exists" => &[
             "`kopia repository repair` writes the copy back; until then --degraded reads with it (never `exists` and `serve`)",
         ],
@@ -30,6 +33,32 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         ],
         "permission-denied" => {
             &["give the user that runs rokopia the right to read it; nothing says that it is damaged"]
+        }
+        "location-invalid" => {
+            &["docs/storage.md has the forms of locations; credentials come from the environment"]
+        }
+        "credentials-missing" => &[
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, or AZURE_STORAGE_KEY; \
+             docs/storage.md has what else is looked for",
+        ],
+        "credentials-refused" => {
+            &["check both halves of the key for blanks and mix-ups; temporary credentials expire"]
+        }
+        "access-denied" => &[
+            "allow listing the bucket and reading its objects: docs/storage.md has the policy with the least rights",
+        ],
+        "bucket-missing" => &["check the name of the bucket, and the endpoint"],
+        "region-wrong" => &["give the region of the bucket: ?region="],
+        "clock-skewed" => &["set the clock of this machine"],
+        "tls-failed" => &[
+            "give the certificate of the server or its CA with ?ca=FILE; without TLS, endpoint=http://host:port",
+        ],
+        "host-unknown" | "storage-unreachable" => &["check the endpoint, DNS, proxies and network policies"],
+        "not-the-storage" | "answer-invalid" => {
+            &["check that the endpoint is that of the storage, not of a web page"]
+        }
+        "listing-uncertain" => {
+            &["try again when no backup is being written; if it stays, the server lists unreliably"]
         }
         "storage-error" => &["check the mount, the network and the permissions"],
         "upgrade-in-progress" => {

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -21,7 +21,9 @@ pub(super) fn start(global: &Global) {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let builder = tracing_subscriber::fmt().with_max_level(level).with_writer(stderr);
+    // Ours alone: what libraries say of connections nobody asked for, and it may be more than should be in a log.
+    let ours = EnvFilter::new(format!("off,rokopia={level}"));
+    let builder = tracing_subscriber::fmt().with_env_filter(ours).with_writer(stderr);
     // A subscriber is there already only where tests run the command twice in one process.
     let _ = match global.log_format {
         LogFormat::Json => {

@@ -9,7 +9,6 @@ mod doubts;
 mod failure;
 mod help;
 mod listing;
-mod location;
 mod logging;
 mod output;
 mod pax;
@@ -38,7 +37,7 @@ use crate::os::signals;
 pub fn parse_as_anything(text: &str) {
     let now = jiff::Zoned::default();
     let _ = (units::size(text), units::duration(text), units::period(text, &now));
-    let _ = location::Location::parse(text.as_ref());
+    let _ = crate::front::location::Location::parse(text.as_ref());
     let snapshots = crate::snapshot::Snapshots::new(&crate::manifest::ManifestSet::default());
     let _ = reference::resolve(&snapshots, text, &now);
     let words = std::iter::once("rokopia").chain(text.split('\0'));

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::json::{self, Object};
 use super::paths;
+use crate::front::location::{self, Location};
 use crate::gojson::write;
 
 /// The members of the file in the order in which Kopia writes them.
@@ -45,6 +47,21 @@ pub(super) const CACHING_ORDER: &[&str] = &[
     "minIndexSweepAge",
 ];
 
+/// Members of configurations of storages that are shown to nobody.
+const SECRETS: [&str; 11] = [
+    "secretAccessKey",
+    "sessionToken",
+    "webIdentityToken",
+    "storageKey",
+    "sasToken",
+    "ClientSecret",
+    "clientCertificate",
+    "credentials",
+    "key",
+    "password",
+    "keyData",
+];
+
 /// A connection: the file and what is in it.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
@@ -61,8 +78,52 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// The directory of a repository in a file system; anything else needs a real Kopia.
-    pub(super) fn directory(&self) -> Result<PathBuf, Failure> {
+    /// Where it is; what we do not read needs a real Kopia.
+    pub(super) fn location(&self) -> Result<Location, Failure> {
+        if self.kind == "filesystem" {
+            return self.directory().map(Location::Directory);
+        }
+        let invalid = |e: serde_json::Error| Failure::new(format!("error decoding config json: {e}"));
+        let (kind, config) = (quoted(&self.kind)?, Zeroizing::new(self.config.to_json().map_err(invalid)?));
+        let json = Zeroizing::new(format!("{{\"type\":{kind},\"config\":{}}}", *config));
+        location::storage(&json).map_err(|reason| {
+            Failure::Foreign(format!("a repository in storage of type {:?} ({reason})", self.kind))
+        })
+    }
+
+    /// What Kopia calls it.
+    pub(super) fn description(&self) -> String {
+        let text = |key: &str| self.config.get::<String>(key).ok().flatten().unwrap_or_default();
+        match self.kind.as_str() {
+            "filesystem" => format!("Filesystem: {}", text("path")),
+            "s3" => format!("S3: {} {}", text("endpoint"), text("bucket")),
+            "gcs" => format!("GCS: {}", text("bucket")),
+            "azureBlob" => format!("Azure: {}", text("container")),
+            kind => kind.to_owned(),
+        }
+    }
+
+    /// Its configuration as it is shown: secrets are stars, as many as they have characters.
+    pub(super) fn shown(&self) -> Result<Object, Failure> {
+        let mut shown = self.config.clone();
+        for key in SECRETS {
+            match self.config.raw(key) {
+                Some(json) if json.starts_with('"') => {
+                    let length = self.config.get::<String>(key).ok().flatten().map_or(0, |text| text.len());
+                    shown.set(&[], key, quoted(&"*".repeat(length))?);
+                }
+                Some(json) => {
+                    let stars = quoted(&"*".repeat(json.len()))?;
+                    shown.set(&[], key, stars);
+                }
+                None => {}
+            }
+        }
+        Ok(shown)
+    }
+
+    /// The directory of a repository in a file system.
+    fn directory(&self) -> Result<PathBuf, Failure> {
         if self.kind != "filesystem" {
             return Err(Failure::Foreign(format!("a repository in storage of type {:?}", self.kind)));
         }
@@ -224,14 +285,14 @@ mod tests {
         let path = directory.path().join("r.config");
         assert!(Config::load(&path).unwrap().is_none());
         for (text, foreign) in [
-            (r#"{"storage":{"type":"s3","config":{}}}"#, true),
+            (r#"{"storage":{"type":"sftp","config":{}}}"#, true),
             (r#"{"apiServer":{"url":"x"}}"#, true),
             (r#"{"storage":{"type":"filesystem","config":{}}}"#, false),
             ("{}", false),
         ] {
             fs::write(&path, text).unwrap();
             let found =
-                Config::load(&path).unwrap().unwrap().storage().and_then(|storage| storage.directory());
+                Config::load(&path).unwrap().unwrap().storage().and_then(|storage| storage.location());
             assert_eq!(matches!(found, Err(Failure::Foreign(_))), foreign, "{text}");
             assert!(found.is_err());
         }

@@ -1,6 +1,6 @@
 //! An open repository: the one that the connection file names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::commands::cache_directory;
@@ -8,9 +8,10 @@ use super::config::Config;
 use super::failure::Failure;
 use super::grammar::Typed;
 use super::{password, paths};
-use crate::blob::{self, BlobStore, FileSystem, Retry, RetryPolicy};
+use crate::blob::{self, BlobStore};
 use crate::content::Contents;
 use crate::crypto::Password;
+use crate::front::location::Location;
 use crate::snapshot::{AskedSource, Source};
 use crate::{
     Absence, Access, Budget, Catalog, Opening, Options, Repository, Sandbox, Suspect, format, repository,
@@ -52,20 +53,20 @@ impl Session {
     /// The same for a command that writes to `written`.
     pub(super) fn open_for(typed: &Typed, written: &[PathBuf]) -> Result<Self, Failure> {
         let config = connection(typed)?;
-        let directory = config.storage()?.directory()?;
+        let location = config.storage()?.location()?;
         let (user, host) = (config.text("username")?, config.text("hostname")?);
         let password =
             password::get(typed, Some(&config.path)).map_err(|failure| failure.during("open repository"))?;
-        let opened = open_store(&directory)
-            .map_err(|failure| failure.during("cannot open storage"))
-            .and_then(|store| {
+        let opened = open_store(&location).map_err(|failure| failure.during("cannot open storage")).and_then(
+            |store| {
                 let sandbox = written.iter().fold(Sandbox::from_env(), Sandbox::writing);
                 let sandbox = cache_directory(&config).into_iter().fold(sandbox, Sandbox::reading);
                 let spill = Some(std::env::temp_dir()).filter(|directory| directory.is_dir());
                 let sandbox = spill.iter().fold(sandbox, Sandbox::writing);
-                sandbox.repository(&directory).enter().log();
+                location.allow(sandbox).enter().log();
                 open_repository(store, &password)
-            });
+            },
+        );
         let repository =
             opened.map_err(|failure| failure.during("open repository: unable to open repository"))?;
         Ok(Self { config, repository, user, host })
@@ -118,14 +119,13 @@ fn unreadable(what: &str, error: &repository::Error) -> Failure {
     Failure::new(format!("{what}: {error}"))
 }
 
-/// Opens the directory of a repository.
-pub(super) fn open_store(directory: &Path) -> Result<Arc<dyn BlobStore>, Failure> {
-    let shown = directory.display();
+/// Opens the storage of a repository.
+pub(super) fn open_store(location: &Location) -> Result<Arc<dyn BlobStore>, Failure> {
     let said = |reason: &dyn std::fmt::Display| Failure::new(format!("cannot access storage path: {reason}"));
-    match FileSystem::open(directory) {
-        Ok(store) => Ok(Arc::new(Retry::new(store, RetryPolicy::default()))),
-        Err(blob::Error::NoSuchLocation { .. }) => {
-            Err(said(&format!("stat {shown}: no such file or directory")))
+    match location.open() {
+        Ok(store) => Ok(store),
+        Err(blob::Error::NoSuchLocation { path }) => {
+            Err(said(&format!("stat {}: no such file or directory", path.display())))
         }
         Err(error) => Err(said(&error)),
     }

@@ -41,6 +41,8 @@ pub(super) enum Error {
         "this mover has no {0} storage, and does not fall back to another: mount the repository, or use another image"
     )]
     Backend(&'static str),
+    #[error("CUSTOM_CA cannot be used: {0}")]
+    CustomCa(String),
     #[error("Cannot open the repository at {}: {reason}", path.display())]
     NotMounted { path: PathBuf, reason: &'static str },
     #[error("Cannot {what}: {source}")]
@@ -96,6 +98,7 @@ impl Error {
             Self::LocationFormat | Self::LocationPath => "invalid-location",
             Self::Structured(_) => "invalid-configuration",
             Self::Backend(_) => "unsupported-storage",
+            Self::CustomCa(_) => "invalid-setting",
             Self::NotMounted { .. } => "volume-not-mounted",
             Self::Repository { source, .. } => source.code(),
             Self::Uncertain { reason, .. } => reason.code(),

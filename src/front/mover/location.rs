@@ -1,26 +1,32 @@
 //! Where the repository is.
 
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::environment::Environment;
 use super::error::Error;
-use super::log;
-use crate::blob::{self, FileSystem, Interruptible, Retry, RetryPolicy};
+use super::{bucket, log};
+use crate::Sandbox;
+use crate::blob::{self, BlobId, BlobStore, Interruptible, RetryPolicy};
+use crate::front::location as front;
 use crate::gojson::go_object;
 use crate::os::signals;
+
+/// The blob that every repository has.
+const FORMAT_BLOB: &str = "kopia.repository";
 
 /// What a new file system holds before anything was put there.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// Other settings that name a storage, before and after the file system in the operator's order of preference.
-const BEFORE: [(&str, &str); 3] =
-    [("KOPIA_S3_BUCKET", "S3"), ("KOPIA_AZURE_CONTAINER", "Azure"), ("KOPIA_GCS_BUCKET", "Google Cloud")];
+/// Settings that name a storage which this mover does not open, after the file system in the operator's order of preference.
 const AFTER: [(&str, &str); 5] = [
     ("KOPIA_B2_BUCKET", "Backblaze B2"),
     ("WEBDAV_URL", "WebDAV"),
@@ -29,20 +35,20 @@ const AFTER: [(&str, &str); 5] = [
     ("GOOGLE_DRIVE_FOLDER_ID", "Google Drive"),
 ];
 
-/// A repository in a directory: the only kind that this mover opens.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Location(PathBuf);
+/// Where the repository is.
+#[derive(Debug)]
+pub(super) struct Location(front::Location);
 
 /// What is at a location.
 pub(super) enum Found {
-    Store(Interruptible<Retry<FileSystem>>),
-    /// Nothing, on a volume where a first backup can come to be.
-    NotYet(PathBuf),
+    Store(Interruptible<Arc<dyn BlobStore>>),
+    /// Nothing, where a first backup can come to be.
+    NotYet(String),
 }
 
 #[derive(Default)]
 struct Structured {
-    storage: Option<Storage>,
+    storage: Option<Box<RawValue>>,
     server: Option<IgnoredAny>,
 }
 go_object!(Structured { "storage" => storage, "apiServer" => server });
@@ -68,20 +74,17 @@ impl Location {
         {
             return Ok(location);
         }
-        let refuse = |settings: &[(&str, &'static str)]| {
-            let set = settings.iter().find(|(variable, _)| environment.has(variable));
-            set.map_or(Ok(()), |(_, name)| Err(Error::Backend(name)))
-        };
         let url = environment.text("KOPIA_REPOSITORY").unwrap_or_default();
-        if url.starts_with("s3://") {
-            return Err(Error::Backend("S3"));
+        if let Some(location) = bucket::of(environment, &url)? {
+            return Ok(Self(location));
         }
-        refuse(&BEFORE)?;
         if let Some(path) = url_path(&url)? {
-            return Ok(Self(path));
+            return Ok(Self(front::Location::Directory(path)));
         }
-        refuse(&AFTER)?;
-        Err(Error::NoLocation)
+        match AFTER.iter().find(|(variable, _)| environment.has(variable)) {
+            Some((_, name)) => Err(Error::Backend(name)),
+            None => Err(Error::NoLocation),
+        }
     }
 
     /// `None` when the configuration has other purposes than to name a storage.
@@ -90,10 +93,14 @@ impl Location {
         if config.server.is_some() {
             return Err(Error::Backend("repository server"));
         }
-        let Some(storage) = config.storage else { return Ok(None) };
+        let Some(json) = config.storage.filter(|json| json.get() != "null") else { return Ok(None) };
+        let storage: Storage = serde_json::from_str(json.get()).map_err(|e| invalid_json(&e))?;
+        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob") {
+            return front::storage(json.get()).map(Self).map(Some).map_err(Error::Structured);
+        }
         if storage.kind != "filesystem" {
             return Err(Error::Structured(format!(
-                "this mover opens storage of type \"filesystem\" alone, not {:?}",
+                "this mover does not open storage of type {:?}",
                 storage.kind
             )));
         }
@@ -101,55 +108,78 @@ impl Location {
         if !path.is_absolute() {
             return Err(Error::Structured("it has no absolute storage path".into()));
         }
-        Ok(Some(Self(path)))
+        Ok(Some(Self(front::Location::Directory(path))))
     }
 
-    /// Opens the storage; what a network file system fails to do is tried again.
+    /// Opens the storage; what a network fails to do is tried again.
     pub(super) fn open(&self) -> Result<Found, Error> {
-        let path = &self.0;
         let policy = retry_policy();
-        match policy.run(|| FileSystem::open(path)) {
+        let opened = policy.run(|| self.0.open_with(policy));
+        let Some(path) = self.0.directory() else {
+            let failed = |source| Error::repository("open the repository", source);
+            return look_into(Interruptible::new(opened.map_err(failed)?, signals::raised())).map_err(failed);
+        };
+        match opened {
             Ok(store) if is_new(path) => {
                 drop(store);
-                self.absent("it is empty")
+                absent(path, "it is empty")
             }
-            Ok(store) => Ok(Found::Store(Interruptible::new(Retry::new(store, policy), signals::raised()))),
-            Err(blob::Error::EmptyLocation { .. }) => self.absent("it is an empty directory"),
-            Err(blob::Error::NoSuchLocation { .. }) => self.absent("it does not exist"),
+            Ok(store) => Ok(Found::Store(Interruptible::new(store, signals::raised()))),
+            Err(blob::Error::EmptyLocation { .. }) => absent(path, "it is an empty directory"),
+            Err(blob::Error::NoSuchLocation { .. }) => absent(path, "it does not exist"),
             Err(source) => Err(Error::repository("open the repository", source)),
         }
     }
 
-    /// Nothing is there. That is where every repository begins, but also what a volume that is not mounted looks like.
-    fn absent(&self, reason: &'static str) -> Result<Found, Error> {
-        let path = self.0.clone();
-        if path.as_os_str().as_bytes().last().is_some_and(|byte| byte.is_ascii_whitespace()) {
-            let reason =
-                "nothing is there, and the path ends with a blank or a line break: look into the Secret";
-            return Err(Error::NotMounted { path, reason });
-        }
-        let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else {
-            return Err(Error::NotMounted { path, reason });
-        };
-        if !is_mounted(existing) {
-            let reason = match reason {
-                "it does not exist" => "it does not exist, and no volume is mounted there",
-                _ => "it is empty, and no volume is mounted there",
-            };
-            return Err(Error::NotMounted { path, reason });
-        }
-        let read_only = statvfs(existing).map_or(true, |stat| stat.flags().contains(FsFlags::ST_RDONLY));
-        if read_only {
-            let reason =
-                "nothing is there, and the volume is read-only, so that no backup can have been made there";
-            return Err(Error::NotMounted { path, reason });
-        }
-        Ok(Found::NotYet(path))
+    /// Adds what the storage needs when it is read.
+    pub(super) fn allow(&self, sandbox: Sandbox) -> Sandbox {
+        self.0.allow(sandbox)
     }
+}
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
+}
+
+/// What is in a bucket: nothing at all is where every repository begins. A bucket that is not there is an error.
+fn look_into(store: Interruptible<Arc<dyn BlobStore>>) -> Result<Found, blob::Error> {
+    let missing = match BlobId::new(FORMAT_BLOB).map(|id| store.size(&id)) {
+        Ok(Err(e)) if e.is_not_found() => true,
+        Ok(Err(e)) => return Err(e),
+        _ => false,
+    };
+    match missing && store.is_empty()? {
+        true => Ok(Found::NotYet(store.describe())),
+        false => Ok(Found::Store(store)),
+    }
+}
+
+/// Nothing is there. That is where every repository begins, but also what a volume that is not mounted looks like.
+fn absent(path: &Path, reason: &'static str) -> Result<Found, Error> {
+    let path = path.to_owned();
+    if path.as_os_str().as_bytes().last().is_some_and(|byte| byte.is_ascii_whitespace()) {
+        let reason = "nothing is there, and the path ends with a blank or a line break: look into the Secret";
+        return Err(Error::NotMounted { path, reason });
+    }
+    let Some(existing) = path.ancestors().find(|ancestor| ancestor.exists()) else {
+        return Err(Error::NotMounted { path, reason });
+    };
+    if !is_mounted(existing) {
+        let reason = match reason {
+            "it does not exist" => "it does not exist, and no volume is mounted there",
+            _ => "it is empty, and no volume is mounted there",
+        };
+        return Err(Error::NotMounted { path, reason });
+    }
+    let read_only = statvfs(existing).map_or(true, |stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    if read_only {
+        let reason =
+            "nothing is there, and the volume is read-only, so that no backup can have been made there";
+        return Err(Error::NotMounted { path, reason });
+    }
+    Ok(Found::NotYet(path.display().to_string()))
 }
 
 /// The directory that a URL names, if it is one that names directories.
@@ -231,7 +261,7 @@ mod tests {
     #[test]
     fn paths_of_urls_are_taken_as_they_are() {
         for path in ["/mnt/repo", "/mnt/repo/", "//mnt/repo", "/mnt/re po", "/mnt/..", "/mnt/a%20b"] {
-            assert_eq!(url(&format!("filesystem://{path}")).unwrap().path(), Path::new(path));
+            assert_eq!(url(&format!("filesystem://{path}")).unwrap().0.directory(), Some(Path::new(path)));
         }
     }
 
@@ -248,10 +278,10 @@ mod tests {
 
     #[test]
     fn other_storages_are_never_mistaken_for_a_directory() {
-        assert!(matches!(url("s3://bucket/x"), Err(Error::Backend("S3"))));
-        for (variable, _) in BEFORE {
+        assert_eq!(url("s3://bucket/x").unwrap().to_string(), "s3://bucket/x/");
+        for variable in ["KOPIA_S3_BUCKET", "KOPIA_AZURE_CONTAINER", "KOPIA_GCS_BUCKET"] {
             let both = [("KOPIA_REPOSITORY", "filesystem:///mnt/repo"), (variable, "x")];
-            assert!(matches!(choose(&both), Err(Error::Backend(_))), "{variable}");
+            assert_eq!(choose(&both).unwrap().0.directory(), None, "{variable}");
         }
         for (variable, _) in AFTER {
             let both = [("KOPIA_REPOSITORY", "filesystem:///mnt/repo"), (variable, "x")];
@@ -266,7 +296,7 @@ mod tests {
             let url = ("KOPIA_REPOSITORY", "filesystem:///url");
             choose(&[("KOPIA_STRUCTURED_REPOSITORY_CONFIG", json), url])
         };
-        let path = |json| structured(json).unwrap().path().to_str().unwrap().to_owned();
+        let path = |json| structured(json).unwrap().0.directory().unwrap().to_str().unwrap().to_owned();
         assert_eq!(
             path(r#"{"storage":{"type":"filesystem","config":{"path":"/json"}},"hostname":"h"}"#),
             "/json"
@@ -274,11 +304,13 @@ mod tests {
         // Kopia's own parser takes keys of any case for the same.
         assert_eq!(path(r#"{"Storage":{"TYPE":"filesystem","Config":{"Path":"/json"}}}"#), "/json");
         assert_eq!(path(r#"{"enableActions":true}"#), "/url");
+        let bucket = structured(r#"{"storage":{"type":"s3","config":{"bucket":"b","prefix":"p/"}}}"#);
+        assert_eq!(bucket.unwrap().to_string(), "s3://b/p/");
         assert_eq!(path(r#"{"storage":null}"#), "/url");
         for json in [
             "{",
             "[]",
-            r#"{"storage":{"type":"s3","config":{"bucket":"b"}}}"#,
+            r#"{"storage":{"type":"sftp","config":{"host":"h"}}}"#,
             r#"{"storage":{"type":"filesystem","config":{"path":"relative"}}}"#,
             r#"{"storage":{"type":"filesystem"}}"#,
             r#"{"storage":{}}"#,
@@ -297,7 +329,10 @@ mod tests {
         }
         std::fs::create_dir(dir.path().join(LOST_AND_FOUND)).unwrap();
         for path in [dir.path().to_owned(), dir.path().join("no/such")] {
-            assert!(matches!(Location(path).open(), Err(Error::NotMounted { .. })));
+            assert!(matches!(
+                Location(front::Location::Directory(path)).open(),
+                Err(Error::NotMounted { .. })
+            ));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `docs/volsync.md`. What is chosen is settled before anything in the volume is touched.
 
 mod arguments;
+mod bucket;
 mod debug;
 mod discovery;
 mod environment;
@@ -15,6 +16,7 @@ mod log;
 mod memory;
 mod operation;
 mod restore;
+mod s3;
 mod selection;
 
 use std::ffi::OsString;

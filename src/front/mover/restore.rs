@@ -71,11 +71,11 @@ struct Opened {
 pub(super) fn run(environment: &Environment) -> Result<(), Error> {
     let started = Instant::now();
     let plan = Plan::new(environment)?;
-    log::info(format_args!("repository: {}", plan.location.path().display()));
+    log::info(format_args!("repository: {}", plan.location));
     let store = match log::timed("finding the repository", || plan.location.open())? {
         Found::Store(store) => store,
-        Found::NotYet(path) => {
-            log::line(format_args!("There is no repository at {} yet", path.display()));
+        Found::NotYet(place) => {
+            log::line(format_args!("There is no repository at {place} yet"));
             return nothing(&plan, &Snapshots::default(), None);
         }
     };
@@ -94,7 +94,7 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
 fn confine(plan: &Plan) {
     // What limits the memory is not readable afterwards.
     memory::budget();
-    let sandbox = Sandbox::from_env().repository(plan.location.path()).writing(&plan.target);
+    let sandbox = plan.location.allow(Sandbox::from_env()).writing(&plan.target);
     match sandbox.enter() {
         Entered::Off => {}
         entered => log::info(entered),

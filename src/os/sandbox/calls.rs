@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Sandbox;
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
@@ -62,19 +63,24 @@ const REFUSED: &[i64] = &[
     libc::SYS_vhangup,
 ];
 
-/// Refused beside these where nothing is answered over a network.
-const NETWORK: &[i64] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind, libc::SYS_listen];
+/// Refused beside these where there is no network at all.
+const NETWORK: &[i64] = &[libc::SYS_socket, libc::SYS_connect, libc::SYS_bind];
+
+/// Refused where nothing is answered over a network. Looking up a name may bind a socket, but listens on none.
+const ANSWERS: &[i64] = &[libc::SYS_listen];
 
 /// Restricts this thread and those that it starts from here on.
-pub(super) fn restrict(listens: bool) -> Result<(), String> {
-    let program = program(listens).map_err(|e| e.to_string())?;
+pub(super) fn restrict(sandbox: &Sandbox) -> Result<(), String> {
+    let program = program(sandbox).map_err(|e| e.to_string())?;
     seccompiler::apply_filter(&program).map_err(|e| e.to_string())
 }
 
-fn program(listens: bool) -> Result<BpfProgram, seccompiler::BackendError> {
+fn program(sandbox: &Sandbox) -> Result<BpfProgram, seccompiler::BackendError> {
     let architecture: TargetArch = std::env::consts::ARCH.try_into()?;
-    let network: &[i64] = if listens { &[] } else { NETWORK };
-    let rules: BTreeMap<_, _> = REFUSED.iter().chain(network).map(|&call| (call, Vec::new())).collect();
+    let network: &[i64] = if sandbox.listens || sandbox.connects { &[] } else { NETWORK };
+    let answers: &[i64] = if sandbox.listens { &[] } else { ANSWERS };
+    let rules: BTreeMap<_, _> =
+        REFUSED.iter().chain(network).chain(answers).map(|&call| (call, Vec::new())).collect();
     let refusal = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, SeccompAction::Allow, refusal, architecture)?.try_into()
 }

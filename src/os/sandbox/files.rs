@@ -20,6 +20,22 @@ const RULES: ABI = ABI::V6;
 const ZONES: [&str; 5] =
     ["/etc/localtime", "/etc/timezone", "/etc/zoneinfo", "/usr/share/zoneinfo", "/usr/share/lib/zoneinfo"];
 
+/// What names of servers are looked up with. Libraries are among it: those of glibc load more of them to look up a name.
+const NAMES: [&str; 12] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ld.so.cache",
+    "/run/systemd/resolve",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+];
+
 /// Directories of a repository in which links are looked for; with more of them only its own is.
 const MAX_LISTED: usize = 16;
 
@@ -53,19 +69,23 @@ fn enforce(sandbox: &Sandbox) -> Result<landlock::RestrictionStatus, RulesetErro
     if sandbox.reads_anywhere {
         handled.remove(READ);
     }
-    let network: BitFlags<AccessNet> = match sandbox.listens {
-        true => AccessNet::ConnectTcp.into(),
-        false => AccessNet::from_all(RULES),
-    };
+    let mut network = AccessNet::from_all(RULES);
+    if sandbox.listens {
+        network.remove(AccessNet::BindTcp);
+    }
+    if sandbox.connects {
+        network.remove(AccessNet::ConnectTcp);
+    }
     // The first rules that a kernel had forbid to move and to link files between any two directories: none at all are better.
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::SoftRequirement)
         .handle_access(AccessFs::Refer)?
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(handled)?
-        .handle_access(network)?
-        .scope(Scope::from_all(RULES))?
-        .create()?;
+        .handle_access(handled)?;
+    if !network.is_empty() {
+        rules = rules.handle_access(network)?;
+    }
+    let mut rules = rules.scope(Scope::from_all(RULES))?.create()?;
     for path in &sandbox.writable {
         if let Some(directory) = existing_directory(path) {
             rules = allow(rules, &directory, WRITE & handled)?;
@@ -78,7 +98,8 @@ fn enforce(sandbox: &Sandbox) -> Result<landlock::RestrictionStatus, RulesetErro
     }
     let linked = sandbox.repositories.iter().flat_map(|repository| linked(repository));
     let readable = sandbox.repositories.iter().chain(&sandbox.readable).cloned().chain(linked);
-    for path in readable.chain(named_zones()).chain(ZONES.map(PathBuf::from)) {
+    let names = NAMES.iter().filter(|_| sandbox.connects).map(PathBuf::from);
+    for path in readable.chain(named_zones()).chain(ZONES.map(PathBuf::from)).chain(names) {
         rules = allow(rules, &path, READ)?;
     }
     for directory in &sandbox.listable {

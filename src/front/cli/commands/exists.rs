@@ -74,7 +74,7 @@ fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failur
     let password = context.password()?;
     // Storage that hangs must not hang this, which would open it.
     context.sandbox().reading_anywhere().enter().log();
-    let open_store: OpenStore = Arc::new(move || location.connect());
+    let open_store: OpenStore = Arc::new(move || location.open());
     let settings = Settings { refresh_interval: None, storage_timeout: PATIENCE, ..Settings::default() };
     let options = context.strict().options();
     let password = Arc::new(move || Ok(password.clone()));

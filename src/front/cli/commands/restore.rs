@@ -195,7 +195,7 @@ impl Args {
             .snapshot(found.root.to_string())
             .memory(context.memory_for_data(contents)?)
             .threads(context.threads)
-            .reads(context.reads)
+            .reads(context.reads.unwrap_or(contents.store().hints().reads))
             .overwrite(self.overwrite.into())
             .filter(filter)
             .rename_collisions(self.rename_collisions)

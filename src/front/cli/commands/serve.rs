@@ -10,7 +10,7 @@ use crate::checker::{Doubtful, OpenStore, Settings, Template};
 use crate::crypto;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::location::Location;
+use crate::front::location::Location;
 use crate::front::service::{self, Admission, CertificateFiles, Config, Level, Log, RestoredFrom};
 use crate::gojson::duration::GoDuration;
 use crate::os::signals::CleanUp;
@@ -164,7 +164,7 @@ impl Args {
                 "legacy answers are on: a failure looks like a no, and an application may start on an empty volume"
             );
         }
-        let open_store: OpenStore = std::sync::Arc::new(move || location.connect());
+        let open_store: OpenStore = std::sync::Arc::new(move || location.open());
         let options = context.strict().options();
         let ended = service::run(config, settings, options, open_store, password, &clean_up.flag());
         drop(log);
@@ -277,7 +277,7 @@ fn doubtful(name: &str, text: &str) -> Result<Doubtful, Failure> {
 /// A directory that does not exist is a mistake in the configuration. Any other trouble with it may pass.
 fn check_location(location: &Location) -> Result<(), Failure> {
     let Some(path) = location.directory() else {
-        return location.connect().map(drop).map_err(|e| invalid(e.to_string()));
+        return location.open().map(drop).map_err(|e| invalid(e.to_string()));
     };
     let (send, answer) = channel();
     let looked_at = path.to_owned();

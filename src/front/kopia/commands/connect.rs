@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::connect_cloud as cloud;
 use crate::front::kopia::config::{CACHING_ORDER, Config, Storage, default_cache, os_text, quoted};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Then, Typed};
@@ -68,12 +69,12 @@ pub(super) const COMMAND: Command = Command {
     then: Then::Choose(&[
         Command::new(&["filesystem"], &[FILESYSTEM], &[], filesystem),
         Command::new(&["from-config"], &[FROM_CONFIG], &[], from_config),
-        Command::foreign(&["azure"]),
+        Command::new(&["azure"], &[cloud::AZURE], &[], cloud::azure),
         Command::foreign(&["b2"]),
-        Command::foreign(&["gcs"]),
+        Command::new(&["gcs"], &[cloud::GCS], &[], cloud::gcs),
         Command::foreign(&["gdrive"]),
         Command::foreign(&["rclone"]),
-        Command::foreign(&["s3"]),
+        Command::new(&["s3"], &[cloud::S3], &[], cloud::s3),
         Command::foreign(&["server"]),
         Command::foreign(&["sftp"]),
         Command::foreign(&["webdav"]),
@@ -85,7 +86,7 @@ const FORMAT_CACHE: i64 = 900_000_000_000;
 const DEFAULT_CACHE_MB: i64 = 5000;
 const DEFAULT_LIST_CACHE: i64 = 30_000_000_000;
 
-fn no_storage(failure: Failure) -> Failure {
+pub(super) fn no_storage(failure: Failure) -> Failure {
     failure.during("can't connect to storage")
 }
 
@@ -120,7 +121,7 @@ fn filesystem(typed: &Typed) -> Result<(), Failure> {
         }
     }
     let storage = format!("{{\"type\":\"filesystem\",\"config\":{{{}}}}}", members.join(","));
-    connect(typed, &storage, None)
+    connect(typed, &storage, &format!("Filesystem: {}", path.display()), None)
 }
 
 /// `~` is the user's home.
@@ -157,7 +158,7 @@ fn from_config(typed: &Typed) -> Result<(), Failure> {
                 "{file} names no storage, and Kopia servers are not supported here"
             )))
         })?;
-        return connect(typed, storage, None);
+        return connect(typed, storage, "", None);
     }
     let read = |what: &str, result: std::io::Result<String>| {
         result.map_err(|e| no_storage(Failure::new(format!("unable to {what}: {}", os_text(&e)))))
@@ -183,20 +184,32 @@ fn from_config(typed: &Typed) -> Result<(), Failure> {
     }
     let storage = token.storage.to_json().map_err(|e| invalid(&e.to_string()))?;
     let password = Some(Zeroizing::new(token.password)).filter(|password| !password.is_empty());
-    connect(typed, &storage, password)
+    connect(typed, &storage, "", password)
 }
 
 /// Makes a connection: the storage first, then the password, then the file. Once the storage is known to be there, what
 /// fails takes an older connection with it, as in Kopia: whoever goes on would read another repository.
-fn connect(typed: &Typed, storage: &str, from_token: Option<password::Text>) -> Result<(), Failure> {
+///
+/// `described` is what the storage is called unless it was given a description.
+pub(super) fn connect(
+    typed: &Typed,
+    storage: &str,
+    described: &str,
+    from_token: Option<password::Text>,
+) -> Result<(), Failure> {
     let parsed: Storage = serde_json::from_str(storage)
         .map_err(|e| no_storage(Failure::new(format!("error decoding config json: {e}"))))?;
-    let directory = parsed.directory().map_err(no_storage)?;
+    let location = parsed.location().map_err(no_storage)?;
+    let description = match described {
+        "" => parsed.description(),
+        described => described.to_owned(),
+    };
     let path = paths::config_file(typed);
-    let store = open_store(&directory);
+    let store = open_store(&location);
     // A directory with nothing in it has no repository, and that is the first thing Kopia says about it.
     let store = store.map_err(|failure| {
-        match fs::read_dir(&directory).is_ok_and(|mut all| all.next().is_none()) {
+        let lists = |directory: &Path| fs::read_dir(directory).is_ok_and(|mut all| all.next().is_none());
+        match location.directory().is_some_and(lists) {
             true => not_connected(Failure::new("repository not initialized in the provided storage")),
             false => no_storage(failure),
         }
@@ -215,7 +228,7 @@ fn connect(typed: &Typed, storage: &str, from_token: Option<password::Text>) -> 
                 error => Failure::new(Error::from(error).to_string()),
             })
         })?;
-    let config = Config { object: described(typed, storage, &directory, &unique_id, &path)?, path };
+    let config = Config { object: members(typed, storage, &description, &unique_id, &path)?, path };
     let opened = open_repository(store, &password).and_then(|repository| {
         // Kopia reads the indexes, too: what cannot be read later should fail now.
         repository.catalog().map_err(|error| Failure::new(error.to_string()))
@@ -235,10 +248,10 @@ fn not_connected(failure: Failure) -> Failure {
 }
 
 /// The members of the connection file.
-fn described(
+fn members(
     typed: &Typed,
     storage: &str,
-    directory: &Path,
+    description: &str,
     unique_id: &[u8],
     path: &Path,
 ) -> Result<Object, Failure> {
@@ -254,7 +267,7 @@ fn described(
             config.set(key, "true");
         }
     }
-    let default = || format!("Repository in Filesystem: {}", directory.display());
+    let default = || format!("Repository in {description}");
     config.set_text("description", &given("description").unwrap_or_else(default))?;
     config.set("enableActions", typed.on("enable-actions").to_string());
     let duration = match typed.nanos("repository-format-cache-duration") {

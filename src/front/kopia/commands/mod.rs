@@ -4,6 +4,7 @@ mod blob;
 mod cache;
 mod client;
 mod connect;
+mod connect_cloud;
 mod content;
 mod content_verify;
 mod disconnect;

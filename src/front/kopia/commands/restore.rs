@@ -76,7 +76,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         failure.during(&format!("error restoring: restore error: unable to open object: {object}"))
     })?;
     let clean_up = signals::CleanUp::new();
-    let reads = usize::try_from(parallel).unwrap_or(0).max(LEAST_READS);
+    let reads = usize::try_from(parallel).unwrap_or(0).max(LEAST_READS).max(contents.store().hints().reads);
     let keep = !typed.on("overwrite-files") || !typed.on("overwrite-symlinks");
     let summary = Restore::new(&contents, &root)
         .reads(reads)

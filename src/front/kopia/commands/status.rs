@@ -135,7 +135,9 @@ fn as_json(session: &Session) -> Result<String, Failure> {
     }
     let raw = |json: String| RawValue::from_string(json).map_err(|e| not_json(&e));
     let options = raw(options.to_json().map_err(|e| not_json(&e))?)?;
-    let storage = raw(session.config.object.raw("storage").unwrap_or("null").to_owned())?;
+    let storage = session.config.storage()?;
+    let shown = storage.shown()?.to_json().map_err(|e| not_json(&e))?;
+    let storage = raw(format!("{{\"type\":{},\"config\":{shown}}}", quoted(&storage.kind)?))?;
     let format = session.repository.format();
     let status = Status {
         config_file: session.config.path.to_string_lossy().into_owned(),
@@ -175,8 +177,9 @@ fn content_format(format: &RepositoryFormat) -> ContentFormat<'_> {
 }
 
 fn volume(session: &Session) -> Result<Option<Volume>, Failure> {
-    let directory = session.config.storage()?.directory()?;
-    let found = statvfs(&directory)
+    let location = session.config.storage()?.location()?;
+    let Some(directory) = location.directory() else { return Ok(None) };
+    let found = statvfs(directory)
         .map_err(|e| Failure::new(format!("unable to get storage volume capacity: {}", e.desc())))?;
     let size = |units: u64| units.saturating_mul(found.fragment_size());
     Ok(Some(Volume { capacity: size(found.blocks()), available: size(found.blocks_available()) }))
@@ -231,7 +234,7 @@ fn print_storage(session: &Session, out: &mut Output) -> Result<(), Failure> {
         }
         None => row(out, "Storage capacity", "unbounded")?,
     }
-    let shown = storage.config.to_json().map_err(|e| not_json(&e))?;
+    let shown = storage.shown()?.to_json().map_err(|e| not_json(&e))?;
     row(out, "Storage config", &json::indent(&shown, &" ".repeat(COLUMN)))
 }
 

@@ -6,6 +6,7 @@ use super::kopia::option;
 use crate::front::mover::environment::Environment;
 use crate::front::mover::error::Error;
 use crate::front::mover::location;
+use crate::front::mover::s3::S3;
 
 /// A storage that is there when a variable names it.
 struct Storage {
@@ -96,8 +97,8 @@ pub(super) fn arguments(environment: &Environment) -> Result<Vec<OsString>, Erro
             storage.options.iter().filter_map(|(flag, name)| Some(option(flag, environment.raw(name)?)));
         Some((storage.kind, given.collect()))
     };
-    let (kind, options) = if environment.has("KOPIA_S3_BUCKET") || url.starts_with("s3://") {
-        ("s3", s3(environment, &url)?)
+    let (kind, options) = if let Some(bucket) = S3::of(environment, &url)? {
+        ("s3", s3(&bucket))
     } else if let Some(storage) = first(&BEFORE) {
         storage
     } else if let Some(path) = location::url_path(&url)? {
@@ -108,45 +109,25 @@ pub(super) fn arguments(environment: &Environment) -> Result<Vec<OsString>, Erro
     Ok(std::iter::once(kind.into()).chain(options).collect())
 }
 
-fn s3(environment: &Environment, url: &str) -> Result<Vec<OsString>, Error> {
-    let first = |names: &[&str]| names.iter().find_map(|name| environment.text(name));
-    let (in_url, prefix) =
-        url.strip_prefix("s3://").map_or(("", ""), |rest| rest.split_once('/').unwrap_or((rest, "")));
-    let bucket = environment.text("KOPIA_S3_BUCKET").unwrap_or(in_url.into());
-    let endpoint = first(&["KOPIA_S3_ENDPOINT", "AWS_S3_ENDPOINT"]).unwrap_or("s3.amazonaws.com".into());
-    let endpoint = endpoint.trim_start_matches("https://").trim_start_matches("http://");
-    let mut options = vec![option("--bucket", bucket.as_ref()), option("--endpoint", endpoint)];
-    for (flag, names) in [
-        ("--access-key", &["AWS_ACCESS_KEY_ID"][..]),
-        ("--secret-access-key", &["AWS_SECRET_ACCESS_KEY"]),
-        ("--region", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
-        ("--session-token", &["AWS_SESSION_TOKEN"]),
+fn s3(s3: &S3<'_>) -> Vec<OsString> {
+    let endpoint = if s3.endpoint.is_empty() { "s3.amazonaws.com" } else { &s3.endpoint };
+    let mut options = vec![option("--bucket", &s3.bucket), option("--endpoint", endpoint)];
+    for (flag, value) in [
+        ("--access-key", &s3.access_key),
+        ("--secret-access-key", &s3.secret_key),
+        ("--region", &s3.region),
+        ("--session-token", &s3.session_token),
     ] {
-        options.extend(first(names).map(|value| option(flag, value.as_ref())));
+        options.extend(value.as_ref().map(|value| option(flag, value)));
     }
-    if !prefix.is_empty() {
-        options.push(option("--prefix", s3_prefix(prefix)?));
+    if !s3.prefix.is_empty() {
+        options.push(option("--prefix", &s3.prefix));
     }
-    if environment.is_true("KOPIA_S3_DISABLE_TLS") || environment.is_true("AWS_S3_DISABLE_TLS") {
+    if s3.plain_http {
         options.push("--disable-tls".into());
     }
-    if let Some(path) = environment.raw("CUSTOM_CA").filter(|path| std::path::Path::new(path).exists()) {
-        options.push(option("--root-ca-pem-path", path));
-    }
-    Ok(options)
-}
-
-/// The part of the URL after the bucket: no doubled slashes, one at the end.
-fn s3_prefix(prefix: &str) -> Result<String, Error> {
-    let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'/' | b'-'));
-    if !plain || prefix.contains("..") {
-        let expected = "an S3 location with a plain prefix";
-        return Err(Error::Setting {
-            name: "KOPIA_REPOSITORY", value: format!("s3://…/{prefix}"), expected
-        });
-    }
-    let parts: Vec<&str> = prefix.split('/').filter(|part| !part.is_empty()).collect();
-    Ok(format!("{}/", parts.join("/")))
+    options.extend(s3.ca.map(|path| option("--root-ca-pem-path", path)));
+    options
 }
 
 #[cfg(test)]

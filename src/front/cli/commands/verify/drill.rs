@@ -48,7 +48,7 @@ pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<E
         .snapshot(snapshot.id.to_string())
         .memory(context.memory_for_data(&contents)?)
         .threads(context.threads)
-        .reads(context.reads)
+        .reads(context.reads.unwrap_or(contents.store().hints().reads))
         .verify(true)
         .cancel(clean_up.flag());
     let failed = |e| Failure::from(Error::from(e)).during("the restore drill");

@@ -1,0 +1,329 @@
+//! The store above any kind of object storage.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::prefix;
+use super::service::{Ask, Item, Page, Refusal, Service, not_a_listing};
+use crate::blob::remote::{fill, wait, whole};
+use crate::blob::sharding::SUFFIX;
+use crate::blob::{
+    BlobId, BlobKind, BlobMetadata, BlobStore, Cause, Error, Hints, Layout, Sharding, Trouble,
+};
+
+/// The blob by which the layout is found out.
+const FORMAT: &str = "kopia.repository";
+const MAX_FORMAT: u64 = 1 << 20;
+
+const SHARDS: &str = ".shards";
+const MAX_SHARDS_FILE: u64 = 64 << 10;
+
+/// Pages of one listing: a thousand names each, of two hundred million blobs. More is a listing without an end.
+const MAX_PAGES: usize = 200_000;
+
+/// Pages without a name that are followed by others.
+const MAX_EMPTY_PAGES: usize = 100;
+
+/// How often two listings may differ because somebody writes at the same time.
+const MAX_LISTINGS: usize = 4;
+
+/// Names and sizes, by which two listings are compared.
+type Listed = BTreeMap<String, (u64, Option<SystemTime>)>;
+
+/// A repository in a bucket.
+///
+/// Nothing is asked of the storage before the first blob is. A listing is given only when it is certain: two that agree,
+/// each of them an answer for exactly this bucket and prefix, and nothing behind the last name of the first. A blob is
+/// missing only when the storage itself says that it has no such object.
+pub struct Objects {
+    service: Service,
+    prefix: String,
+    place: String,
+    layout: Mutex<Option<Arc<Layout>>>,
+    /// The format blob, which was read to find out the layout.
+    format: Mutex<Option<Vec<u8>>>,
+    /// Where blobs of a copied directory are that are not where its rule says.
+    elsewhere: Mutex<HashMap<BlobId, String>>,
+}
+
+impl Objects {
+    pub(super) fn new(service: Service, prefix: String, place: String) -> Result<Self, Error> {
+        if let Err(trouble) = prefix::check(&prefix) {
+            return Err(Error::Remote(Box::new(trouble.during(place))));
+        }
+        Ok(Self {
+            service,
+            prefix,
+            place,
+            layout: Mutex::default(),
+            format: Mutex::default(),
+            elsewhere: Mutex::default(),
+        })
+    }
+
+    fn wait<T>(
+        &self,
+        doing: impl Fn() -> String,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Error> {
+        match wait(work) {
+            Ok(result) => result.map_err(|trouble| Error::Remote(Box::new(trouble.during(doing())))),
+            Err(source) => Err(Error::Open { path: self.place.clone().into(), source }),
+        }
+    }
+
+    /// Something about one blob.
+    fn wait_for<T>(&self, id: &BlobId, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Error> {
+        let place = &self.place;
+        match wait(work) {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(Refusal::NotFound)) => Err(Error::NotFound { blob: id.clone() }),
+            Ok(Err(Refusal::BehindEnd)) => {
+                Err(Error::ShortRead { blob: id.clone(), offset: 0, wanted: 1, got: 0 })
+            }
+            Ok(Err(Refusal::Trouble(trouble))) => {
+                Err(Error::Remote(Box::new(trouble.during(format!("reading blob {id} of {place}")).of(id))))
+            }
+            Err(source) => Err(Error::Read { blob: id.clone(), source }),
+        }
+    }
+
+    async fn whole(&self, key: &str, limit: u64) -> Result<Result<Vec<u8>, u64>, Refusal> {
+        Ok(whole(self.service.get(key, None).await?, limit).await?)
+    }
+
+    /// How blobs are named here, found out by the blob that every repository has. What speaks for neither is taken for
+    /// the layout that Kopia makes.
+    fn layout(&self) -> Result<Arc<Layout>, Error> {
+        let mut known = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layout) = &*known {
+            return Ok(Arc::clone(layout));
+        }
+        let place = || format!("opening {}", self.place);
+        let (layout, format) = self.wait(place, self.find_layout())?;
+        *self.format.lock().unwrap_or_else(PoisonError::into_inner) = format;
+        Ok(Arc::clone(known.insert(Arc::new(layout))))
+    }
+
+    async fn find_layout(&self) -> Result<(Layout, Option<Vec<u8>>), Trouble> {
+        let (prefix, bare) = (&self.prefix, format!("{}{FORMAT}", self.prefix));
+        match self.whole(&bare, MAX_FORMAT).await {
+            Ok(bytes) => return Ok((Layout::bare(), bytes.ok())),
+            Err(Refusal::NotFound | Refusal::BehindEnd) => {}
+            Err(Refusal::Trouble(trouble)) => return Err(trouble),
+        }
+        let bytes = match self.whole(&format!("{bare}{SUFFIX}"), MAX_FORMAT).await {
+            Ok(bytes) => bytes.ok(),
+            Err(Refusal::NotFound | Refusal::BehindEnd) => return Ok((Layout::bare(), None)),
+            Err(Refusal::Trouble(trouble)) => return Err(trouble),
+        };
+        let rule = match self.whole(&format!("{prefix}{SHARDS}"), MAX_SHARDS_FILE).await {
+            Ok(rule) => rule.ok().and_then(|bytes| Sharding::parse(&bytes).ok()),
+            Err(Refusal::NotFound | Refusal::BehindEnd) => None,
+            Err(Refusal::Trouble(trouble)) => return Err(trouble),
+        };
+        if let Some(rule) = rule {
+            return Ok((Layout::sharded(rule), bytes));
+        }
+        let listed = self.certain(prefix, false).await?;
+        let paths = listed.keys().filter_map(|key| key.strip_prefix(prefix.as_str()));
+        Ok((Layout::guess(paths).unwrap_or_default(), bytes))
+    }
+
+    fn key(&self, id: &BlobId) -> Result<String, Error> {
+        let layout = self.layout()?;
+        let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_rule = || format!("{}{}", self.prefix, layout.path(id));
+        Ok(elsewhere.get(id).cloned().unwrap_or_else(by_rule))
+    }
+
+    /// Reads from where a blob is. In a copy whose rule is wrong, only a listing tells that.
+    fn reading<T>(&self, id: &BlobId, mut read: impl FnMut(&str) -> Result<T, Error>) -> Result<T, Error> {
+        let key = self.key(id)?;
+        match read(&key) {
+            Err(Error::NotFound { .. }) if *self.layout()? != Layout::bare() => {
+                self.list(id.as_str())?;
+                let found = self.key(id)?;
+                if found == key { Err(Error::NotFound { blob: id.clone() }) } else { read(&found) }
+            }
+            result => result,
+        }
+    }
+
+    /// Every object whose name begins with `prefix`, listed twice at the same time.
+    async fn certain(&self, prefix: &str, flat: bool) -> Result<Listed, Trouble> {
+        let mut why = String::new();
+        for _ in 0..MAX_LISTINGS {
+            let (first, second) =
+                tokio::join!(self.listing(prefix, flat, true), self.listing(prefix, flat, false));
+            let (first, second) = (first?, second?);
+            match difference(&first, &second) {
+                None => return Ok(first),
+                Some(name) => {
+                    why = format!("one of two listings made at the same time has {name}, the other has not")
+                }
+            }
+        }
+        Err(Trouble::new(Cause::ListingUncertain, why))
+    }
+
+    /// All pages of one listing; `to_the_end` asks once more for what is behind the last name.
+    async fn listing(&self, prefix: &str, flat: bool, to_the_end: bool) -> Result<Listed, Trouble> {
+        let mut listed = Listed::new();
+        let mut tokens: HashSet<String> = HashSet::new();
+        let (mut token, mut empty): (Option<String>, usize) = (None, 0);
+        loop {
+            let ask = Ask { prefix, flat, token: token.as_deref(), after: None };
+            let Page { items, next, folders } = self.service.page(ask).await?;
+            empty = if items.is_empty() && folders == 0 { empty + 1 } else { 0 };
+            for Item { key, size, modified } in items {
+                if !key.starts_with(prefix) {
+                    return Err(not_a_listing(format!(
+                        "it has {key:?}, which does not begin with {prefix:?}"
+                    )));
+                }
+                if let Some(key) = insert(&mut listed, key, size, modified) {
+                    return Err(not_a_listing(format!("it has {key:?} twice")));
+                }
+            }
+            let Some(next) = next else { break };
+            if !tokens.insert(next.clone()) || tokens.len() > MAX_PAGES || empty > MAX_EMPTY_PAGES {
+                return Err(not_a_listing("it has no end"));
+            }
+            token = Some(next);
+        }
+        if let Some(last) = listed.keys().next_back().filter(|_| to_the_end && self.service.lists_after()) {
+            let ask = Ask { prefix, flat, token: None, after: Some(last.as_str()) };
+            let behind = self.service.page(ask).await?;
+            if let Some(item) = behind.items.iter().find(|item| item.key > *last) {
+                let why = format!("it ended before {:?}, which is there", item.key);
+                return Err(Trouble::new(Cause::ListingUncertain, why));
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The blobs of a copied directory: their names are spread over folders, by a rule that need not be the one there.
+    fn copied(&self, layout: &Layout, listed: Listed, wanted: &str) -> Vec<BlobMetadata> {
+        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blobs: HashMap<BlobId, BlobMetadata> = HashMap::new();
+        for (key, (size, modified)) in listed {
+            let Some(path) = key.strip_prefix(&self.prefix) else { continue };
+            let Some(id) = Layout::blob_at(path).filter(|id| id.as_str().starts_with(wanted)) else {
+                continue;
+            };
+            let in_place = path == layout.path(&id);
+            if !in_place && blobs.contains_key(&id) {
+                continue;
+            }
+            if in_place {
+                elsewhere.remove(&id);
+            } else {
+                elsewhere.insert(id.clone(), key);
+            }
+            blobs.insert(id.clone(), BlobMetadata { id, size, modified });
+        }
+        blobs.into_values().collect()
+    }
+}
+
+/// Adds an object; gives back a name that is there already.
+fn insert(listed: &mut Listed, key: String, size: u64, modified: Option<SystemTime>) -> Option<String> {
+    match listed.entry(key) {
+        std::collections::btree_map::Entry::Occupied(there) => Some(there.key().clone()),
+        std::collections::btree_map::Entry::Vacant(place) => {
+            place.insert((size, modified));
+            None
+        }
+    }
+}
+
+/// A name that one listing has and the other has not, or with another size.
+fn difference(first: &Listed, second: &Listed) -> Option<String> {
+    let missing = |these: &Listed, those: &Listed| {
+        let mut differ =
+            these.iter().filter(|(key, (size, _))| those.get(*key).map(|(size, _)| size) != Some(size));
+        differ.next().map(|(key, _)| key.clone())
+    };
+    missing(first, second).or_else(|| missing(second, first))
+}
+
+impl BlobStore for Objects {
+    fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
+        let layout = self.layout()?;
+        let doing = || format!("listing {prefix:?} of {}", self.place);
+        if *layout != Layout::bare() {
+            let listed = self.wait(doing, self.certain(&self.prefix, false))?;
+            return Ok(self.copied(&layout, listed, prefix));
+        }
+        let listed = self.wait(doing, self.certain(&format!("{}{prefix}", self.prefix), true))?;
+        let blob = |(key, (size, modified)): (String, (u64, _))| {
+            let id = BlobId::new(key.strip_prefix(&self.prefix)?).ok()?;
+            (id.kind() != BlobKind::Foreign).then_some(BlobMetadata { id, size, modified })
+        };
+        Ok(listed.into_iter().filter_map(blob).collect())
+    }
+
+    fn size(&self, id: &BlobId) -> Result<u64, Error> {
+        self.reading(id, |key| {
+            self.wait_for(id, async {
+                // A head has no body, and without one nobody knows whose "not found" it is.
+                match self.service.get(key, Some((0, 1))).await {
+                    Ok(response) => Ok(fill(response, 0, &mut [0]).await?.1),
+                    Err(Refusal::BehindEnd) => Ok(0),
+                    Err(refusal) => Err(refusal),
+                }
+            })
+        })
+    }
+
+    fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
+        self.layout()?;
+        if id.as_str() == FORMAT
+            && let Some(bytes) = self.format.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && bytes.len() as u64 <= limit
+        {
+            return Ok(bytes);
+        }
+        let read = self.reading(id, |key| self.wait_for(id, self.whole(key, limit)))?;
+        read.map_err(|size| Error::TooLarge { blob: id.clone(), size, limit })
+    }
+
+    fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let wanted = buffer.len();
+        let got = self.reading(id, |key| {
+            self.wait_for(id, async {
+                match self.service.get(key, Some((offset, wanted))).await {
+                    Ok(response) => Ok(fill(response, offset, buffer).await?.0),
+                    Err(Refusal::BehindEnd) => Ok(0),
+                    Err(refusal) => Err(refusal),
+                }
+            })
+        })?;
+        if got < wanted {
+            let (wanted, got) = (wanted as u64, got as u64);
+            return Err(Error::ShortRead { blob: id.clone(), offset, wanted, got });
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        self.place.clone()
+    }
+
+    fn hints(&self) -> Hints {
+        Hints::REMOTE
+    }
+
+    fn is_empty(&self) -> Result<bool, Error> {
+        let ask = Ask { prefix: &self.prefix, flat: false, token: None, after: None };
+        self.wait(|| format!("listing {}", self.place), async {
+            let (first, second) = tokio::join!(self.service.page(ask), self.service.page(ask));
+            Ok([first?, second?].iter().all(|page| *page == Page::default()))
+        })
+    }
+}

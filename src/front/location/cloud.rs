@@ -1,0 +1,186 @@
+//! Buckets: `s3://`, `gs://` and `az://`.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Location;
+use super::url::Url;
+#[cfg(feature = "azure")]
+use crate::blob::object::AzureOptions;
+#[cfg(feature = "gcs")]
+use crate::blob::object::GcsOptions;
+#[cfg(feature = "s3")]
+use crate::blob::object::S3Options;
+use crate::blob::remote::{Hidden, Tls};
+
+/// A bundle of all roots of a system has 200 KiB.
+const MAX_ROOTS: u64 = 4 << 20;
+
+/// Files that hold tokens, which are replaced while we run.
+const TOKEN_FILES: [&str; 3] =
+    ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AZURE_FEDERATED_TOKEN_FILE"];
+
+/// The files of tokens that the environment names.
+pub(super) fn token_files() -> impl Iterator<Item = PathBuf> {
+    TOKEN_FILES.into_iter().filter_map(variable).map(PathBuf::from)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(feature = "azure")]
+fn secret(name: &str) -> Hidden {
+    Hidden::new(variable(name).unwrap_or_default())
+}
+
+/// An endpoint with or without a scheme: without TLS only where it says `http://`.
+pub(super) fn endpoint(text: &str) -> Result<(String, bool), String> {
+    let (plain, host) = match text.split_once("://") {
+        None => (false, text),
+        Some(("https", host)) => (false, host),
+        Some(("http", host)) => (true, host),
+        Some(_) => return Err("the endpoint begins with neither https:// nor http://".into()),
+    };
+    let host = host.trim_end_matches('/');
+    match host.contains(['/', '@', '?', '#']) || host.is_empty() {
+        true => Err("the endpoint is not of the form https://host:port".into()),
+        false => Ok((host.to_owned(), plain)),
+    }
+}
+
+/// The certificates in a file.
+pub(crate) fn roots_in(path: &Path) -> Result<Vec<u8>, String> {
+    let size = std::fs::metadata(path).map(|metadata| metadata.len());
+    match size.and_then(|size| if size > MAX_ROOTS { Ok(Vec::new()) } else { std::fs::read(path) }) {
+        Ok(roots) if !roots.is_empty() => Ok(roots),
+        Ok(_) => Err(format!("{} is no file of certificates", path.display())),
+        Err(e) => Err(format!("reading the certificates {}: {e}", path.display())),
+    }
+}
+
+/// Whom to trust, from parameters and what Kopia looks at.
+fn tls(url: &mut Url) -> Result<Tls, String> {
+    let roots = match (url.take("ca"), variable("ROOT_CA_PEM_BASE64")) {
+        (Some(file), _) => Some(roots_in(Path::new(&file))?),
+        (None, Some(text)) => {
+            let decoded = STANDARD.decode(text.trim());
+            Some(decoded.map_err(|_| "ROOT_CA_PEM_BASE64 is not base64".to_owned())?)
+        }
+        (None, None) => None,
+    };
+    let unverified = url.take_switch("verify")? == Some(false);
+    Ok(Tls { roots, unverified, fingerprint: None })
+}
+
+/// `s3://bucket/prefix?endpoint=…&region=…`
+#[cfg(feature = "s3")]
+pub(super) fn s3(mut url: Url) -> Result<Location, String> {
+    if url.authority.is_empty() {
+        return Err("it names no bucket, as s3://bucket/prefix does".into());
+    }
+    let (endpoint, plain_http) =
+        url.take("endpoint").map_or(Ok((String::new(), false)), |text| endpoint(&text))?;
+    let options = S3Options {
+        bucket: std::mem::take(&mut url.authority),
+        prefix: std::mem::take(&mut url.path),
+        endpoint,
+        plain_http,
+        region: url.take("region").unwrap_or_default(),
+        tls: tls(&mut url)?,
+        ..S3Options::default()
+    };
+    url.finish("endpoint, region, ca and verify are")?;
+    Ok(Location::S3(Box::new(options)))
+}
+
+/// `gs://bucket/prefix?credentials=/file`
+#[cfg(feature = "gcs")]
+pub(super) fn gcs(mut url: Url) -> Result<Location, String> {
+    if url.authority.is_empty() {
+        return Err("it names no bucket, as gs://bucket/prefix does".into());
+    }
+    let file = url.take("credentials").or_else(|| variable("GOOGLE_APPLICATION_CREDENTIALS"));
+    let options = GcsOptions {
+        bucket: std::mem::take(&mut url.authority),
+        prefix: std::mem::take(&mut url.path),
+        credentials: Hidden::default(),
+        credentials_file: file.map(PathBuf::from),
+        emulator: variable("STORAGE_EMULATOR_HOST"),
+    };
+    url.finish("credentials is")?;
+    Ok(Location::Gcs(Box::new(options)))
+}
+
+/// `az://container/prefix?account=…`
+#[cfg(feature = "azure")]
+pub(super) fn azure(mut url: Url) -> Result<Location, String> {
+    if url.authority.is_empty() {
+        return Err("it names no container, as az://container/prefix does".into());
+    }
+    let account = url.take("account").or_else(|| variable("AZURE_STORAGE_ACCOUNT"));
+    let Some(account) = account else {
+        return Err(
+            "the storage account is missing: give it with ?account= or in AZURE_STORAGE_ACCOUNT".into()
+        );
+    };
+    let options = AzureOptions {
+        container: std::mem::take(&mut url.authority),
+        prefix: std::mem::take(&mut url.path),
+        account,
+        domain: url.take("domain").or_else(|| variable("AZURE_STORAGE_DOMAIN")).unwrap_or_default(),
+        plain_http: false,
+        tls: tls(&mut url)?,
+        sas_token: secret("AZURE_STORAGE_SAS_TOKEN"),
+        account_key: secret("AZURE_STORAGE_KEY"),
+        tenant: variable("AZURE_TENANT_ID").unwrap_or_default(),
+        client: variable("AZURE_CLIENT_ID").unwrap_or_default(),
+        client_secret: secret("AZURE_CLIENT_SECRET"),
+        federated_token_file: variable("AZURE_FEDERATED_TOKEN_FILE").map(PathBuf::from),
+    };
+    url.finish("account, domain, ca and verify are")?;
+    Ok(Location::Azure(Box::new(options)))
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use super::*;
+
+    fn s3_of(text: &str) -> Result<S3Options, String> {
+        match Url::parse(text.as_bytes()).and_then(s3)? {
+            Location::S3(options) => Ok(*options),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn a_bucket_with_a_prefix_at_an_endpoint() {
+        let options = s3_of("bucket/a/b%20c/?endpoint=http://nas:9000&region=garage").unwrap();
+        assert_eq!((options.bucket.as_str(), options.prefix.as_str()), ("bucket", "a/b c/"));
+        assert_eq!((options.endpoint.as_str(), options.plain_http), ("nas:9000", true));
+        assert_eq!(options.region, "garage");
+        let options = s3_of("bucket?endpoint=nas.lan&verify=false").unwrap();
+        assert!(options.prefix.is_empty() && !options.plain_http && options.tls.unverified);
+        assert_eq!(s3_of("bucket/kopia-").unwrap().prefix, "kopia-");
+    }
+
+    #[test]
+    fn what_does_not_make_sense_is_refused() {
+        for text in [
+            "",
+            "/prefix",
+            "b?endpoint=ftp://x",
+            "b?endpoint=http://x/path",
+            "b?endpoint=http://",
+            "b?region=a&region=b",
+            "b?verify=perhaps",
+            "b?ca=/no/such/file",
+            "b?unknown=1",
+            "user@b",
+        ] {
+            assert!(s3_of(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Where a repository is: the forms of `--repo`, connection files, and what else names a storage.
+//!
+//! A location never holds a secret. Credentials come from where Kopia finds them.
+
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+mod cloud;
+mod connection;
+mod path;
+#[cfg(feature = "remote")]
+mod url;
+
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+pub(crate) use cloud::roots_in;
+pub(crate) use connection::storage;
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::Sandbox;
+#[cfg(feature = "azure")]
+use crate::blob::object::AzureOptions;
+#[cfg(feature = "gcs")]
+use crate::blob::object::GcsOptions;
+#[cfg(feature = "s3")]
+use crate::blob::object::S3Options;
+use crate::blob::{BlobStore, Error, FileSystem, Retry, RetryPolicy};
+
+/// A place that this build can open, or knows that it cannot.
+#[derive(Debug, Clone)]
+pub(crate) enum Location {
+    /// A directory.
+    Directory(PathBuf),
+    /// A bucket of S3.
+    #[cfg(feature = "s3")]
+    S3(Box<S3Options>),
+    /// A bucket of Google Cloud Storage.
+    #[cfg(feature = "gcs")]
+    Gcs(Box<GcsOptions>),
+    /// A container of Azure.
+    #[cfg(feature = "azure")]
+    Azure(Box<AzureOptions>),
+    /// A kind of storage that is not in this build.
+    Unsupported { location: String, reason: &'static str },
+    /// A location that does not make sense; what is shown of it has no secrets.
+    Invalid { location: String, reason: String },
+}
+
+impl Location {
+    /// Reads a location. Only `scheme://`, and `@` before the file of a connection, makes it anything else than a path.
+    pub(crate) fn parse(text: &OsStr) -> Self {
+        if let Some(file) = text.as_bytes().strip_prefix(b"@").filter(|file| !file.is_empty()) {
+            return connection::in_file(Path::new(OsStr::from_bytes(file)));
+        }
+        let Some((scheme, rest)) = path::split_scheme(text) else { return Self::Directory(text.into()) };
+        let reason = match scheme.as_str() {
+            "file" | "filesystem" => match path::directory(rest) {
+                Some(path) => return Self::Directory(path),
+                None => "after the scheme an absolute path is needed, as in file:///mnt/kopia",
+            },
+            #[cfg(feature = "s3")]
+            "s3" => return Self::of_url(&scheme, rest, cloud::s3),
+            #[cfg(feature = "gcs")]
+            "gs" | "gcs" => return Self::of_url(&scheme, rest, cloud::gcs),
+            #[cfg(feature = "azure")]
+            "az" | "azure" | "azblob" => return Self::of_url(&scheme, rest, cloud::azure),
+            "gdrive" => {
+                "Google Drive is not supported: copy the folder to a directory or a bucket, or mount it with rclone, and \
+                 give that"
+            }
+            #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
+            "s3" | "gs" | "gcs" | "az" | "azure" | "azblob" => {
+                "this build was made without this storage: take one with it, mount the bucket, or copy it to a directory"
+            }
+            "sftp" | "webdav" | "webdavs" | "http" | "https" | "rclone" | "b2" => {
+                "this storage is not supported: mount it, or copy it to a directory"
+            }
+            _ => "it begins with a scheme that is not known: give a path, file:///path or s3://bucket/prefix",
+        };
+        Self::Unsupported { location: shown(text), reason }
+    }
+
+    #[cfg(feature = "remote")]
+    fn of_url(scheme: &str, rest: &[u8], read: fn(url::Url) -> Result<Self, String>) -> Self {
+        match url::Url::parse(rest).and_then(read) {
+            Ok(location) => location,
+            Err(reason) => Self::Invalid { location: url::masked(scheme, rest), reason },
+        }
+    }
+
+    /// Opens the storage. What a network fails to do is tried again. Of storage over a network, nothing is asked yet.
+    pub(crate) fn open(&self) -> Result<Arc<dyn BlobStore>, Error> {
+        self.open_with(RetryPolicy::default())
+    }
+
+    /// The same with another patience.
+    pub(crate) fn open_with(&self, policy: RetryPolicy) -> Result<Arc<dyn BlobStore>, Error> {
+        let store: Arc<dyn BlobStore> = match self {
+            Self::Directory(path) => Arc::new(FileSystem::open(path)?),
+            #[cfg(feature = "s3")]
+            Self::S3(options) => Arc::new(options.as_ref().clone().open()?),
+            #[cfg(feature = "gcs")]
+            Self::Gcs(options) => Arc::new(options.as_ref().clone().open()?),
+            #[cfg(feature = "azure")]
+            Self::Azure(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::Unsupported { location, reason } => {
+                return Err(Error::UnsupportedLocation { location: location.clone(), reason });
+            }
+            Self::Invalid { location, reason } => {
+                return Err(Error::InvalidLocation { location: location.clone(), reason: reason.clone() });
+            }
+        };
+        #[cfg(feature = "testkit")]
+        let store = crate::testkit::gate_from_env(store);
+        Ok(Arc::new(Retry::new(store, policy)))
+    }
+
+    /// The directory, where it is one.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Adds what the storage needs when it is read.
+    pub(crate) fn allow(&self, sandbox: Sandbox) -> Sandbox {
+        match self {
+            Self::Directory(path) => sandbox.repository(path),
+            Self::Unsupported { .. } | Self::Invalid { .. } => sandbox,
+            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            _ => cloud::token_files().fold(sandbox.connecting(), Sandbox::reading),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    /// Without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            #[cfg(feature = "s3")]
+            Self::S3(options) => options.fmt(f),
+            #[cfg(feature = "gcs")]
+            Self::Gcs(options) => options.fmt(f),
+            #[cfg(feature = "azure")]
+            Self::Azure(options) => options.fmt(f),
+            Self::Unsupported { location, .. } | Self::Invalid { location, .. } => f.write_str(location),
+        }
+    }
+}
+
+/// A location for messages. Those that cannot be opened may hold what should not be in them.
+fn shown(text: &OsStr) -> String {
+    let text = text.to_string_lossy();
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => {
+            format!("{scheme}://…@{}", rest.split('?').next().unwrap_or_default())
+        }
+        _ => text.split('?').next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Option<String> {
+        Some(Location::parse(text.as_ref()).directory()?.to_str().unwrap().into())
+    }
+
+    #[test]
+    fn forms_of_a_path() {
+        for (text, expected) in [
+            ("/mnt/kopia", "/mnt/kopia"),
+            ("backup", "backup"),
+            ("file:///mnt/kopia", "/mnt/kopia"),
+            ("FILE:///mnt/a%20b%2", "/mnt/a b%2"),
+            ("file://localhost/mnt", "/mnt"),
+            ("filesystem:///mnt/kopia", "/mnt/kopia"),
+            ("/odd/a://b", "/odd/a://b"),
+            ("c:/x", "c:/x"),
+            ("./s3://x", "./s3://x"),
+        ] {
+            assert_eq!(path(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_why() {
+        for (text, hint, code) in [
+            ("sftp://host/path", "not supported", "location-unsupported"),
+            ("gdrive://folder", "Google Drive", "location-unsupported"),
+            ("file://host/path", "absolute path", "location-unsupported"),
+            ("filesystem://", "absolute path", "location-unsupported"),
+            ("gopher://x", "not known", "location-unsupported"),
+            #[cfg(feature = "s3")]
+            ("s3://", "bucket", "location-invalid"),
+            #[cfg(feature = "s3")]
+            ("s3://b/p?colour=red", "colour", "location-invalid"),
+        ] {
+            let Err(error) = Location::parse(text.as_ref()).open() else { panic!("{text} opens") };
+            assert_eq!(error.code(), code);
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn secrets_in_a_location_are_refused_and_not_shown() {
+        for text in [
+            "s3://key:hunter2@bucket/prefix",
+            "s3://bucket/prefix?secret-access-key=hunter2",
+            "s3://bucket/prefix?endpoint=https://key:hunter2@host",
+            "s3://bucket?access_key=hunter2&region=x",
+            "sftp://user:hunter2@host/path",
+        ] {
+            let Err(error) = Location::parse(text.as_ref()).open() else { panic!("{text} opens") };
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+}

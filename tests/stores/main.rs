@@ -1,0 +1,20 @@
+//! Storage over a network: one suite for every store, and a server that lies.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+#[cfg(feature = "s3")]
+mod command;
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(feature = "s3")]
+mod lies;
+#[cfg(feature = "s3")]
+mod server;
+#[cfg(feature = "s3")]
+mod suite;
