@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# A real Kopia repository opened, its snapshots listed and one of them restored, without Kopia. ROKOPIA names a program that is
-# built already.
+# A real Kopia repository opened, its snapshots listed and one of them restored, without Kopia. ROKOPIA names the program, or
+# else it is the one on PATH; without either it is built first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ -z "${ROKOPIA:-}" ]; then
+ROKOPIA="${ROKOPIA:-$(command -v rokopia || true)}"
+if [ -z "$ROKOPIA" ]; then
+    echo "rokopia is not installed: building it, which takes some minutes" >&2
     cargo build --locked
     ROKOPIA="${CARGO_TARGET_DIR:-target}/debug/rokopia"
 fi

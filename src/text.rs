@@ -54,6 +54,17 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// A number and its noun: `1 file`, `2 files`. A noun whose plural is not made with an `s` is given with it after a
+/// slash: `entry/entries`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match noun.split_once('/') {
+        Some((one, _)) if count == 1 => format!("1 {one}"),
+        Some((_, many)) => format!("{count} {many}"),
+        None if count == 1 => format!("1 {noun}"),
+        None => format!("{count} {noun}s"),
+    }
+}
+
 /// Writes a size with three or four digits: `1.5 MiB`.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -104,6 +115,16 @@ mod tests {
         assert_eq!(escape("plain é 漢"), "plain é 漢");
         assert_eq!(escape("a\x1b[2Jb\n\u{9b}c\u{202e}"), "a\\u{1b}[2Jb\\n\\u{9b}c\\u{202e}");
         assert_eq!(escape_bytes(b"ok\xff\x1b\xc3"), "ok\\xff\\u{1b}\\xc3");
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!(
+            [counted(0, "file"), counted(1, "file"), counted(2, "file")],
+            ["0 files", "1 file", "2 files"]
+        );
+        assert_eq!([counted(1, "entry/entries"), counted(9, "entry/entries")], ["1 entry", "9 entries"]);
+        assert_eq!(counted(2, "thing is wrong/things are wrong"), "2 things are wrong");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::clock::Tick;
 use super::error::Reason;
 use super::names::Candidates;
 use super::view::{SourceState, View};
+use crate::manifest::ManifestId;
 use crate::repository::{Evidence, Suspect, doubt_about_question};
 use crate::snapshot::{AskedSource, Source, UtcTimestamp};
 
@@ -45,6 +46,8 @@ pub struct Answer {
     pub incomplete: usize,
     /// When the newest of them began.
     pub latest: Option<UtcTimestamp>,
+    /// The ID of that one.
+    pub latest_id: Option<ManifestId>,
     /// Why the state is unknown.
     pub reason: Option<Reason>,
     /// When the refresh began on which the answer rests; `None` when there is no view.
@@ -86,6 +89,7 @@ impl Answer {
             snapshots: 0,
             incomplete: 0,
             latest: None,
+            latest_id: None,
             reason: Some(reason),
             as_of,
         }
@@ -101,8 +105,13 @@ pub(super) fn consider(view: &View, candidates: &Candidates, settings: &Settings
     };
     let exact: Vec<&SourceState> = found(view, &candidates.exact);
     if let Some(answer) = tally(&exact, &blank(State::Exists, None)) {
-        if answer.incomplete == answer.snapshots && settings.incomplete == Doubtful::Unknown {
-            let reason = Reason::new("only-incomplete", "all snapshots of the source are incomplete");
+        let without_files = || exact.iter().flat_map(|state| state.snapshots()).all(|s| s.files == 0);
+        if answer.incomplete == answer.snapshots
+            && (settings.incomplete == Doubtful::Unknown || without_files())
+        {
+            let what = if without_files() { " and have no files" } else { "" };
+            let reason =
+                Reason::new("only-incomplete", format!("all snapshots of the source are incomplete{what}"));
             return Verdict::Doubt(Answer { state: State::Unknown, reason: Some(reason), ..answer });
         }
         return Verdict::Found(answer);
@@ -139,12 +148,13 @@ fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
     let complete: usize = found.iter().map(|state| state.complete()).sum();
     let newest = found
         .iter()
-        .filter_map(|state| Some((state.newest()?.start, state.source())))
-        .max_by_key(|(s, _)| *s)?;
+        .filter_map(|state| Some((state.newest()?, state.source())))
+        .max_by_key(|(snapshot, _)| snapshot.start)?;
     Some(Answer {
         snapshots,
         incomplete: snapshots - complete,
-        latest: Some(newest.0),
+        latest: Some(newest.0.start),
+        latest_id: Some(newest.0.id.clone()),
         found: (!blank.source.means(newest.1)).then(|| newest.1.clone()),
         ..blank.clone()
     })

@@ -36,7 +36,7 @@ mod walk;
 pub use error::Error;
 pub use filter::Filter;
 #[cfg(feature = "glob")]
-pub use filter::InvalidPattern;
+pub use filter::{FilterBuilder, InvalidPattern};
 pub use options::{Origin, Overwrite, Restore};
 pub use refused::{RefusedAttributes, RefusedEntry};
 pub use report::{EntryError, Progress, Status, Summary};

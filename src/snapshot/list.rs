@@ -8,6 +8,9 @@ use super::{AskedSource, Snapshot, Source, UtcTimestamp};
 use crate::manifest::{Manifest, ManifestId, ManifestSet, TYPE_LABEL};
 use crate::object::ObjectId;
 
+/// Digits of an ID that people see, unless more are needed to tell snapshots apart.
+const LEAST_DIGITS: usize = 8;
+
 /// A snapshot whose manifest exists but cannot be parsed. As long as there is one, nothing can be said for certain
 /// about its source: neither that there is no snapshot nor which one is the latest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,6 +136,15 @@ impl Snapshots {
         }
         let latest = found.into_iter().rev().max_by_key(|snapshot| snapshot.start_time)?;
         Some((latest, true))
+    }
+
+    /// How many digits of an ID tell every snapshot from all others: at least eight.
+    pub fn unique_digits(&self) -> usize {
+        let mut ids: Vec<&str> = self.all.iter().map(|snapshot| snapshot.id.as_str()).collect();
+        ids.sort_unstable();
+        let common = |a: &str, b: &str| a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+        let longest = ids.iter().zip(ids.iter().skip(1)).map(|(a, b)| common(a, b)).max();
+        longest.map_or(0, |common| common.saturating_add(1)).max(LEAST_DIGITS)
     }
 
     /// Snapshots that exist but cannot be read.
@@ -311,6 +323,17 @@ mod tests {
         let snapshots = Snapshots::new(&manifests(&samples, &[]));
         assert_eq!(ids(&snapshots.groups()[0].1), ["c", "b", "a"]);
         assert_eq!(snapshots.all().latest().unwrap().id.as_str(), "c");
+    }
+
+    #[test]
+    fn shown_digits_tell_snapshots_apart() {
+        let digits = |ids: &[&str]| {
+            let samples: Vec<_> = ids.iter().map(|id| Sample(id, "u@h:/data", 1, 2, "", "k01")).collect();
+            Snapshots::new(&manifests(&samples, &[])).unique_digits()
+        };
+        assert_eq!(digits(&["0123456789ab"]), 8);
+        assert_eq!(digits(&["0123456789ab", "1123456789ab"]), 8);
+        assert_eq!(digits(&["0123456789ab", "0123456789cd", "f"]), 11);
     }
 
     #[test]

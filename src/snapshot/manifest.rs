@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{DirEntry, Error, Source, UtcTimestamp};
+use super::{DirEntry, Error, Source, Summary, UtcTimestamp};
 use crate::gojson::go_object;
 use crate::gojson::time::GoTime;
 use crate::gojson::write;
@@ -155,6 +155,11 @@ impl Snapshot {
         let summary = self.root.as_ref().and_then(|root| root.summary.as_deref());
         let counted = self.stats.error_count.saturating_add(self.stats.ignored_error_count);
         summary.map_or(u64::try_from(counted).unwrap_or(0), |summary| summary.unsaved())
+    }
+
+    /// What the root says of everything below it.
+    pub fn summary(&self) -> Option<&Summary> {
+        self.root.as_ref()?.summary.as_deref()
     }
 
     /// The object of the root.

@@ -8,7 +8,7 @@ use crate::snapshot::{GoMode, UtcTimestamp};
 use serde::{Serialize, Serializer};
 
 /// One entry of a directory, as JSON has it. All fields may hold nonsense.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Default, Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DirectoryEntry {
     /// Name; `/` or `..` are for the reader to refuse.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -50,7 +50,7 @@ impl FromStr for Level {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|level| level.as_str() == text);
-        known.ok_or_else(|| format!("{text:?} is none of index, decrypt, hash, files"))
+        known.ok_or_else(|| "expected index, decrypt, hash or files".to_owned())
     }
 }
 
@@ -107,7 +107,7 @@ impl FromStr for Shard {
             let (index, count) = text.split_once('/')?;
             Self::new(index.parse().ok()?, count.parse().ok()?)
         };
-        parse().ok_or_else(|| format!("{text:?} is not I/N with 0 <= I < N"))
+        parse().ok_or_else(|| "expected I/N with 0 <= I < N".to_owned())
     }
 }
 

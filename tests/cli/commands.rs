@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::common::{error_object, json_lines};
-use crate::support::{LATEST, OLDEST, assert_exit, assert_failure, rokopia, stderr, stdout};
+use crate::support::{LATEST, OLDEST, assert_exit, assert_failure, rokopia, rokopia_alone, stderr, stdout};
 
 /// The standard output of a command that succeeds.
 #[track_caller]
@@ -113,6 +113,72 @@ fn lists_of_snapshots_can_be_narrowed() {
     assert!(ids(&["snapshots", "--json", "--tag", "a:b"]).is_empty());
 }
 
+/// What a shell is offered for the last of these words.
+fn offered(words: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rokopia"))
+        .env_clear()
+        .env("ROKOPIA_COMPLETE", "fish")
+        .env("ROKOPIA_REPOSITORY", crate::support::sample())
+        .env("ROKOPIA_PASSWORD", crate::support::PASSWORD)
+        .args(["--", "rokopia"])
+        .args(words)
+        .output()
+        .unwrap();
+    assert_exit(&output, 0);
+    stdout(&output).to_owned()
+}
+
+#[test]
+fn completions_know_what_the_repository_has() {
+    assert!(offered(&["cat", ""]).contains("data-demo@apps:/data"));
+    assert!(offered(&["cat", "c0"]).contains(&LATEST[..8]));
+    assert!(offered(&["ls", "latest/no"]).contains("latest/notes/"));
+    assert!(offered(&["exists", "da"]).contains("data-demo@apps:/data"));
+    assert!(offered(&["restore", "--existing", "co"]).contains("compare"));
+    assert!(offered(&["sna"]).contains("snapshots"));
+}
+
+#[test]
+fn a_file_is_read_through_links_inside_the_snapshot() {
+    assert_eq!(printed(&["cat", "latest/current"]), printed(&["cat", "latest/notes/new.txt"]));
+}
+
+#[test]
+fn found_files_are_shown_once_by_a_reference_that_can_be_pasted() {
+    let found = printed(&["find", "todo.*"]);
+    let lines: Vec<&str> = found.lines().filter(|line| line.contains("todo.txt")).collect();
+    assert_eq!(
+        lines.len(),
+        printed(&["find", "--every", "todo.*"]).matches("todo.txt").count() - 1,
+        "{found}"
+    );
+    assert!(found.contains("data-demo@apps:/data, snapshot of 2026-01-03 03:00:00\n"), "{found}");
+    let reference = lines[0].split("  ").next().unwrap();
+    assert_eq!(printed(&["cat", reference]), printed(&["cat", "latest/notes/todo.txt"]));
+    let null = printed(&["find", "-0", "latest", "*.txt"]);
+    assert_eq!(null.split('\0').filter(|name| !name.is_empty()).count(), 2, "{null:?}");
+    assert_eq!(printed(&["find", "latest", "/data/notes/TODO.txt"]), "");
+    assert!(printed(&["find", "-i", "latest", "/data/notes/TODO.txt"]).contains("notes/todo.txt"));
+    assert_eq!(printed(&["find", "--type", "l", "latest", "*"]).matches("current").count(), 1);
+    assert_eq!(printed(&["find", "--larger", "1MB", "latest", "todo*"]), "");
+    assert_eq!(printed(&["find", "--newer", "2030-01-01", "latest", "*"]), "");
+}
+
+#[test]
+fn lists_fit_a_terminal() {
+    for arguments in [&["snapshots"][..], &["sources"], &["ls", "-la", "latest"], &["find", "latest", "*"]] {
+        for line in printed(arguments).lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+    }
+    let snapshots = printed(&["snapshots", "-n", "1"]);
+    assert!(snapshots.starts_with("data-demo@apps:/data  (1 snapshot)\n"), "{snapshots}");
+    assert!(snapshots.contains(&LATEST[..8]) && !snapshots.contains(LATEST), "{snapshots}");
+    assert!(printed(&["snapshots", "--long"]).contains(LATEST));
+    assert_eq!(printed(&["ls", "-lh", "latest"]), printed(&["ls", "-l", "latest"]));
+    assert!(printed(&["ls", "-h"]).contains("Usage: rokopia ls"));
+}
+
 #[test]
 fn objects_and_manifests_as_they_are() {
     let directory: Value =
@@ -132,11 +198,45 @@ fn colours_only_where_wanted() {
 }
 
 #[test]
+fn help_is_no_error() {
+    let alone = rokopia_alone(&[]);
+    assert_exit(&alone, 0);
+    assert!(stdout(&alone).contains("Commands:") && stderr(&alone).is_empty(), "{alone:?}");
+    for arguments in [&["help", "restore"][..], &["restore", "--help"]] {
+        let output = rokopia_alone(arguments);
+        assert_exit(&output, 0);
+        assert!(stdout(&output).contains("Usage: rokopia restore"), "{output:?}");
+    }
+    assert!(stdout(&rokopia_alone(&["help"])).contains("Common options:"));
+    assert!(
+        !stdout(&rokopia_alone(&["restore", "-h"])).contains("--password-fd"),
+        "common options stand in one place"
+    );
+    assert_exit(&rokopia_alone(&["--json"]), 2);
+}
+
+#[test]
+fn a_backup_that_exists_is_named_with_its_age() {
+    let text = printed(&["exists", "data-demo@apps:/data"]);
+    assert!(text.starts_with("exists: data-demo@apps:/data "), "{text}");
+    assert!(text.contains(&format!("newest {LATEST} of 2026-01-03 03:00:00 UTC, ")), "{text}");
+    assert!(text.ends_with(" ago; 3 snapshots\n"), "{text}");
+    let answer: Value =
+        serde_json::from_str(&printed(&["exists", "data-demo@apps:/data", "--json"])).unwrap();
+    assert_eq!(answer["latest_id"], LATEST);
+}
+
+#[test]
 fn completions_and_manual_pages() {
     for shell in ["bash", "zsh", "fish"] {
-        assert!(printed(&["completions", shell]).contains("snapshots"), "{shell}");
+        assert!(printed(&["completions", shell]).contains("ROKOPIA_COMPLETE"), "{shell}");
     }
     assert!(printed(&["man"]).contains(".TH rokopia"));
-    assert!(printed(&["man", "ls"]).contains("recursive"));
+    let page = printed(&["man", "ls"]);
+    assert!(page.contains(".TH rokopia-ls") && page.contains("recursive"), "{page}");
+    assert!(page.contains(".SH \"SEE ALSO\"") && page.contains("restore"), "{page}");
+    let place = tempfile::tempdir().unwrap();
+    printed(&["man", "--all", place.path().to_str().unwrap()]);
+    assert!(place.path().join("rokopia.1").exists() && place.path().join("rokopia-restore.1").exists());
     assert_exit(&rokopia(&["man", "nonsense"]), 2);
 }

@@ -87,7 +87,7 @@ fn locations_and_settings_that_cannot_be() {
         &["status", "--json", "--reads", "many"],
         &["status", "--json", "--password", "x"],
         &["nonsense", "--json"],
-        &["snapshots", "--json", "--since", "yesterday"],
+        &["snapshots", "--json", "--since", "yesteryear"],
         &["exists", "--json", "no-source"],
     ] {
         assert_failure(&rokopia(arguments), 2, "usage");

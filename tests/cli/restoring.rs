@@ -55,6 +55,49 @@ fn a_file_or_a_part() {
 }
 
 #[test]
+fn what_was_chosen_is_said_first() {
+    let place = tempfile::tempdir().unwrap();
+    let output = restore("latest/notes", &place.path().join("new"), &[]);
+    let first = stderr(&output).lines().next().unwrap();
+    let expected =
+        format!("restoring notes of data-demo@apps:/data, snapshot {LATEST} of 2026-01-03 03:00:00 UTC, ");
+    assert!(first.starts_with(&expected) && first.contains(" days ago, to /"), "{first}");
+    assert!(stdout(&output).starts_with("restored 2 files, 1 directory and 0 links ("), "{output:?}");
+}
+
+#[test]
+fn the_same_command_goes_on_where_it_stopped() {
+    let target = tempfile::tempdir().unwrap();
+    assert_exit(&restore("latest", target.path(), &[]), 0);
+    fs::remove_file(target.path().join("notes/todo.txt")).unwrap();
+    let again = summary(&restore("latest", target.path(), &["--json"]));
+    assert_eq!((&again["files"], &again["skipped"]), (&json!(1), &json!(5)), "{again}");
+    let replaced = summary(&restore("latest", target.path(), &["--json", "--existing", "replace"]));
+    assert_eq!(replaced["files"], 5);
+    let compared = summary(&restore("latest", target.path(), &["--json", "--existing", "compare"]));
+    assert_eq!(compared["fetched_bytes"], 0, "{compared}");
+    let output = restore("latest", target.path(), &["--json", "--existing", "keep", "--delta"]);
+    assert_failure(&output, 2, "usage");
+}
+
+#[test]
+fn patterns_and_lists_choose_what_is_restored() {
+    let place = tempfile::tempdir().unwrap();
+    let list = place.path().join("list");
+    fs::write(&list, "./notes/todo.txt\nphotos/\nnot/there\n").unwrap();
+    let target = place.path().join("listed");
+    let output = restore("latest", &target, &["--files-from", list.to_str().unwrap()]);
+    assert_exit(&output, 0);
+    assert!(target.join("notes/todo.txt").exists() && target.join("photos/cat.raw").exists());
+    assert!(!target.join("notes/new.txt").exists() && !target.join("current").exists());
+    assert!(stderr(&output).contains("warning: \"not/there\" matches nothing"), "{output:?}");
+    let target = place.path().join("cases");
+    let output = restore("latest", &target, &["--iinclude", "TODO*", "--include", "NEW*"]);
+    assert!(target.join("notes/todo.txt").exists() && !target.join("notes/new.txt").exists());
+    assert!(stderr(&output).contains("\"NEW*\" matches nothing"), "{output:?}");
+}
+
+#[test]
 fn what_exists_is_treated_as_asked() {
     let target = tempfile::tempdir().unwrap();
     let log = target.path().join("empty.log");

@@ -22,6 +22,11 @@ pub(crate) fn rokopia(arguments: &[&str]) -> Output {
     run(&sample(), PASSWORD, arguments)
 }
 
+/// Runs the program without a repository and without a terminal.
+pub(crate) fn rokopia_alone(arguments: &[&str]) -> Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_rokopia")).env_clear().args(arguments).output().unwrap()
+}
+
 /// A copy of the sample without the blobs whose names begin with one of `without`.
 pub(crate) fn copy_without(without: &[&str]) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();

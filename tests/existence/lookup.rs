@@ -65,6 +65,26 @@ fn case_11_a_stricter_mode_does_not_take_incomplete_for_nothing() {
 }
 
 #[test]
+fn an_incomplete_snapshot_without_a_file_is_neither_a_backup_nor_none() {
+    let mut world = World::empty();
+    world.add_incomplete("begun-backup@media:/data", 0);
+    let server = Server::ready(&world.repo(), &[]);
+    check(&server, &[("media/begun", (503, "unknown"))]);
+    let response = server.get("/exists/media/begun");
+    assert_eq!(response.headers["rokopia-reason"], "only-incomplete");
+    assert!(response.headers.contains_key("rokopia-snapshot-age-seconds"), "{:?}", response.headers);
+}
+
+#[test]
+fn a_yes_names_the_newest_snapshot() {
+    let mut world = World::fixture();
+    let newest = world.add("web-backup@media:/data");
+    let server = Server::ready(&world.repo(), &[]);
+    assert_eq!(server.get("/exists/media/web").headers["rokopia-snapshot"], newest);
+    assert!(!server.get("/exists/media/none").headers.contains_key("rokopia-snapshot"));
+}
+
+#[test]
 fn case_12_policies_alone_are_no_backup() {
     let world = World::empty();
     let server = Server::ready(&world.repo(), &[]);

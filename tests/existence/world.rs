@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rokopia::snapshot::Source;
-use rokopia::testkit::{NewSnapshot, Options, RepositoryWriter};
+use rokopia::testkit::{DirectoryEntry, NewSnapshot, Options, RepositoryWriter, Summary};
 use tempfile::TempDir;
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -65,10 +65,7 @@ impl World {
         world.writer.put_snapshot(&tagged);
         let gone = world.add("gone-backup@media:/data");
         world.writer.delete_manifest(&gone);
-        let mut half = NewSnapshot::of_entry(&parse("half-backup@media:/data"), world.writer.now(), None);
-        half.incomplete = Some("limit reached".into());
-        world.writer.put_snapshot(&half);
-        world.flush();
+        world.add_incomplete("half-backup@media:/data", 41);
         world
     }
 
@@ -85,6 +82,20 @@ impl World {
         let id = self.writer.put_snapshot(&NewSnapshot::of_entry(&parse(source), self.writer.now(), None));
         self.flush();
         id
+    }
+
+    /// A snapshot that was cut short after this many files.
+    pub(crate) fn add_incomplete(&mut self, source: &str, files: i64) {
+        let root = DirectoryEntry {
+            kind: "d".into(),
+            object: "kecd11e421c2cf0e5110dcd3858217033".into(),
+            summary: Some(Summary { files, ..Summary::default() }),
+            ..DirectoryEntry::default()
+        };
+        let mut half = NewSnapshot::of_entry(&parse(source), self.writer.now(), Some(root));
+        half.incomplete = Some("limit reached".into());
+        self.writer.put_snapshot(&half);
+        self.flush();
     }
 
     pub(crate) fn delete(&mut self, id: &str) {

@@ -15,8 +15,19 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER_HELP: &str = "\
-A snapshot REFerence is a snapshot ID (or at least 6 digits of it), `latest`, a source `user@host:/path` (its newest
-complete snapshot), `user@host:/path@TIME`, `user@host:/path~N`, or an object ID. `/sub/path` after it selects an entry.
+How to name a snapshot (REF):
+  latest                     the newest complete snapshot, of the only source
+  3ef20a5b                   the snapshot whose ID begins with these digits
+  data@nas:/srv              the newest complete snapshot of a source
+  data@nas:/srv@2026-11-20   its newest one that began on that day or before
+  data@nas:/srv@yesterday    the same for yesterday
+  data@nas:/srv~2            the second one before its newest
+  /srv                       the same, if the path belongs to one source only
+  k70b2742...                an object, by the ID that Kopia prints
+  REF/etc/hosts              an entry of any of these; ID:etc/hosts is the same
+
+Sizes are written 256MiB or 1.5GB. Times are written 2026-11-21, \"2026-11-21 08:00\", 2026-11-21T08:00:00Z, or 3d for \
+three days ago.
 
 Exit codes: 0 done; 1 a definite no; 2 wrong usage; 3 could not tell or could not start; 4 done in part.
 
@@ -24,16 +35,14 @@ Examples:
   rokopia --repo /mnt/kopia snapshots
   rokopia --repo /mnt/kopia restore latest /srv/data";
 
-/// Opens, restores, checks and verifies repositories written by the Kopia backup tool, without Kopia and without
-/// writing to them.
+/// Opens, restores, checks and verifies Kopia repositories, without Kopia and without writing to them
 #[derive(Debug, Parser)]
 #[command(
     name = "rokopia",
     version,
     styles = STYLES,
     after_help = AFTER_HELP,
-    max_term_width = 110,
-    disable_help_subcommand = true
+    max_term_width = 100
 )]
 pub(super) struct Cli {
     #[command(flatten)]
@@ -45,12 +54,13 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct Global {
-    /// Where the repository is: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix or
+    /// The repository: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix or
     /// az://container/prefix, or @FILE, a connection of Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(super) repo: Option<OsString>,
 
-    /// Read the password from a file; one newline at its end is dropped [env: ROKOPIA_PASSWORD_FILE]
+    /// Read the password from a file. Without it: ROKOPIA_PASSWORD, KOPIA_PASSWORD, or a prompt [env:
+    /// ROKOPIA_PASSWORD_FILE]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "password_fd")]
     pub(super) password_file: Option<PathBuf>,
 
@@ -58,28 +68,29 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub(super) password_fd: Option<u32>,
 
-    /// Budget for data in flight, indexes and manifests, such as 256MiB (the default) [env: ROKOPIA_MEMORY]
+    /// Memory that may be used [default: 256MiB] [env: ROKOPIA_MEMORY]
     #[arg(long, global = true, value_name = "SIZE")]
     pub(super) memory: Option<String>,
 
-    /// Decoding threads (default: the CPUs that may be used)
+    /// Decoding threads [default: the number of CPUs]
     #[arg(long, global = true, value_name = "N")]
     pub(super) threads: Option<usize>,
 
-    /// Reads in flight (default: 16, and more where each is a request over a network)
+    /// Reads from the storage at the same time [default: 16, and more over a network]
     #[arg(long, global = true, value_name = "N")]
     pub(super) reads: Option<usize>,
 
-    /// Go on with what can be read of a damaged repository
+    /// Go on with what can be read of a damaged repository; lists may then be incomplete
     #[arg(long, global = true)]
     pub(super) degraded: bool,
 
-    /// Where indexes may be kept between runs; never needed [env: ROKOPIA_CACHE_DIR]
+    /// Where to put an index that does not fit into memory, until the command ends [default: beside the target of a
+    /// restore, else the directory for temporary files] [env: ROKOPIA_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
 
-    /// Whether the command gives up what it does not need before it reads the repository: other files, other programs, the
-    /// network; as far as the kernel can [env: ROKOPIA_SANDBOX] [default: off]
+    /// Give up access to other files, programs and the network before the repository is read, as far as the kernel can
+    /// [env: ROKOPIA_SANDBOX] [default: off]
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub(super) sandbox: Option<SandboxMode>,
 
@@ -87,11 +98,11 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) json: bool,
 
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
 
-    /// Say more; twice for even more
+    /// Print more; -vv prints even more
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
 
@@ -99,7 +110,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(super) color: Color,
 
-    /// Form of messages on stderr
+    /// Format of messages on stderr
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
     pub(super) log_format: LogFormat,
 }

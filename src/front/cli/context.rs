@@ -195,6 +195,14 @@ impl Context {
         })
     }
 
+    /// Opens the repository with what the environment says alone: nobody is asked, and nothing is told.
+    pub(super) fn repository_of_environment(&self) -> Result<Repository, Failure> {
+        let password = Password::from_env().map_err(Error::from)?;
+        let (options, budget) = (self.options.clone(), self.memory);
+        let opening = Opening { password: &password, options, budget, access: Access::Snapshots };
+        Ok(opening.open(self.open_store()?)?)
+    }
+
     /// Where the repository is.
     pub(super) fn location(&self) -> Result<Location, Failure> {
         self.location.clone().ok_or_else(|| {
@@ -283,9 +291,9 @@ fn text_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A value that an option cannot have.
+/// The failure for a value that an option cannot have.
 pub(super) fn wrong_value(option: &str, value: &str, expected: &str) -> Failure {
-    Failure::wrong_usage(format!("{option} {value:?} is not possible: {expected} is expected"))
+    Failure::wrong_usage(format!("invalid value {value:?} for {option}: expected {expected}"))
 }
 
 #[cfg(test)]

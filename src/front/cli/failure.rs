@@ -89,18 +89,7 @@ impl Failure {
         }
     }
 
-    /// Wrong usage, as the parser of arguments tells it.
-    pub(super) fn usage(error: &clap::Error) -> Self {
-        let rendered = error.render().to_string();
-        let mut lines = rendered.lines().filter(|line| !line.trim().is_empty());
-        let first = lines.next().unwrap_or("wrong usage");
-        let mut failure =
-            Self::new(Exit::Usage, "usage", first.strip_prefix("error: ").unwrap_or(first).to_owned());
-        failure.details.help.extend(lines.map(|line| line.trim().to_owned()));
-        failure
-    }
-
-    /// Wrong usage that the parser of arguments cannot see.
+    /// Wrong usage.
     pub(super) fn wrong_usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", message)
     }

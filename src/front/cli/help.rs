@@ -64,6 +64,9 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "upgrade-in-progress" => {
             &["wait until the upgrade is over, or finish it with the client that began it"]
         }
+        "cancelled" => {
+            &["run the same command again to go on: files that are in place are not fetched again"]
+        }
         "memory-budget" => &["give more with --memory SIZE"],
         _ => &[],
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::output::{escape, escape_bytes};
 use super::tree::Troubles;
-use super::units::{human_size, human_time};
+use super::units::{human_size, table_time};
 use crate::snapshot::{DirEntry, EntryType, Tree, UtcTimestamp};
 
 /// An entry and its path, as JSON shows them.
@@ -117,7 +117,7 @@ impl Line<'_> {
             },
             permissions(self.attributes.posix_mode),
             human_size(*size),
-            human_time(*mtime),
+            table_time(*mtime),
             self.short(),
         )
     }

@@ -1,7 +1,7 @@
 //! Talk on stderr: warnings and progress for people, or JSON lines for log collectors.
 
 use std::fmt;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, stderr, stdout};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -41,11 +41,18 @@ pub(super) fn use_color(color: Color) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => {
-            let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb") && stderr().is_terminal()
-        }
+        Color::Auto => stderr().is_terminal() && colors_are_welcome(),
     }
+}
+
+/// Whether help, which is printed before `--color` is known, gets colours.
+pub(super) fn use_color_on_stdout() -> bool {
+    stdout().is_terminal() && colors_are_welcome()
+}
+
+fn colors_are_welcome() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// One line an event: `warning: what is the matter (name=value)`.

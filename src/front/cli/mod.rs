@@ -4,10 +4,12 @@
 
 mod args;
 mod commands;
+mod complete;
 mod context;
 mod doubts;
 mod failure;
 mod help;
+mod links;
 mod listing;
 mod logging;
 mod output;
@@ -18,16 +20,16 @@ mod reference;
 mod session;
 mod tree;
 mod units;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
+#[cfg(feature = "testkit")]
+use clap::CommandFactory;
 
-use args::Cli;
 use context::Context;
-use failure::{Exit, Failure};
+use failure::Exit;
 use program::Program;
 
 use crate::os::signals;
@@ -41,13 +43,16 @@ pub fn parse_as_anything(text: &str) {
     let snapshots = crate::snapshot::Snapshots::new(&crate::manifest::ManifestSet::default());
     let _ = reference::resolve(&snapshots, text, &now);
     let words = std::iter::once("rokopia").chain(text.split('\0'));
-    let _ = Cli::command().try_get_matches_from(words);
+    let _ = args::Cli::command().try_get_matches_from(words);
 }
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     let exit = match Program::named_by(&arguments) {
         #[cfg(feature = "mover")]
         Program::Mover(arguments) => return ExitCode::from(crate::front::mover::main(arguments)),
@@ -66,26 +71,15 @@ pub fn main() -> ExitCode {
 /// The end of a program that this build does not contain.
 #[cfg(not(all(feature = "mover", feature = "kopia-front")))]
 fn left_out(feature: &str) -> Exit {
-    let failure = Failure::wrong_usage(format!("this program was built without the feature `{feature}`"));
+    let failure =
+        failure::Failure::wrong_usage(format!("this program was built without the feature `{feature}`"));
     failure.report(false, args::Color::Auto)
 }
 
 fn run(arguments: &[OsString]) -> Exit {
-    let typed = Cli::command()
-        .try_get_matches_from(arguments)
-        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
-    let cli = match typed {
+    let cli = match usage::parse(arguments) {
         Ok(cli) => cli,
-        Err(e) if matches!(e.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return match e.print() {
-                Ok(()) => Exit::Done,
-                Err(_) => Exit::BrokenPipe,
-            };
-        }
-        Err(e) => {
-            let json = arguments.iter().any(|argument| argument == "--json");
-            return Failure::usage(&e).report(json, args::Color::Auto);
-        }
+        Err(exit) => return exit,
     };
     let sandbox = context::sandbox(&cli.global);
     signals::install(signals::Manner { sandbox, ..signals::Manner::default() });

@@ -69,11 +69,31 @@ impl Write for Output {
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
     right: &'static [usize],
+    indent: &'static str,
+}
+
+/// The first digits of an ID, or all of one that is shorter.
+pub(super) fn short_id(id: &str, digits: usize) -> &str {
+    id.get(..digits).unwrap_or(id)
+}
+
+/// A text as one word of a shell.
+pub(super) fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=~".contains(c);
+    match !text.is_empty() && text.chars().all(plain) && !text.starts_with(['-', '~']) {
+        true => text.to_owned(),
+        false => format!("'{}'", escape(text).replace('\'', r"'\''")),
+    }
 }
 
 impl Table {
     pub(super) fn new(heading: &[&str], right: &'static [usize]) -> Self {
-        Self { rows: vec![heading.iter().map(ToString::to_string).collect()], right }
+        Self { rows: vec![heading.iter().map(ToString::to_string).collect()], right, indent: "" }
+    }
+
+    /// The same, each line after this many blanks.
+    pub(super) fn indented(self, indent: &'static str) -> Self {
+        Self { indent, ..self }
     }
 
     /// Adds a row; its texts are escaped.
@@ -88,7 +108,7 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         for row in &self.rows {
-            let mut line = String::new();
+            let mut line = String::from(self.indent);
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let padding = width.saturating_sub(cell.chars().count());
                 if self.right.contains(&column) {

@@ -2,16 +2,79 @@
 
 use std::io::{IsTerminal, stderr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::context::Context;
 use super::units::{human_duration, human_size};
 use crate::restore::{EntryError, Progress, Status};
+use crate::text::counted;
 
 /// Seconds between lines in a log.
 const INTERVAL: u64 = 10;
+
+/// What takes less than this shows no progress.
+const SILENCE: Duration = Duration::from_secs(1);
+
+const REDRAW: Duration = Duration::from_millis(200);
+
+/// Shows that a command is at work, once it has taken more than a second: on a terminal alone.
+pub(super) struct Activity {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    drawn: Instant,
+    what: &'static str,
+    count: u64,
+}
+
+impl Activity {
+    /// `what` is counted, such as `entries`.
+    pub(super) fn new(context: &Context, what: &'static str) -> Self {
+        let bar = (stderr().is_terminal() && !context.quiet).then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+        });
+        let now = Instant::now();
+        Self { bar, started: now, drawn: now, what, count: 0 }
+    }
+
+    /// Counts one more.
+    pub(super) fn step(&mut self) {
+        self.count += 1;
+        let Some(bar) = &self.bar else { return };
+        // The clock is asked now and then alone: entries are many.
+        if self.count % 64 != 1 && self.count > 1024 || self.drawn.elapsed() < REDRAW {
+            return;
+        }
+        self.drawn = Instant::now();
+        let elapsed = self.started.elapsed();
+        if elapsed >= SILENCE {
+            if bar.is_hidden() {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+            }
+            bar.set_message(format!("{} {}, {}", self.count, self.what, human_duration(elapsed)));
+            bar.tick();
+        }
+    }
+
+    /// Does something that prints, with the terminal clear of the progress.
+    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.bar.as_ref().filter(|bar| !bar.is_hidden()) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
 
 /// Shows the progress of a restore on stderr, and names what goes wrong.
 pub(super) struct Reporter {
@@ -48,7 +111,7 @@ impl Reporter {
         if let Some(total) = status.total_bytes
             && bar.length() != Some(total)
             && let Ok(style) = ProgressStyle::with_template(
-                "{wide_bar} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  ETA {eta}  {msg}",
+                "{wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left, {msg}",
             )
         {
             bar.set_length(total);
@@ -56,8 +119,8 @@ impl Reporter {
         }
         bar.set_position(status.bytes);
         bar.set_message(match status.errors {
-            0 => format!("{} files", status.files),
-            errors => format!("{} files, {errors} errors", status.files),
+            0 => counted(status.files, "file"),
+            errors => format!("{}, {}", counted(status.files, "file"), counted(errors, "error")),
         });
     }
 }
@@ -88,14 +151,14 @@ fn line(status: &Status) -> String {
     if let Some(total) = status.total_bytes {
         line += &format!(" of {}", human_size(total));
     }
-    line += &format!(", {} files, {}/s", status.files, human_size(rate as u64));
+    line += &format!(", {}, {}/s", counted(status.files, "file"), human_size(rate as u64));
     if let Some(rest) = status.total_bytes.and_then(|total| total.checked_sub(status.bytes))
         && rate >= 1.0
     {
         line += &format!(", {} left", human_duration(Duration::from_secs_f64(rest as f64 / rate)));
     }
     if status.errors > 0 {
-        line += &format!(", {} errors", status.errors);
+        line += &format!(", {}", counted(status.errors, "error"));
     }
     line
 }

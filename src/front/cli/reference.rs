@@ -10,8 +10,8 @@ use super::units;
 use crate::object::ObjectId;
 use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source, UtcTimestamp};
 
-/// So many digits of a snapshot ID are needed at least.
-const LEAST_DIGITS: usize = 6;
+/// Digits of a snapshot ID that are needed at least.
+const LEAST_DIGITS: usize = 4;
 
 /// How many candidates an error lists.
 const CANDIDATES: usize = 5;
@@ -64,6 +64,12 @@ impl Resolved {
 
 /// What `reference` means among the snapshots of a repository.
 pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Resolved {
+    // As other tools write it: `ID:path`.
+    let slashed = match reference.split_once(':') {
+        Some((head, tail)) if is_bare(head) => format!("{head}/{}", tail.trim_start_matches('/')),
+        _ => reference.to_owned(),
+    };
+    let reference = slashed.as_str();
     let (first, path) = reference.split_once('/').unwrap_or((reference, ""));
     if let Some(snapshot) = snapshots.get(first) {
         return Resolved::snapshot(snapshot, path);
@@ -71,7 +77,17 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
     if let Some(text) = first.strip_prefix("latest")
         && let Some(qualifier) = Qualifier::parse(text, now)
     {
+        if qualifier.is_ok()
+            && let Some(several) = several_sources(snapshots)
+        {
+            return several;
+        }
         return choose(qualifier, snapshots.all(), None, path);
+    }
+    if reference.starts_with('/')
+        && let Some(resolved) = by_absolute_path(snapshots, reference, now)
+    {
+        return resolved;
     }
     if let Some(resolved) = by_source(snapshots, reference, now) {
         return resolved;
@@ -87,6 +103,59 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
     }
     let asked = source_in(reference);
     Resolved::Unknown { what: not_here(reference), candidates: nearest(snapshots, reference), asked }
+}
+
+/// Whether a text names a snapshot or an object by itself.
+fn is_bare(text: &str) -> bool {
+    let digits = text.len() >= LEAST_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+    digits || text == "latest" || (!text.contains(['@', '/']) && text.parse::<ObjectId>().is_ok())
+}
+
+/// What `latest` means where there are several sources: nothing for certain.
+fn several_sources(snapshots: &Snapshots) -> Option<Resolved> {
+    let newest = |(source, group): (&Source, Vec<Arc<Snapshot>>)| {
+        let newest = group.iter().rev().find(|snapshot| snapshot.is_complete())?;
+        Some((newest.start_time, source.to_string()))
+    };
+    let mut sources: Vec<_> = snapshots.groups().into_iter().filter_map(newest).collect();
+    if sources.len() < 2 {
+        return None;
+    }
+    sources.sort_by(|a, b| b.cmp(a));
+    let mut candidates: Vec<String> =
+        sources.iter().take(CANDIDATES).map(|(time, source)| format!("{source} ({time})")).collect();
+    if let Some(more) = sources.len().checked_sub(CANDIDATES).filter(|more| *more > 0) {
+        candidates.push(format!("and {more} more"));
+    }
+    let what = format!("\"latest\" is not clear, the repository has {} sources: name one", sources.len());
+    Some(Resolved::Ambiguous { what, candidates })
+}
+
+/// An absolute path that belongs to the source of one user and host.
+fn by_absolute_path(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Option<Resolved> {
+    let holds = |source: &&Source| {
+        let path = source.path.trim_end_matches('/');
+        reference.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '@', '~']))
+    };
+    let mut owners: Vec<(&str, &str)> = snapshots
+        .sources()
+        .into_iter()
+        .filter(holds)
+        .map(|source| (source.user.as_str(), source.host.as_str()))
+        .collect();
+    owners.dedup();
+    match owners.as_slice() {
+        [] => None,
+        [(user, host)] => by_source(snapshots, &format!("{user}@{host}:{reference}"), now),
+        several => Some(Resolved::Ambiguous {
+            what: format!("{reference:?} belongs to several sources"),
+            candidates: several
+                .iter()
+                .take(CANDIDATES)
+                .map(|(user, host)| format!("{user}@{host}:{reference}"))
+                .collect(),
+        }),
+    }
 }
 
 /// The source that a reference names, where nothing in it may be a qualifier.
@@ -179,7 +248,10 @@ fn choose(
             let newest = Some(Newest { asked, until });
             Resolved::Found { root: Root::Snapshot(snapshot), path: path.to_owned(), newest }
         }
-        None => Resolved::Unknown { what, candidates: newest(&all), asked },
+        None => {
+            let candidates = if until.is_some() { oldest(&all) } else { newest(&all) };
+            Resolved::Unknown { what, candidates, asked }
+        }
     }
 }
 
@@ -238,11 +310,17 @@ pub(super) fn nearest(snapshots: &Snapshots, typed: &str) -> Vec<String> {
 }
 
 fn newest(snapshots: &Selection) -> Vec<String> {
-    let described = |s: &Arc<Snapshot>| {
-        let incomplete = if s.is_complete() { "" } else { ", incomplete" };
-        format!("{} ({}, {}{incomplete})", s.id, s.source, s.start_time)
-    };
     snapshots.iter().rev().take(CANDIDATES).map(described).collect()
+}
+
+/// The snapshots nearest to a time before all of them.
+fn oldest(snapshots: &Selection) -> Vec<String> {
+    snapshots.iter().take(CANDIDATES).map(described).collect()
+}
+
+fn described(snapshot: &Arc<Snapshot>) -> String {
+    let incomplete = if snapshot.is_complete() { "" } else { ", incomplete" };
+    format!("{} ({}, {}{incomplete})", snapshot.id, snapshot.source, snapshot.start_time)
 }
 
 #[cfg(test)]
@@ -288,15 +366,17 @@ mod tests {
     fn snapshots_are_named_in_many_ways() {
         for (reference, expected) in [
             ("aaaaaa33", "aaaaaa33 "),
+            ("aaaaaa1:x/y", "aaaaaa11 x/y"),
+            ("aaaaaa1:/x", "aaaaaa11 x"),
+            ("bbbb", "bbbbbbbb "),
+            ("/a/c", "aaaaaa22 c"),
+            ("/a/b/c", "bbbbbbbb c"),
+            ("/a@2026-01-01", "aaaaaa11 "),
+            ("/a~1/b", "aaaaaa11 b"),
             ("aaaaaa1/x/y", "aaaaaa11 x/y"),
             ("AAAAAA1", "aaaaaa11 "),
             ("aaaaaa", "3 fit"),
-            ("latest", "cccccccc "),
-            ("latest~/x", "bbbbbbbb x"),
-            ("latest@2026-01-02", "aaaaaa22 "),
-            ("latest@2026-01-01", "aaaaaa11 "),
-            ("latest@2026-01-04T03:00:00Z~", "aaaaaa22 "),
-            ("latest@2026-01-04~2/x", "aaaaaa11 x"),
+            ("latest", "3 fit"),
             ("u@h:/a", "aaaaaa22 "),
             ("u@h:/a/b", "bbbbbbbb "),
             ("u@h:/a/b/c", "bbbbbbbb c"),
@@ -329,8 +409,8 @@ mod tests {
             ("bbbbb", "unknown, bbbbbbbb"),
             ("u@h:/new", incomplete),
             ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
-            ("u@h:/a@2025-12-31", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
-            ("u@h:/a@yesterday", "invalid"),
+            ("u@h:/a@2025-12-31", "unknown, aaaaaa11 (u@h:/a, 2026-01-01T03:00:00Z)"),
+            ("u@h:/a@yesteryear", "invalid"),
             ("latest~x", "invalid"),
         ] {
             assert_eq!(resolved(reference), expected, "{reference}");

@@ -56,6 +56,15 @@ impl Session {
         Self::with_repository(context, context.repository_for(Access::Snapshots)?)
     }
 
+    /// The same without a word: for a person who waits for a completion, not for a command.
+    pub(super) fn open_quietly(context: &Context) -> Result<Self, Failure> {
+        let repository = context.repository_of_environment()?;
+        let catalog = repository.catalog().map_err(unreadable)?;
+        let (snapshots, doubts) = (catalog.all_snapshots(), Doubts::new(true));
+        let unlisted = Some(Unlisted::default());
+        Ok(Self { repository, catalog, snapshots, doubts, degraded: true, contents: None, unlisted })
+    }
+
     /// The same for a command that will need the full index.
     pub(super) fn open_for_contents(context: &Context) -> Result<Self, Failure> {
         let repository = context.repository_for(Access::Snapshots)?;

@@ -4,11 +4,12 @@ use std::fmt::Display;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::links;
 use super::reference::Root;
 use super::session::{Found, Session};
 use crate::Error;
 use crate::content::{ContentSource, Contents};
-use crate::snapshot::{self, DirEntry, Tree, WalkEntry};
+use crate::snapshot::{self, DirEntry, EntryType, Tree, WalkEntry};
 
 /// Opens the tree that a reference names and finds the entry at the path after it.
 pub(super) fn locate<'a>(
@@ -17,17 +18,27 @@ pub(super) fn locate<'a>(
     reference: &str,
     found: &Found,
 ) -> Result<(Tree<'a>, DirEntry), Failure> {
-    let tree = match &found.root {
-        Root::Snapshot(snapshot) => Tree::of_snapshot(contents, snapshot).map_err(from)?,
+    let tree = open_found(session, contents, reference, found)?;
+    let entry = tree.entry(&found.path).map_err(from)?;
+    Ok((tree, entry))
+}
+
+/// Opens the tree that a reference names.
+pub(super) fn open_found<'a>(
+    session: &mut Session,
+    contents: &'a Contents,
+    reference: &str,
+    found: &Found,
+) -> Result<Tree<'a>, Failure> {
+    match &found.root {
+        Root::Snapshot(snapshot) => Tree::of_snapshot(contents, snapshot).map_err(from),
         Root::Object(object) => {
             if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
                 return Err(session.no_such_object(reference)?);
             }
-            Tree::of_object(contents, object).map_err(from)?
+            Tree::of_object(contents, object).map_err(from)
         }
-    };
-    let entry = tree.entry(&found.path).map_err(from)?;
-    Ok((tree, entry))
+    }
 }
 
 /// The entry that a reference names, and what is needed to read it.
@@ -45,6 +56,29 @@ pub(super) fn at(
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     with_session(Session::open_for_contents(context)?, reference, work)
+}
+
+/// As [`at`], with symbolic links followed inside the snapshot.
+pub(super) fn at_followed(
+    context: &Context,
+    reference: &str,
+    work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let mut session = Session::open_for_contents(context)?;
+    let mut found = session.find(reference)?;
+    let contents = session.contents()?;
+    let tree = open_found(&mut session, &contents, reference, &found)?;
+    let entry = match tree.entry(&found.path) {
+        Ok(entry) if entry.kind != EntryType::Symlink => entry,
+        Err(error) if error.code() != "not-a-directory" => return Err(from(error)),
+        _ => {
+            let top = found.snapshot().map_or("", |snapshot| &snapshot.source.path);
+            let (path, entry) = links::resolve(&tree, &found.path, top)?;
+            found.path = path;
+            entry
+        }
+    };
+    work(&Place { contents: &contents, tree, entry, found })
 }
 
 /// As [`at`], by way of what all packs say of themselves.

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::snapshot::{Period, UtcTimestamp};
+use crate::text::counted;
 pub(super) use crate::text::{duration, human_size};
 
 /// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
@@ -39,6 +40,13 @@ pub(super) fn size_with_unit(text: &str) -> Option<u64> {
 
 /// Reads a time: one that [`Period`] knows, or a duration, which means so long before `now`.
 pub(super) fn period(text: &str, now: &Zoned) -> Option<Period> {
+    match text {
+        "today" => return Period::parse(&now.strftime("%Y-%m-%d").to_string(), now),
+        "yesterday" => {
+            return Period::parse(&now.yesterday().ok()?.strftime("%Y-%m-%d").to_string(), now);
+        }
+        _ => {}
+    }
     match duration(text) {
         Some(ago) => {
             let time = now.timestamp().checked_sub(ago).ok()?;
@@ -57,11 +65,52 @@ pub(super) fn human_time(time: UtcTimestamp) -> String {
     }
 }
 
+/// [`human_time`] for a column of a table, without the zone: as `@TIME` takes it.
+pub(super) fn table_time(time: UtcTimestamp) -> String {
+    match Timestamp::from_nanosecond(time.as_nanos().into()) {
+        Ok(time) => time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => time.to_string(),
+    }
+}
+
+/// How long ago a time was, for people: `5 hours ago`. A time in the future is called that: one of the clocks is wrong.
+pub(super) fn ago(time: UtcTimestamp, now: UtcTimestamp) -> String {
+    match u64::try_from(now.seconds_since(time)) {
+        Ok(seconds) => {
+            let (count, unit) = age(seconds);
+            format!("{} ago", counted(count, unit))
+        }
+        Err(_) => "in the future: check the clocks".to_owned(),
+    }
+}
+
+/// [`ago`] for a column of a table: `5h`.
+pub(super) fn short_age(time: UtcTimestamp, now: UtcTimestamp) -> String {
+    match u64::try_from(now.seconds_since(time)) {
+        Ok(seconds) => {
+            let (count, unit) = age(seconds);
+            format!("{count}{}", unit.chars().next().unwrap_or_default())
+        }
+        Err(_) => "future".to_owned(),
+    }
+}
+
+/// An age in one unit, which is large but not coarse: from two of it on.
+fn age(seconds: u64) -> (u64, &'static str) {
+    match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds / 60, "minute"),
+        7200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    }
+}
+
 /// A span of time for people: its two largest units.
 pub(super) fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
-        0..60 => format!("{seconds}s"),
+        0 => format!("{:.1}s", duration.as_secs_f64()),
+        1..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
@@ -103,17 +152,36 @@ mod tests {
         }
         assert_eq!(human_duration(Duration::from_secs(9000)), "2h30m");
         assert_eq!(human_duration(Duration::from_secs(90_061)), "1d01h");
+        assert_eq!(human_duration(Duration::from_millis(250)), "0.2s");
+    }
+
+    #[test]
+    fn ages() {
+        let at = |seconds: i64| UtcTimestamp(seconds * 1_000_000_000);
+        assert_eq!(ago(at(0), at(1)), "1 second ago");
+        assert_eq!(ago(at(0), at(7199)), "119 minutes ago");
+        assert_eq!(ago(at(0), at(172_799)), "47 hours ago");
+        assert_eq!(
+            (ago(at(0), at(259_200)), short_age(at(0), at(259_200))),
+            ("3 days ago".into(), "3d".into())
+        );
+        assert_eq!(
+            (ago(at(9), at(0)), short_age(at(9), at(0))),
+            ("in the future: check the clocks".into(), "future".into())
+        );
     }
 
     #[test]
     fn times() {
         let now: Zoned = "2026-11-21T12:00:00+01:00[Europe/Paris]".parse().unwrap();
         let shown = |text| period(text, &now).map(|p| format!("{} {}", p.first(), p.last()));
+        assert_eq!(shown("yesterday"), shown("2026-11-20"));
+        assert_eq!(shown("today"), shown("2026-11-21"));
         assert_eq!(shown("3d").as_deref(), Some("2026-11-18T11:00:00Z 2026-11-18T11:00:00Z"));
         assert_eq!(
             shown("2026-11-21 08:00").as_deref(),
             Some("2026-11-21T07:00:00Z 2026-11-21T07:00:59.999999999Z")
         );
-        assert_eq!((shown(""), shown("yesterday"), shown("99999999w")), (None, None, None));
+        assert_eq!((shown(""), shown("yesteryear"), shown("99999999w")), (None, None, None));
     }
 }

@@ -21,6 +21,10 @@ const INVALID_PATH: &str = "invalid path format, expected /exists/{namespace}/{p
 const VIEW_AGE: HeaderName = HeaderName::from_static("rokopia-view-age-seconds");
 const REASON: HeaderName = HeaderName::from_static("rokopia-reason");
 
+/// The newest snapshot that was found, and its age.
+const SNAPSHOT: HeaderName = HeaderName::from_static("rokopia-snapshot");
+const SNAPSHOT_AGE: HeaderName = HeaderName::from_static("rokopia-snapshot-age-seconds");
+
 /// The fields in the order of the contract.
 #[derive(Serialize)]
 struct Body<'a> {
@@ -178,6 +182,14 @@ fn respond(app: &App, question: &Question, answer: &Answer) -> Response {
     let headers = response.headers_mut();
     if let Some(as_of) = answer.as_of {
         headers.insert(VIEW_AGE, HeaderValue::from(app.checker.now().elapsed_since(as_of).as_secs()));
+    }
+    if let (Some(id), Some(latest)) = (&answer.latest_id, answer.latest) {
+        // An ID is whatever its writer chose; what cannot be a header is left out.
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            headers.insert(SNAPSHOT, id);
+        }
+        let age = app.checker.now().utc().seconds_since(latest);
+        headers.insert(SNAPSHOT_AGE, HeaderValue::from(age));
     }
     if let Some(reason) = &answer.reason {
         headers.insert(REASON, HeaderValue::from_static(reason.code()));

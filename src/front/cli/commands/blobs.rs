@@ -9,7 +9,7 @@ use crate::front::cli::output::{Output, Table};
 use crate::front::cli::units::{human_size, human_time};
 use crate::snapshot::UtcTimestamp;
 
-/// List the blobs of the storage; needs no password
+/// List the blobs in the storage; needs no password
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

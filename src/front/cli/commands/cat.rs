@@ -1,29 +1,34 @@
 //! `rokopia cat`: the bytes of a file.
 
+use clap_complete::engine::ArgValueCompleter;
+
 use crate::Error;
+use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
-use crate::front::cli::tree::{Place, at, from};
+use crate::front::cli::tree::{Place, at_followed, from};
 use crate::object::Reader;
 use crate::snapshot::EntryType;
 
-/// Write a file of a snapshot, or an object, to standard output
+/// Write a file to standard output
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+A symbolic link is followed inside the snapshot.
+
 Examples:
   rokopia cat latest/etc/hosts
   rokopia cat data-demo@apps:/data@2026-11-20/dump.sql | psql
-  rokopia cat Ixb2c4a7d6e1f09385c4d1a6b7e8f90123 > big")]
+  rokopia cat Ixb2c4a7d6e1f09385c4d1a6b7e8f90123 > big       an object")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and the path of a file in it
-    #[arg(value_name = "REF/PATH")]
+    #[arg(value_name = "REF/PATH", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        at(context, &self.reference, |place| self.write(place))
+        at_followed(context, &self.reference, |place| self.write(place))
     }
 
     fn write(&self, Place { tree, entry, found, .. }: &Place<'_>) -> Result<Exit, Failure> {

@@ -7,7 +7,7 @@ use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
 use crate::index::Entry;
 
-/// List the contents that the index names, those marked deleted included
+/// List the contents in the index
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +23,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     live: bool,
 
-    /// What Kopia's option of this name does is what is always done
+    /// Accepted for compatibility: deleted contents are always listed
     #[arg(long, hide = true, conflicts_with = "live")]
     deleted: bool,
 }

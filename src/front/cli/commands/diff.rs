@@ -1,32 +1,35 @@
 //! `rokopia diff`: what differs between two snapshots.
 
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
+use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::{Attributes, short};
 use crate::front::cli::output::Output;
+use crate::front::cli::progress::Activity;
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::snapshot::{Aspect, Diff, Difference};
 
-/// Say what differs between two snapshots, directories or files: exit code 0 nothing, 1 something
+/// Show what differs between two snapshots, directories or files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Lines begin with + (added), - (removed) or M, with what was changed in brackets: type, content, mode, owner, mtime.
-Files count as changed in content only if their bytes differ, however they are stored.
+Lines begin with + (added), - (removed) or M (changed); what changed follows in brackets: type, content, mode, owner, \
+mtime. A file counts as changed in content only if its bytes differ. Exit codes: 0 no difference; 1 differences.
 
 Examples:
   rokopia diff latest~1 latest
   rokopia diff data-demo@apps:/data@2026-11-01 data-demo@apps:/data
-  rokopia diff 3ef20a/etc c0bc0a/etc --json | jq -r 'select(.change == \"removed\").path'")]
+  rokopia diff 3ef20a/etc c0bc0a/etc --json | jq -r .path")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
-    #[arg(value_name = "OLD")]
+    #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::references))]
     old: String,
 
     /// The same for what to compare it with
-    #[arg(value_name = "NEW")]
+    #[arg(value_name = "NEW", add = ArgValueCompleter::new(complete::references))]
     new: String,
 }
 
@@ -52,6 +55,7 @@ impl Args {
         let mut troubles = Troubles::default();
         let mut out = Output::new();
         let mut exit = Exit::Done;
+        let mut activity = Activity::new(context, "differences");
         for item in Diff::new((&old_tree, old_entry), (&new_tree, new_entry)) {
             let found = match item {
                 Ok(found) => found,
@@ -61,6 +65,7 @@ impl Args {
                 }
             };
             exit = Exit::Negative;
+            activity.step();
             let Difference { path, old, new, aspects } = &found;
             if context.json {
                 let mut shown = |tree, entry| Attributes::new(tree, path, entry, true, &mut troubles);

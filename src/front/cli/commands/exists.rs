@@ -3,21 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
 use crate::checker::{self, Candidates, Checker, Clock, OpenStore, Settings, State};
+use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
+use crate::front::cli::units::{ago, human_time};
 use crate::snapshot::{AskedSource, UtcTimestamp};
+use crate::text::counted;
 
-/// Nobody waits for this command but whoever can interrupt it.
+/// The user of this command can interrupt it at any time.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Say whether a backup of a source exists: exit code 0 exists, 1 absent, 3 unknown
+/// Check whether a source has a backup, and how old it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Any doubt is `unknown`, never `absent`; --degraded changes nothing about that. Incomplete snapshots count, and so do
+Exit codes: 0 a backup exists; 1 there is none; 3 unknown. Any doubt is unknown, with --degraded too. Incomplete snapshots count, and so do \
 snapshots of a parent of the path. The service (`rokopia serve`) answers by the same rules.
 
 Examples:
@@ -25,7 +29,7 @@ Examples:
   rokopia exists data-demo@apps:/data --json | jq .age_seconds")]
 pub(in crate::front::cli) struct Args {
     /// user@host:/path
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", add = ArgValueCompleter::new(complete::sources))]
     source: String,
 }
 
@@ -43,6 +47,8 @@ struct Answer {
     age_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock_problem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_id: Option<String>,
     reason: String,
 }
 
@@ -84,13 +90,31 @@ fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failur
     Ok(checker.ask(&Candidates::of(source), PATIENCE))
 }
 
+/// The answer in one line: what was found, and how old it is.
+fn text(answer: &Answer) -> String {
+    let Answer { state, source, reason, .. } = answer;
+    let (Some(latest), Some(id)) = (answer.latest, &answer.latest_id) else {
+        return format!("{state}: {source} ({reason})");
+    };
+    let count = counted(answer.snapshots.unwrap_or_default() as u64, "snapshot");
+    let incomplete = match answer.incomplete.unwrap_or_default() {
+        0 => String::new(),
+        incomplete => format!(", {incomplete} incomplete"),
+    };
+    format!(
+        "{state}: {source} ({reason}); newest {id} of {}, {}; {count}{incomplete}",
+        human_time(latest),
+        ago(latest, UtcTimestamp::now())
+    )
+}
+
 fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
     let known = answer.state != State::Unknown;
     let reason = match (&answer.reason, answer.state) {
         (Some(reason), _) => reason.to_string(),
         (None, State::Exists) => match &answer.found {
             Some(found) => format!("snapshots of {found}"),
-            None => "snapshots of this very source".to_owned(),
+            None => "snapshots of exactly this source".to_owned(),
         },
         (None, _) => "the repository was read completely and has no snapshot of this source".to_owned(),
     };
@@ -108,13 +132,14 @@ fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
         // No age is negative.
         age_seconds: answer.latest.map(|latest| now.seconds_since(latest).max(0)),
         clock_problem,
+        latest_id: answer.latest_id.as_ref().map(ToString::to_string),
         reason,
     };
     let mut out = Output::new();
     if context.json {
         out.json(&shown)?;
     } else if !context.quiet {
-        out.line(format!("{}: {} ({})", shown.state, escape(&shown.source), escape(&shown.reason)))?;
+        out.line(escape(&text(&shown)))?;
     }
     out.finish()
 }

@@ -1,31 +1,79 @@
-//! `rokopia find`: paths that match a pattern, in one or all snapshots.
+//! `rokopia find`: files that match a pattern, in one or all snapshots.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+use clap::ValueEnum;
 use globset::{GlobBuilder, GlobMatcher};
+use jiff::Zoned;
 use serde::Serialize;
 
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::Line;
-use crate::front::cli::output::{Output, escape};
+use crate::front::cli::output::{Output, escape, shell_word, short_id};
+use crate::front::cli::progress::Activity;
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, each, locate};
-use crate::front::cli::units::human_time;
-use crate::snapshot::{Tree, UtcTimestamp};
+use crate::front::cli::units::{self, human_size, table_time};
+use crate::snapshot::{DirEntry, EntryType, Period, Snapshot, Source, Tree, UtcTimestamp};
 
-/// Find entries by a glob pattern, in one snapshot or in all
+/// Versions remembered so that the same one is not printed again: some 32 MiB.
+const MAX_REMEMBERED: usize = 1 << 20;
+
+/// Find files by name, in one snapshot or in all
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A pattern without a slash matches names anywhere; one with a slash matches whole paths, `*` within one name and `**`
-across directories.
+A pattern without a slash matches names anywhere. One with a slash matches whole paths: `*` within one name, `**` across \
+directories. A pattern that begins with the path of a source, as /srv/data/etc/*, matches there.
+
+Each line begins with a reference that `rokopia cat` and `rokopia restore` take. A file that is the same in several \
+snapshots of a source is shown once, in the newest; --every and --json show all.
 
 Examples:
-  rokopia find '*.conf'                    in all snapshots
+  rokopia find '*.conf'                          in all snapshots
   rokopia find latest 'etc/**/*.conf'
-  rokopia find data-demo@apps:/data passwd --json")]
+  rokopia find -i --type f --newer 7d '*report*'
+  rokopia find -0 --larger 1GB '*' | xargs -0 -n1 rokopia ls -l")]
 pub(in crate::front::cli) struct Args {
     /// A snapshot reference (all snapshots without), and the pattern
     #[arg(value_names = ["REF] [PATTERN"], num_args = 1..=2, required = true)]
     arguments: Vec<String>,
+
+    /// Ignore the case of letters
+    #[arg(short, long)]
+    ignore_case: bool,
+
+    /// Only entries of this type: f (file), d (directory) or l (symbolic link)
+    #[arg(long, value_enum, value_name = "TYPE")]
+    r#type: Option<Type>,
+
+    /// Only entries modified at this time or later
+    #[arg(long, value_name = "TIME")]
+    newer: Option<String>,
+
+    /// Only files of at least this size
+    #[arg(long, value_name = "SIZE")]
+    larger: Option<String>,
+
+    /// Show a file in every snapshot that has it
+    #[arg(long)]
+    every: bool,
+
+    /// Print references alone, each ended by a NUL byte: for `xargs -0`
+    #[arg(short = '0', long, conflicts_with = "json")]
+    null: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Type {
+    /// Files
+    F,
+    /// Directories
+    D,
+    /// Symbolic links
+    #[value(alias = "s")]
+    L,
 }
 
 #[derive(Serialize)]
@@ -40,54 +88,112 @@ struct Match<'a> {
 struct Pattern {
     glob: GlobMatcher,
     whole_path: bool,
+    absolute: bool,
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, Failure> {
+    fn parse(text: &str, ignore_case: bool) -> Result<Self, Failure> {
         let glob = GlobBuilder::new(text.trim_start_matches('/'))
             .literal_separator(true)
             .backslash_escape(true)
+            .case_insensitive(ignore_case)
             .build()
             .map_err(|e| wrong_value("PATTERN", text, &format!("a glob pattern ({})", e.kind())))?;
-        Ok(Self { glob: glob.compile_matcher(), whole_path: text.contains('/') })
+        let (whole_path, absolute) = (text.contains('/'), text.starts_with('/'));
+        Ok(Self { glob: glob.compile_matcher(), whole_path, absolute })
     }
 
-    fn matches(&self, path: &str) -> bool {
+    /// Whether a path in the tree matches, or, of an absolute pattern, the path below `top`.
+    fn matches(&self, path: &str, top: &str) -> bool {
         let name = if self.whole_path { path } else { path.rsplit('/').next().unwrap_or(path) };
         self.glob.is_match(name)
+            || (self.absolute && top.len() > 1 && {
+                let top = top.trim_start_matches('/').trim_end_matches('/');
+                self.glob.is_match(format!("{top}/{path}"))
+            })
+    }
+}
+
+/// What an entry must be like beside its name.
+struct Wanted {
+    kind: Option<EntryType>,
+    newer: Option<UtcTimestamp>,
+    larger: Option<u64>,
+}
+
+impl Wanted {
+    fn takes(&self, entry: &DirEntry) -> bool {
+        self.kind.is_none_or(|kind| entry.kind == kind)
+            && self.newer.is_none_or(|time| entry.mtime >= time)
+            && self.larger.is_none_or(|size| entry.kind == EntryType::File && entry.size >= size)
     }
 }
 
 impl Args {
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        let newer = self.newer.as_deref().map(|text| {
+            units::period(text, &Zoned::now())
+                .map(Period::first)
+                .ok_or_else(|| wrong_value("--newer", text, "a time such as 2026-11-21 or 3d"))
+        });
+        let larger = self.larger.as_deref().map(|text| {
+            units::size(text).ok_or_else(|| wrong_value("--larger", text, "a size such as 100MB"))
+        });
+        let kind = self.r#type.map(|kind| match kind {
+            Type::F => EntryType::File,
+            Type::D => EntryType::Directory,
+            Type::L => EntryType::Symlink,
+        });
+        Ok(Wanted { kind, newer: newer.transpose()?, larger: larger.transpose()? })
+    }
+
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (reference, pattern) = match self.arguments.as_slice() {
             [pattern] => (None, pattern),
             [reference, pattern] => (Some(reference), pattern),
             _ => return Err(Failure::wrong_usage("find takes a pattern, and a reference before it")),
         };
-        let pattern = Pattern::parse(pattern)?;
+        let pattern = Pattern::parse(pattern, self.ignore_case)?;
+        let wanted = self.wanted()?;
         let mut session = Session::open_for_contents(context)?;
         let found = reference.map(|reference| session.find(reference)).transpose()?;
         let contents = session.contents()?;
+        let form = match (context.json, self.null) {
+            (true, _) => Form::Json,
+            (_, true) => Form::Null,
+            _ => Form::Text,
+        };
         let mut search = Search {
             pattern,
-            json: context.json,
+            wanted,
+            form,
+            digits: session.snapshots.unique_digits(),
             out: Output::new(),
             troubles: Troubles::default(),
+            activity: Activity::new(context, "entries searched"),
             matches: 0,
+            seen: (!self.every && !context.json && reference.is_none()).then(Seen::default),
         };
         let exit = match (reference, found) {
             (Some(reference), Some(found)) => {
                 let (tree, _) = locate(&mut session, &contents, reference, &found)?;
-                search.through(&tree, &found.path, &found.root.to_string(), found.time())?;
+                search.through(&tree, &found.path, &found.root.to_string(), found.snapshot())?;
                 Exit::Done
             }
             _ => {
-                for snapshot in session.snapshots.all() {
-                    match Tree::of_snapshot(&contents, &snapshot) {
-                        Ok(tree) => {
-                            search.through(&tree, "", snapshot.id.as_str(), Some(snapshot.start_time))?;
-                        }
+                let snapshots = match context.json {
+                    true => session.snapshots.all().into_iter().collect(),
+                    false => by_source(&session),
+                };
+                let mut source: Option<&Source> = None;
+                for snapshot in &snapshots {
+                    if source != Some(&snapshot.source) {
+                        // What was seen in another source says nothing.
+                        search.seen.iter_mut().for_each(|seen| seen.versions.clear());
+                        source = Some(&snapshot.source);
+                    }
+                    match Tree::of_snapshot(&contents, snapshot) {
+                        Ok(tree) => search.through(&tree, "", snapshot.id.as_str(), Some(snapshot))?,
                         Err(error) => search.troubles.add(&error),
                     }
                 }
@@ -95,16 +201,60 @@ impl Args {
             }
         };
         search.out.finish()?;
+        drop(search.activity);
+        if search.matches == 0 && !context.json {
+            tracing::info!("no matches");
+        }
         Ok(search.troubles.exit(exit))
+    }
+}
+
+/// All snapshots, grouped by source, the newest of each first.
+fn by_source(session: &Session) -> Vec<std::sync::Arc<Snapshot>> {
+    session.snapshots.groups().into_iter().flat_map(|(_, group)| group.into_iter().rev()).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+    Null,
+}
+
+/// The versions of files that were printed, by hashes with keys that nobody else knows.
+#[derive(Default)]
+struct Seen {
+    keys: (RandomState, RandomState),
+    versions: HashSet<(u64, u64)>,
+}
+
+impl Seen {
+    /// Whether this version was not there before.
+    fn is_new(&mut self, path: &str, entry: &DirEntry) -> bool {
+        let version = (path, entry.object, entry.mtime.as_nanos(), entry.kind, entry.mode);
+        let hashes = (self.keys.0.hash_one(version), self.keys.1.hash_one(version));
+        if self.versions.contains(&hashes) {
+            return false;
+        }
+        if self.versions.len() < MAX_REMEMBERED {
+            self.versions.insert(hashes);
+        }
+        true
     }
 }
 
 struct Search {
     pattern: Pattern,
-    json: bool,
+    wanted: Wanted,
+    form: Form,
+    /// Digits of an ID that tell snapshots apart.
+    digits: usize,
     out: Output,
     troubles: Troubles,
+    activity: Activity,
     matches: u64,
+    /// The versions shown of the source at hand; `None` where all are shown.
+    seen: Option<Seen>,
 }
 
 impl Search {
@@ -113,21 +263,41 @@ impl Search {
         &mut self,
         tree: &Tree<'_>,
         base: &str,
-        snapshot: &str,
-        time: Option<UtcTimestamp>,
+        id: &str,
+        snapshot: Option<&Snapshot>,
     ) -> Result<(), Failure> {
-        let Self { pattern, json, out, troubles, matches } = self;
+        let Self { pattern, wanted, form, digits, out, troubles, activity, matches, seen } = self;
+        let top = snapshot.map_or("", |snapshot| snapshot.source.path.as_str());
+        let time = snapshot.map(|snapshot| snapshot.start_time);
+        let mut named = false;
         each(tree, base, true, troubles, |path, entry, troubles| {
-            if !pattern.matches(path) {
+            activity.step();
+            if !pattern.matches(path, top) || !wanted.takes(entry) {
+                return Ok(());
+            }
+            if seen.as_mut().is_some_and(|seen| !seen.is_new(path, entry)) {
                 return Ok(());
             }
             *matches += 1;
-            let line = Line::new(tree, path, entry, *json, troubles);
-            if *json {
-                return out.json(&Match { snapshot, time, line });
-            }
-            let time = time.map_or_else(String::new, human_time);
-            out.line(format!("{}  {time}  {}", escape(snapshot), line.short()))
+            let line = Line::new(tree, path, entry, *form == Form::Json, troubles);
+            let joined = [base, path].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+            let reference = format!("{}/{}", short_id(id, *digits), joined.join("/"));
+            activity.aside(|| match form {
+                Form::Json => out.json(&Match { snapshot: id, time, line }),
+                Form::Null => out.bytes(reference.as_bytes()).and_then(|()| out.bytes(b"\0")),
+                Form::Text => {
+                    if !std::mem::replace(&mut named, true)
+                        && let Some(snapshot) = snapshot
+                    {
+                        let blank = if *matches > 1 { "\n" } else { "" };
+                        let (source, time) = (snapshot.source.to_string(), table_time(snapshot.start_time));
+                        out.line(format!("{blank}{}, snapshot of {time}", escape(&source)))?;
+                    }
+                    let size = if entry.is_directory() { "-".into() } else { human_size(entry.size) };
+                    let mtime = table_time(entry.mtime);
+                    out.line(format!("{}  {size}  {mtime}", shell_word(&reference)))
+                }
+            })
         })
     }
 }
@@ -138,12 +308,25 @@ mod tests {
 
     #[test]
     fn patterns_match_names_or_paths() {
-        let matches = |pattern: &str, path: &str| Pattern::parse(pattern).unwrap().matches(path);
+        let matches =
+            |pattern: &str, path: &str| Pattern::parse(pattern, false).unwrap().matches(path, "/srv/data");
         assert!(matches("*.conf", "etc/app/a.conf"));
         assert!(matches("etc/**/*.conf", "etc/app/a.conf"));
         assert!(matches("/etc/*", "etc/hosts"));
+        assert!(matches("/srv/data/etc/*", "etc/hosts"));
+        assert!(!matches("srv/data/etc/*", "etc/hosts"));
         assert!(!matches("etc/*", "etc/app/a.conf"));
         assert!(!matches("*.conf", "conf/x"));
-        assert!(Pattern::parse("[").is_err());
+        assert!(!matches("*.CONF", "etc/a.conf"));
+        assert!(Pattern::parse("*.CONF", true).unwrap().matches("etc/a.conf", ""));
+        assert!(Pattern::parse("[", false).is_err());
+    }
+
+    #[test]
+    fn a_version_is_seen_once() {
+        let mut seen = Seen::default();
+        let entry = |nanos| DirEntry { mtime: UtcTimestamp(nanos), ..DirEntry::default() };
+        assert!(seen.is_new("a", &entry(1)) && seen.is_new("a", &entry(2)) && seen.is_new("b", &entry(1)));
+        assert!(!seen.is_new("a", &entry(1)));
     }
 }

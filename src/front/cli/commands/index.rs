@@ -14,15 +14,15 @@ use crate::index::IndexReader;
 use crate::snapshot::UtcTimestamp;
 use crate::{Error, Reason};
 
-/// List the index blobs: which of them count, and which are superseded
+/// List the index blobs, and which of them are in use
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  rokopia index                  all index blobs and what they are
-  rokopia index --entries        reads each of those that count, and counts its entries
+  rokopia index              all index blobs
+  rokopia index --entries    with the number of contents and packs in each
   rokopia index --json | jq -r 'select(.state == \"active\").id'")]
 pub(in crate::front::cli) struct Args {
-    /// Read the index blobs that count and say how many contents and packs each names
+    /// Read the index blobs in use and show how many contents and packs each names
     #[arg(long)]
     entries: bool,
 }

@@ -1,26 +1,45 @@
 //! `rokopia ls`: entries of a snapshot.
 
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::Line;
 use crate::front::cli::output::Output;
 use crate::front::cli::tree::{Place, Troubles, at, each};
+use crate::front::cli::usage;
 
-/// List the entries of a snapshot or of a directory in it
+/// List a directory of a snapshot
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    disable_help_flag = true,
+    after_help = "\
 Examples:
   rokopia ls latest
   rokopia ls -l data-demo@apps:/data/etc
-  rokopia ls -R latest --json | jq -r 'select(.size > 1e9).path'")]
+  rokopia ls -R latest --json | jq -r 'select(.size > 1e9).path'"
+)]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
-    #[arg(value_name = "REF")]
-    reference: String,
+    #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
+    reference: Option<String>,
 
     /// Show mode, owner, size and time
     #[arg(short, long)]
     long: bool,
+
+    /// Accepted as in `ls`: names that begin with a dot are always listed
+    #[arg(short, long)]
+    all: bool,
+
+    /// Accepted as in `ls`: sizes always have units. Without a snapshot, print help
+    #[arg(short = 'h', long)]
+    human_readable: bool,
+
+    /// Print help
+    #[arg(long, action = clap::ArgAction::HelpLong)]
+    help: Option<bool>,
 
     /// Go into directories
     #[arg(short = 'R', long)]
@@ -29,7 +48,11 @@ pub(in crate::front::cli) struct Args {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        at(context, &self.reference, |place| self.list(context, place))
+        match &self.reference {
+            Some(reference) => at(context, reference, |place| self.list(context, place)),
+            None if self.human_readable => usage::print_help("ls"),
+            None => Err(Failure::wrong_usage("missing: <REF>")),
+        }
     }
 
     fn list(&self, context: &Context, Place { tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {

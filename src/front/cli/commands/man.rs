@@ -1,38 +1,83 @@
 //! `rokopia man`: manual pages.
 
-use clap::CommandFactory;
+use std::path::{Path, PathBuf};
 
-use crate::front::cli::args::Cli;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
+use crate::front::cli::usage;
 
-/// Print the manual page of the program or of a command
+/// Print a manual page, or write those of all commands
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rokopia man | man -l -
-  rokopia man restore > rokopia-restore.1")]
+  rokopia man restore | man -l -
+  rokopia man --all /usr/local/share/man/man1")]
 pub(in crate::front::cli) struct Args {
     /// The command; the program itself without
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
+
+    /// Write the pages of the program and of every command to this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    all: Option<PathBuf>,
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, _: &Context) -> Result<Exit, Failure> {
-        let mut program = Cli::command();
-        program.build();
+        let program = usage::documented();
+        if let Some(directory) = &self.all {
+            return write_all(&program, directory);
+        }
         let page = match &self.command {
-            None => program,
+            None => &program,
             Some(name) => {
-                let found = program.find_subcommand(name).cloned();
+                let found = program.find_subcommand(name);
                 found.ok_or_else(|| wrong_value("COMMAND", name, "the name of a command"))?
             }
         };
         let mut out = Output::new();
-        clap_mangen::Man::new(page).render(&mut out).map_err(Failure::output)?;
+        out.bytes(&rendered(&program, page)?)?;
         out.finish()?;
         Ok(Exit::Done)
     }
+}
+
+fn write_all(program: &clap::Command, directory: &Path) -> Result<Exit, Failure> {
+    let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
+    for page in std::iter::once(program).chain(commands) {
+        let path = directory.join(format!("{}.1", name(program, page)));
+        std::fs::write(&path, rendered(program, page)?)
+            .map_err(|e| Failure::output(e).during(&path.display().to_string()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The name of a page: `rokopia-restore`.
+fn name(program: &clap::Command, page: &clap::Command) -> String {
+    match page.get_name() == program.get_name() {
+        true => program.get_name().to_owned(),
+        false => format!("{}-{}", program.get_name(), page.get_name()),
+    }
+}
+
+fn rendered(program: &clap::Command, page: &clap::Command) -> Result<Vec<u8>, Failure> {
+    let name = name(program, page);
+    let mut text = Vec::new();
+    Man::new(page.clone().display_name(&name)).title(&name).render(&mut text).map_err(Failure::output)?;
+    let mut see_also = Roff::new();
+    see_also.control("SH", ["SEE ALSO"]);
+    let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
+    let others = std::iter::once(program).chain(commands).map(|other| self::name(program, other));
+    let others: Vec<String> = others.filter(|other| *other != name).collect();
+    for (at, other) in others.iter().enumerate() {
+        let end = if at + 1 == others.len() { "(1)" } else { "(1), " };
+        see_also.text([bold(other), roman(end)]);
+    }
+    see_also.to_writer(&mut text).map_err(Failure::output)?;
+    Ok(text)
 }

@@ -10,7 +10,7 @@ use crate::front::cli::output::{Output, Table};
 use crate::front::cli::session::Session;
 use crate::manifest::GoTime;
 
-/// List manifests: snapshots, policies and the rest, by time
+/// List the manifests: snapshots, policies and others
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

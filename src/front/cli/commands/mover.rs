@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 
-/// Fill a volume as VolSync's operator asks through environment variables
+/// Restore a volume as VolSync's mover, configured by environment variables
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The same program runs under the name entry.sh, which is what the operator starts. See docs/volsync.md.
+VolSync's operator starts the same program under the name entry.sh. See docs/volsync.md.
 
 Examples:
   rokopia mover restore

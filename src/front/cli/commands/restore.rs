@@ -1,23 +1,27 @@
 //! `rokopia restore`: a tree into a directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
 use crate::Error;
 use crate::content::Hashed;
+use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::doubts::refuse;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
+use crate::front::cli::session::Found;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
-use crate::front::cli::units::{human_duration, human_size};
+use crate::front::cli::units::{ago, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
-use crate::restore::{Filter, Overwrite, Restore, Summary};
-use crate::snapshot::Tree;
+use crate::restore::{Filter, FilterBuilder, Overwrite, Restore, Summary};
+use crate::snapshot::{Tree, UtcTimestamp};
+use crate::text::counted;
 
 /// What JSON says of a restore.
 #[derive(Serialize)]
@@ -29,23 +33,56 @@ struct Restored<'a> {
     newer_may_exist: bool,
 }
 
-/// Restore a snapshot, or a part of it, into a directory
+/// Restore a snapshot, or a part of it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-The target is created if it is missing. Nothing in it is touched before the snapshot and its root directory were read. A
-file under its final name is complete and right; running the command again is always safe. What cannot be restored is
-named, and the exit code is 4.
+#[command(
+    after_long_help = "\
+The target is created if it is missing. Nothing in it changes before the snapshot and its root directory are read. A file \
+appears under its name only when it is complete, so it is always safe to run the command again. An entry that cannot be \
+restored is named, and the exit code is 4.
+
+--existing decides about files that are there already:
+  update     (default) a file with the right size and modification time is kept,
+             and gets the right owner and mode; others are replaced. After an
+             interruption the same command continues where it stopped.
+  compare    files are read and compared with the snapshot, and only what
+             differs is fetched and written, in place. A file whose new data
+             then cannot be read is lost.
+  replace    all files are replaced.
+  keep       all files are kept, whatever they contain.
+
+Patterns of --include and --exclude:
+  *.conf          every entry whose name ends in .conf, at any depth
+  /etc            the entry etc at the top, with everything below it
+  /var/*/log      log in each directory of var: * and ? stay within one name
+  /home/**/.ssh   .ssh at any depth below home: ** crosses directories
+  [a-c]*, {x,y}   character classes and alternatives
+
+With --include, only what matches is restored, and the directories that lead to it. --exclude takes precedence. With --delete, \
+what is excluded is kept.
 
 Examples:
   rokopia restore latest /srv/data
   rokopia restore data-demo@apps:/data@2026-11-20 /srv/data --delete
-  rokopia restore latest /srv/data --delta --verify         only what differs is fetched
-  rokopia restore latest/etc /tmp/etc --include '*.conf'
-  rokopia restore c0bc0a/dump.sql /tmp/dump.sql")]
+  rokopia restore latest /srv/data --existing compare    fetch only what differs
+  rokopia restore latest/etc /tmp/etc --include '*.conf' --exclude /ssl
+  rokopia restore c0bc0a/dump.sql /tmp/dump.sql",
+    after_help = "\
+The target is created if it is missing. Nothing in it changes before the snapshot and its root directory are read. A file \
+appears under its name only when it is complete, so it is always safe to run the command again. An entry that cannot be \
+restored is named, and the exit code is 4.
+
+Examples:
+  rokopia restore latest /srv/data
+  rokopia restore data-demo@apps:/data@2026-11-20 /srv/data --delete
+  rokopia restore latest /srv/data --existing compare    fetch only what differs
+  rokopia restore latest/etc /tmp/etc --include '*.conf' --exclude /ssl
+  rokopia restore c0bc0a/dump.sql /tmp/dump.sql"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one option of the command")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 
     /// Where to: a directory for a directory, the file itself for a file
@@ -56,30 +93,45 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     delete: bool,
 
-    /// Compare existing files content by content, and fetch and write only what differs, in place: a file whose new data
-    /// then cannot be read is gone
-    #[arg(long)]
+    /// What to do with files that exist: update, compare, replace or keep; --help explains them
+    #[arg(long, value_enum, value_name = "HOW", conflicts_with_all = ["delta", "skip_existing", "overwrite"])]
+    existing: Option<Existing>,
+
+    /// The same as --existing compare
+    #[arg(long, hide = true)]
     delta: bool,
 
-    /// Leave files with the right size and modification time as they are
-    #[arg(long)]
+    /// The same as --existing update
+    #[arg(long, hide = true)]
     skip_existing: bool,
 
-    /// Which existing entries are replaced
-    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
-    overwrite: Existing,
+    /// The same as --existing replace (always) and --existing keep (never)
+    #[arg(long, value_enum, hide = true, value_name = "WHICH")]
+    overwrite: Option<Replaced>,
 
-    /// Only say what would be done, and what would be deleted; nothing is written and no data is read
+    /// Show what would be done, and what would be deleted; nothing is written and no data is read
     #[arg(long)]
     dry_run: bool,
 
-    /// Only entries that match this pattern, and the directories to them; may be repeated
+    /// Restore only what matches this pattern; may be repeated
     #[arg(long, value_name = "GLOB")]
     include: Vec<String>,
 
-    /// No entries that match this pattern; may be repeated
+    /// Leave out what matches this pattern; may be repeated
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
+
+    /// As --include, ignoring the case of letters
+    #[arg(long, value_name = "GLOB")]
+    iinclude: Vec<String>,
+
+    /// As --exclude, ignoring the case of letters
+    #[arg(long, value_name = "GLOB")]
+    iexclude: Vec<String>,
+
+    /// Restore only the paths in this file, one a line, or ended by NUL bytes; - for standard input
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
 
     /// Restore the later of two entries whose names the target cannot tell apart, as `README` and `readme` where case does
     /// not count, as NAME~1
@@ -133,28 +185,31 @@ pub(in crate::front::cli) struct Args {
     fsync: bool,
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+/// What happens to files that exist already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Existing {
+    /// Keep files with the right size and modification time, replace others
     #[default]
+    Update,
+    /// Read files, and fetch and write only what differs
+    Compare,
+    /// Replace all files
+    Replace,
+    /// Keep all files, right or not
+    Keep,
+}
+
+/// The older spelling of [`Existing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Replaced {
     Always,
     IfChanged,
     Never,
 }
 
-impl From<Existing> for Overwrite {
-    fn from(existing: Existing) -> Self {
-        match existing {
-            Existing::Always => Self::Always,
-            Existing::IfChanged => Self::IfChanged,
-            Existing::Never => Self::Never,
-        }
-    }
-}
-
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let filter = Filter::new(&self.include, &self.exclude)
-            .map_err(|e| Failure::wrong_usage(format!("a pattern cannot be understood: {e}")))?;
+        let filter = self.filter()?;
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
@@ -191,17 +246,16 @@ impl Args {
         let entry = again.as_ref().unwrap_or(entry);
         let clean_up = CleanUp::new();
         let reporter = Reporter::new(context);
-        let result = Restore::new(contents, entry)
+        self.announce(found);
+        let restore = self.with_existing(Restore::new(contents, entry));
+        let result = restore
             .snapshot(found.root.to_string())
             .memory(context.memory_for_data(contents)?)
             .threads(context.threads)
             .reads(context.reads.unwrap_or(contents.store().hints().reads))
-            .overwrite(self.overwrite.into())
-            .filter(filter)
+            .filter(filter.clone())
             .rename_collisions(self.rename_collisions)
             .delete(self.delete)
-            .delta(self.delta)
-            .skip_existing(self.skip_existing)
             .dry_run(self.dry_run)
             .owner(!self.no_owner)
             .permissions(!self.no_permissions)
@@ -216,6 +270,11 @@ impl Args {
         let summary = result
             .map_err(|error| Failure::from(Error::from(error)).snapshot(&found.root).during("restoring"))?;
 
+        if !summary.stopped {
+            for pattern in filter.unmatched() {
+                tracing::warn!("{pattern:?} matches nothing in the snapshot");
+            }
+        }
         let mut out = Output::new();
         if context.json {
             out.json(&Restored { summary: &summary, newer_may_exist: found.newer.is_some() })?;
@@ -232,18 +291,79 @@ impl Args {
     }
 }
 
+impl Args {
+    fn filter(&self) -> Result<Filter, Failure> {
+        let mut builder = Filter::builder();
+        builder = self.include.iter().fold(builder, FilterBuilder::include);
+        builder = self.iinclude.iter().fold(builder, FilterBuilder::include_ignoring_case);
+        builder = self.exclude.iter().fold(builder, FilterBuilder::exclude);
+        builder = self.iexclude.iter().fold(builder, FilterBuilder::exclude_ignoring_case);
+        if let Some(path) = &self.files_from {
+            let list = read_list(path)
+                .map_err(|e| Failure::wrong_usage(format!("--files-from {}: {e}", path.display())))?;
+            let end = if list.contains('\0') { '\0' } else { '\n' };
+            builder = builder.paths(list.split(end).filter(|path| !path.is_empty()));
+        }
+        builder.build().map_err(|e| Failure::wrong_usage(format!("invalid pattern: {e}")))
+    }
+
+    /// Says what was chosen before anything is done with it.
+    fn announce(&self, found: &Found) {
+        let doing = if self.dry_run { "would restore" } else { "restoring" };
+        let part = if found.path.is_empty() { String::new() } else { format!("{} of ", found.path) };
+        let target = std::path::absolute(&self.target).unwrap_or_else(|_| self.target.clone());
+        match found.snapshot() {
+            Some(snapshot) => tracing::info!(
+                "{doing} {part}{}, snapshot {} of {}, {}, to {}",
+                snapshot.source,
+                snapshot.id,
+                human_time(snapshot.start_time),
+                ago(snapshot.start_time, UtcTimestamp::now()),
+                target.display()
+            ),
+            None => tracing::info!("{doing} {part}object {} to {}", found.root, target.display()),
+        }
+    }
+
+    fn with_existing<'a>(&self, restore: Restore<'a>) -> Restore<'a> {
+        if self.delta || self.skip_existing || self.overwrite.is_some() {
+            let overwrite = match self.overwrite {
+                None | Some(Replaced::Always) => Overwrite::Always,
+                Some(Replaced::IfChanged) => Overwrite::IfChanged,
+                Some(Replaced::Never) => Overwrite::Never,
+            };
+            return restore.overwrite(overwrite).delta(self.delta).skip_existing(self.skip_existing);
+        }
+        match self.existing.unwrap_or_default() {
+            Existing::Update => restore.skip_existing(true),
+            Existing::Compare => restore.delta(true),
+            Existing::Replace => restore.overwrite(Overwrite::Always),
+            Existing::Keep => restore.overwrite(Overwrite::Never),
+        }
+    }
+}
+
+fn read_list(path: &Path) -> std::io::Result<String> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin());
+    }
+    std::fs::read_to_string(path)
+}
+
 fn text(summary: &Summary, dry_run: bool) -> String {
     let Summary { files, dirs, symlinks, bytes, fetched_bytes, skipped, deleted, error_count, .. } = summary;
     let mut text = format!(
-        "{} {files} files, {dirs} directories and {symlinks} links ({}) to {} in {}, {} fetched",
+        "{} {}, {} and {} ({}) to {} in {}, {} fetched",
         if dry_run { "would restore" } else { "restored" },
+        counted(*files, "file"),
+        counted(*dirs, "directory/directories"),
+        counted(*symlinks, "link"),
         human_size(*bytes),
         summary.target.display(),
         human_duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
         human_size(*fetched_bytes),
     );
-    for (count, what) in [(skipped, "left as they were"), (deleted, "deleted"), (error_count, "not restored")]
-    {
+    for (count, what) in [(skipped, "unchanged"), (deleted, "deleted"), (error_count, "not restored")] {
         if *count > 0 {
             text += &format!(", {count} {what}");
         }

@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 const DEFAULT_REPOSITORY: &str = "/repository";
 
-/// Answer over HTTP whether there are backups: the existence service
+/// Run the existence service: answer over HTTP whether backups exist
 #[derive(Debug, clap::Args)]
 #[command(
     next_help_heading = "Options of the service",
     after_help = "\
-Durations are written as in Go: 300ms, 7s, 1h30m. Without --repo, the repository is KOPIA_REPOSITORY_PATH, or /repository.
-The log goes to stdout. SIGTERM ends the service after what is open, with exit code 0.
+Durations are written as in Go: 300ms, 7s, 1h30m. Without --repo, the repository is KOPIA_REPOSITORY_PATH, or /repository. \
+The log goes to stdout. After SIGTERM the service answers the requests that are open and ends with exit code 0.
 
 Examples:
   rokopia serve --repo /repository --password-file /run/secrets/password
@@ -49,27 +49,27 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: String,
 
-    /// How long a question may take; 0 for as long as whoever asks waits
+    /// Maximum time for an answer; 0 for no limit
     #[arg(long, env = "HTTP_TIMEOUT", default_value = "3s", value_name = "DURATION")]
     http_timeout: String,
 
-    /// A yes may come from a view of this age; 0 for none that is older than the question
+    /// Maximum age of cached data for a positive answer; 0 always re-reads
     #[arg(long, env = "CACHE_TTL", default_value = "60s", value_name = "DURATION")]
     cache_ttl: String,
 
-    /// How often to read what is new without being asked; 0 for never
+    /// Time between reads of the repository in the background; 0 for none
     #[arg(long, env = "RE_WARM_INTERVAL", default_value = "90s", value_name = "DURATION")]
     refresh_interval: String,
 
-    /// A no may come from a view of this age; 0 for none that is older than the question
+    /// Maximum age of cached data for a negative answer; 0 always re-reads
     #[arg(long, env = "ROKOPIA_NEGATIVE_MAX_AGE", default_value = "0s", value_name = "DURATION")]
     negative_max_age: String,
 
-    /// After this a read of the storage is given up and begun anew
+    /// Time after which a read of the storage is abandoned and started again
     #[arg(long, env = "ROKOPIA_STORAGE_TIMEOUT", default_value = "2m", value_name = "DURATION")]
     storage_timeout: String,
 
-    /// How often to look for packs that no index names; 0 for never, which trusts that no index blob is ever lost
+    /// Time between searches for packs that no index names, a sign of lost index blobs; 0 for none
     #[arg(long, env = "ROKOPIA_SCAN_INTERVAL", default_value = "15m", value_name = "DURATION")]
     scan_interval: String,
 
@@ -82,31 +82,31 @@ pub(in crate::front::cli) struct Args {
     )]
     source_template: String,
 
-    /// The backend that answers and metrics name
+    /// Name of the backend in answers and metrics
     #[arg(long, env = "ROKOPIA_BACKEND_LABEL", default_value = "kopia-fs", value_name = "LABEL")]
     backend_label: String,
 
-    /// The unique ID that the repository must have, in hex; without it, that of the first one seen
+    /// The unique ID that the repository must have, in hex [default: that of the first one opened]
     #[arg(long, env = "ROKOPIA_EXPECTED_ID", value_name = "HEX")]
     expected_id: Option<String>,
 
-    /// With fewer sources than this in the repository, nothing is absent
+    /// If the repository has fewer sources than this, a missing backup is unknown instead of absent
     #[arg(long, env = "ROKOPIA_MIN_SOURCES", default_value = "0", value_name = "N")]
     min_sources: String,
 
-    /// What a claim is that was found only under a name that VolSync may have made of it: unknown or exists
+    /// The answer for a claim that has backups only under a name that VolSync may have derived from it: unknown or exists
     #[arg(long, env = "ROKOPIA_ALTERED_NAMES", default_value = "unknown", value_name = "STATE")]
     altered_names: String,
 
-    /// What a claim is that has incomplete snapshots only: exists or unknown
+    /// The answer for a claim that has only incomplete snapshots: exists or unknown
     #[arg(long, env = "ROKOPIA_INCOMPLETE", default_value = "exists", value_name = "STATE")]
     incomplete: String,
 
-    /// A source without a complete snapshot of at most this age is shown as stale
+    /// Age of the newest complete snapshot from which a source counts as stale
     #[arg(long, env = "ROKOPIA_STALE_AFTER", default_value = "26h", value_name = "DURATION")]
     stale_after: String,
 
-    /// Sources that get metrics of their own, at most
+    /// Maximum number of sources with metrics of their own
     #[arg(long, env = "ROKOPIA_METRIC_SOURCES", default_value = "2000", value_name = "N")]
     metric_sources: String,
 
@@ -135,7 +135,7 @@ pub(in crate::front::cli) struct Args {
     )]
     restore_from: String,
 
-    /// Answer as version 0.3.1 of pvc-plumber did: a failure looks like a no. LOSES DATA
+    /// Answer as pvc-plumber 0.3.1 did: a failure looks like "no backup". LOSES DATA
     #[arg(long)]
     legacy_answers: bool,
 }
@@ -270,7 +270,7 @@ fn doubtful(name: &str, text: &str) -> Result<Doubtful, Failure> {
     match text {
         "unknown" => Ok(Doubtful::Unknown),
         "exists" => Ok(Doubtful::Exists),
-        _ => Err(invalid(format!("invalid {name}: {text:?}: unknown or exists is expected"))),
+        _ => Err(invalid(format!("invalid {name}: {text:?}: expected unknown or exists"))),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::front::cli::session::Session;
 use crate::manifest::ManifestId;
 use crate::object::{ObjectId, Reader};
 
-/// Write an object, a content or the payload of a manifest to standard output, as it is
+/// Write an object, a content or a manifest to standard output, unchanged
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum;
+use clap_complete::engine::ArgValueCompleter;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use crate::Suspect;
+use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::output::{Output, Table};
+use crate::front::cli::output::{Output, Table, escape, short_id};
 use crate::front::cli::session::Session;
-use crate::front::cli::units::{self, human_size, human_time};
-use crate::snapshot::{AskedSource, Listed, Period, Policies, Snapshot};
+use crate::front::cli::units::{self, human_size, human_time, short_age, table_time};
+use crate::snapshot::{AskedSource, Listed, Period, Policies, Snapshot, UtcTimestamp};
+use crate::text::counted;
 
 /// List snapshots
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Incomplete snapshots are left out of the text unless --incomplete is given; JSON has always all of them, as in
-`kopia snapshot list --json`.
+IDs are shortened to the digits that tell snapshots apart, and of the reasons to keep a snapshot only the one that keeps it \
+longest is shown: --long shows all. Incomplete snapshots are left out unless --incomplete is given. JSON has all of \
+everything, as `kopia snapshot list --json`.
 
 Examples:
   rokopia snapshots                                   all of them
@@ -27,7 +32,7 @@ Examples:
   rokopia snapshots --json | jq -r '.[].id'")]
 pub(in crate::front::cli) struct Args {
     /// Only these sources, and those of directories above them: user@host:/path, user@host or @host
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", add = ArgValueCompleter::new(complete::sources))]
     sources: Vec<String>,
 
     /// All sources, which is the default
@@ -45,6 +50,18 @@ pub(in crate::front::cli) struct Args {
     /// Only the newest snapshot of each source
     #[arg(long)]
     latest: bool,
+
+    /// Only the newest N snapshots of each source
+    #[arg(long, short = 'n', value_name = "N", conflicts_with = "latest")]
+    limit: Option<usize>,
+
+    /// Order within each source
+    #[arg(long, value_enum, default_value_t, value_name = "BY")]
+    sort: Sort,
+
+    /// Show whole IDs, time zones and all reasons to keep a snapshot, one line each
+    #[arg(long, short)]
+    long: bool,
 
     /// Only snapshots that began at this time or later: a date, a time, or a duration such as 7d before now
     #[arg(long, value_name = "TIME")]
@@ -70,6 +87,17 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    #[default]
+    Time,
+    Size,
+    Files,
+}
+
+/// A snapshot with the reasons to keep it, the shortest-lived first.
+type Chosen = (Arc<Snapshot>, Vec<String>);
+
 /// What snapshots must be like, understood.
 struct Filter {
     sources: Vec<AskedSource>,
@@ -79,13 +107,17 @@ struct Filter {
 }
 
 impl Args {
+    fn limit(&self) -> Option<usize> {
+        if self.latest { Some(1) } else { self.limit }
+    }
+
     fn filter(&self) -> Result<Filter, Failure> {
         let now = Zoned::now();
         let time = |option: &str, text: &Option<String>| {
             text.as_ref().map_or(Ok(None), |text| {
                 units::period(text, &now)
                     .map(Some)
-                    .ok_or_else(|| wrong_value(option, text, "a time such as 2026-11-21, or 3d,"))
+                    .ok_or_else(|| wrong_value(option, text, "a time such as 2026-11-21 or 3d"))
             })
         };
         let sources = self.sources.iter().map(|text| {
@@ -112,22 +144,25 @@ impl Args {
             tracing::warn!("{problem}; reasons to keep snapshots may be wrong");
         }
         let zone = TimeZone::system();
-        let mut chosen: Vec<(Arc<Snapshot>, Vec<String>)> = Vec::new();
+        let mut chosen: Vec<Chosen> = Vec::new();
         for (source, snapshots) in session.snapshots.groups() {
             let reasons = policies.retention(source).reasons(&snapshots, &zone);
             let group: Vec<_> = snapshots.into_iter().zip(reasons).filter(|(s, _)| filter.takes(s)).collect();
             let shown = |s: &Snapshot| context.json || self.incomplete || s.is_complete();
-            let newest = if self.latest { group.iter().rposition(|(s, _)| shown(s)) } else { None };
-            let kept = group
-                .into_iter()
-                .enumerate()
-                .filter(|(i, (s, _))| shown(s) && (!self.latest || newest == Some(*i)));
-            chosen.extend(kept.map(|(_, item)| item));
+            let group: Vec<_> = group.into_iter().filter(|(s, _)| shown(s)).collect();
+            let left_out = group.len().saturating_sub(self.limit().unwrap_or(usize::MAX));
+            let mut group = group.into_iter().skip(left_out).collect::<Vec<_>>();
+            match self.sort {
+                Sort::Time => {}
+                Sort::Size => group.sort_by_key(|(s, _)| s.summary().map_or(0, |summary| summary.size)),
+                Sort::Files => group.sort_by_key(|(s, _)| s.summary().map_or(0, |summary| summary.files)),
+            }
+            chosen.append(&mut group);
         }
         let lacks = |suspect: &Suspect| filter.may_take(suspect);
         let exit = session.conclude("snapshots", chosen.is_empty(), &filter.sources, lacks)?;
         if chosen.is_empty() && !context.json {
-            tracing::warn!("no snapshots{}", if filter.is_any() { "" } else { " of this kind" });
+            tracing::warn!("no {}snapshots", if filter.is_any() { "" } else { "matching " });
         }
         let mut out = Output::new();
         if context.json {
@@ -138,8 +173,10 @@ impl Args {
                     unlisted: lacking.iter().filter(of_source).count(),
                 }
             }))?;
-        } else if !chosen.is_empty() {
-            print(&chosen, &mut out)?;
+        } else if self.long && !chosen.is_empty() {
+            print_long(&chosen, &mut out)?;
+        } else {
+            print(&chosen, session.snapshots.unique_digits(), &mut out)?;
         }
         out.finish()?;
         Ok(exit)
@@ -175,30 +212,73 @@ impl Filter {
     }
 }
 
-fn print(chosen: &[(Arc<Snapshot>, Vec<String>)], out: &mut Output) -> Result<(), Failure> {
+/// The snapshots grouped by source, in lines that fit a terminal.
+fn print(chosen: &[Chosen], digits: usize, out: &mut Output) -> Result<(), Failure> {
+    let now = UtcTimestamp::now();
+    let groups: Vec<&[Chosen]> = chosen.chunk_by(|a, b| a.0.source == b.0.source).collect();
+    for (at, group) in groups.iter().enumerate() {
+        let Some((first, _)) = group.first() else { continue };
+        let blank = if at > 0 { "\n" } else { "" };
+        let source = first.source.to_string();
+        out.line(format!("{blank}{}  ({})", escape(&source), counted(group.len() as u64, "snapshot")))?;
+        let heading = ["ID", "TIME", "AGE", "SIZE", "FILES", "KEPT FOR"];
+        let mut table = Table::new(&heading, &[2, 3, 4]).indented("  ");
+        for (snapshot, reasons) in *group {
+            let mut remarks = remarks(snapshot);
+            // The last reason is the one that keeps it longest.
+            if let Some((last, others)) = reasons.split_last().filter(|(last, _)| *last != "incomplete") {
+                let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+                remarks.push(format!("{last}{more}"));
+            }
+            table.row([
+                short_id(snapshot.id.as_str(), digits).to_owned(),
+                table_time(snapshot.start_time),
+                short_age(snapshot.start_time, now),
+                size(snapshot),
+                files(snapshot),
+                remarks.join(", "),
+            ]);
+        }
+        table.print(out)?;
+    }
+    Ok(())
+}
+
+/// One line a snapshot, with nothing shortened.
+fn print_long(chosen: &[Chosen], out: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new(&["ID", "TIME", "SOURCE", "SIZE", "FILES", "KEPT FOR"], &[3, 4]);
     for (snapshot, reasons) in chosen {
-        let summary = snapshot.root.as_ref().and_then(|root| root.summary.as_deref());
-        let number = |count: Option<i64>| count.map_or_else(|| "-".into(), |count| count.to_string());
-        let size = summary.map_or_else(|| "-".into(), |s| human_size(u64::try_from(s.size).unwrap_or(0)));
-        let mut remarks = Vec::new();
-        if !snapshot.is_complete() {
-            remarks.push(format!("incomplete: {}", snapshot.incomplete));
-        }
-        let unsaved = snapshot.unsaved();
-        if unsaved > 0 {
-            remarks.push(format!("{unsaved} entries not saved"));
-        }
-        remarks.extend(snapshot.pins.iter().map(|pin| format!("pin {pin}")));
+        let mut remarks = remarks(snapshot);
         remarks.extend(reasons.iter().filter(|reason| *reason != "incomplete").cloned());
         table.row([
             snapshot.id.to_string(),
             human_time(snapshot.start_time),
             snapshot.source.to_string(),
-            size,
-            number(summary.map(|summary| summary.files)),
+            size(snapshot),
+            files(snapshot),
             remarks.join(", "),
         ]);
     }
     table.print(out)
+}
+
+fn size(snapshot: &Snapshot) -> String {
+    snapshot.summary().map_or_else(|| "-".into(), |s| human_size(u64::try_from(s.size).unwrap_or(0)))
+}
+
+fn files(snapshot: &Snapshot) -> String {
+    snapshot.summary().map_or_else(|| "-".into(), |summary| summary.files.to_string())
+}
+
+/// What is unusual about a snapshot.
+fn remarks(snapshot: &Snapshot) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if !snapshot.is_complete() {
+        remarks.push(format!("incomplete: {}", snapshot.incomplete));
+    }
+    if snapshot.unsaved() > 0 {
+        remarks.push(counted(snapshot.unsaved(), "entry not saved/entries not saved"));
+    }
+    remarks.extend(snapshot.pins.iter().map(|pin| format!("pin {pin}")));
+    remarks
 }

@@ -1,23 +1,47 @@
 //! `rokopia sources`: who was backed up.
 
+use std::cmp::Reverse;
+
+use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table};
 use crate::front::cli::session::Session;
-use crate::front::cli::units::{human_size, human_time};
-use crate::snapshot::UtcTimestamp;
+use crate::front::cli::units::{human_size, short_age, table_time};
+use crate::snapshot::{Source, UtcTimestamp};
 
-/// List the sources: one line each, with count, newest, oldest and size
+/// List the sources: what was backed up, how often and when last
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Count, newest and oldest include incomplete snapshots; the size is that of the newest complete one.
 
 Examples:
   rokopia sources
+  rokopia sources --sort age    those without a recent snapshot first
   rokopia sources --json | jq -r '.[] | select(.snapshots < 3) | .path'")]
-pub(in crate::front::cli) struct Args {}
+pub(in crate::front::cli) struct Args {
+    /// Order of the sources
+    #[arg(long, value_enum, default_value_t, value_name = "BY")]
+    sort: Sort,
+
+    /// Only the first N sources in that order
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    #[default]
+    Name,
+    /// The source whose newest snapshot is oldest first
+    Age,
+    /// The largest first
+    Size,
+    /// The source with the most snapshots first
+    Snapshots,
+}
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -59,18 +83,26 @@ impl Args {
                 unlisted: lacking.iter().filter(|suspect| suspect.scope.concerns(source)).count(),
             });
         }
+        match self.sort {
+            Sort::Name => {}
+            Sort::Age => lines.sort_by_key(|line| line.latest),
+            Sort::Size => lines.sort_by_key(|line| Reverse(line.size)),
+            Sort::Snapshots => lines.sort_by_key(|line| Reverse(line.snapshots)),
+        }
+        lines.truncate(self.limit.unwrap_or(usize::MAX));
         let mut out = Output::new();
         if context.json {
             out.json_array(&lines)?;
         } else {
-            let mut table = Table::new(&["SOURCE", "SNAPSHOTS", "NEWEST", "OLDEST", "SIZE"], &[1, 4]);
+            let now = UtcTimestamp::now();
+            let mut table = Table::new(&["SNAPSHOTS", "NEWEST", "AGE", "SIZE", "SOURCE"], &[0, 2, 3]);
             for line in &lines {
                 table.row([
-                    format!("{}@{}:{}", line.user, line.host, line.path),
                     line.snapshots.to_string(),
-                    human_time(line.latest),
-                    human_time(line.oldest),
+                    table_time(line.latest),
+                    short_age(line.latest, now),
                     human_size(u64::try_from(line.size).unwrap_or(0)),
+                    Source::new(line.user, line.host, line.path).to_string(),
                 ]);
             }
             table.print(&mut out)?;

@@ -8,11 +8,11 @@ use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::session::Session;
-use crate::front::cli::units::{human_size, human_time};
+use crate::front::cli::units::{ago, human_size, human_time};
 use crate::snapshot::UtcTimestamp;
 use crate::{Error, Repository};
 
-/// Open the repository and say what it is, what is in it, and that the password fits
+/// Open the repository and show its format, size and contents
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -123,7 +123,10 @@ impl Listed {
     fn lines(&self) -> [(&'static str, String); 4] {
         let newest = self.newest.as_ref().map_or_else(
             || "none".to_owned(),
-            |newest| format!("{}, {}, {}", human_time(newest.time), newest.source, newest.id),
+            |newest| {
+                let age = ago(newest.time, UtcTimestamp::now());
+                format!("{}, {age}, {} of {}", human_time(newest.time), newest.id, newest.source)
+            },
         );
         let incomplete = match self.incomplete {
             0 => String::new(),

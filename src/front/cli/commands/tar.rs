@@ -1,11 +1,17 @@
 //! `rokopia tar`: a tree as an archive.
 
+use std::io::{IsTerminal, stdout};
+
+use clap_complete::engine::ArgValueCompleter;
+
 use crate::Error;
 use crate::content::Contents;
+use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
 use crate::front::cli::pax::Archive;
+use crate::front::cli::progress::Activity;
 use crate::front::cli::tree::{Place, Troubles, at, from};
 use crate::object::{self, Reader, read_all};
 use crate::snapshot::{DirEntry, EntryType, Tree, WalkEntry};
@@ -16,11 +22,11 @@ const READ_FIRST: u64 = 8 << 20;
 
 const BUFFER: usize = 1 << 20;
 
-/// Write a snapshot, or a part of it, as a tar archive (pax format) to standard output
+/// Write a snapshot, or a part of it, to standard output as a tar archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-An entry that cannot be read is named and left out, and the exit code is 4. If that happens in the middle of a large
-file, the archive ends there.
+The archive is in pax format. An entry that cannot be read is named and left out, and the exit code is 4. If a large file \
+cannot be read to its end, the archive ends there.
 
 Examples:
   rokopia tar latest | tar -x -C /srv/data
@@ -28,19 +34,28 @@ Examples:
   rokopia tar latest | ssh host tar -x -C /srv/data")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        at(context, &self.reference, write)
+        if stdout().is_terminal() {
+            return Err(Failure::wrong_usage("an archive is not written to a terminal")
+                .with_help("send it to a file or a program: `> FILE.tar`, or `| tar -x -C DIR`"));
+        }
+        at(context, &self.reference, |place| write(context, place))
     }
 }
 
-fn write(Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
-    let mut writer =
-        Writer { contents, tree, archive: Archive::new(Output::new()), troubles: Troubles::default() };
+fn write(context: &Context, Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+    let mut writer = Writer {
+        contents,
+        tree,
+        archive: Archive::new(Output::new()),
+        troubles: Troubles::default(),
+        activity: Activity::new(context, "entries archived"),
+    };
     writer.everything(&found.path)?;
     writer.archive.finish().map_err(Failure::output)?.finish()?;
     Ok(writer.troubles.exit(Exit::Done))
@@ -57,6 +72,7 @@ struct Writer<'a> {
     tree: &'a Tree<'a>,
     archive: Archive<Output>,
     troubles: Troubles,
+    activity: Activity,
 }
 
 impl Writer<'_> {
@@ -71,6 +87,7 @@ impl Writer<'_> {
                     continue;
                 }
             };
+            self.activity.step();
             let begin = *begin.get_or_insert(path.len());
             let name = match (depth, entry.is_directory()) {
                 (0, true) => ".".to_owned(),

@@ -30,48 +30,52 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// How an Indexed Job of Kubernetes tells its pods apart.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
 
-/// Read everything back, and say what is damaged and which paths of which snapshots are lost by it
+/// Read the repository back and report what is damaged
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Levels, each including the former: index (everything is where the indexes say), decrypt (every content authenticates),
-hash (every content is what its name says), files (every file of every snapshot can be put together).
+Levels, each of which includes those before it:
+  index      every content is where the index says
+  decrypt    every content can be decrypted and authenticated
+  hash       every content has the hash that its ID says
+  files      every file of every snapshot can be assembled
 
-Exit codes: 0 nothing needed is damaged; 1 damage; 3 something could not be checked.
+Exit codes: 0 no damage found; 1 damage; 3 something could not be checked.
 
 Examples:
   rokopia --repo /mnt/kopia verify
   rokopia verify --level decrypt --rate 50MB --max-duration 2h
   rokopia verify --json | jq '.damage[].paths[]'")]
 pub(in crate::front::cli) struct Args {
-    /// How far to go: index, decrypt, hash or files
+    /// How much to check: index, decrypt, hash or files
     #[arg(long, value_name = "LEVEL", default_value = "files")]
     level: Level,
 
-    /// Remember in this file what was proved when, and count it
+    /// File that remembers what was verified when, for checks that are spread over several runs
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
 
-    /// Where the ledger is torn or none at all, move it aside to FILE.old and begin anew
+    /// If the ledger is damaged or not a ledger, rename it to FILE.old and start a new one
     #[arg(long, requires = "ledger")]
     reset_ledger: bool,
 
-    /// Take for right that snapshots which the ledger saw are gone
+    /// Accept that snapshots recorded in the ledger are gone
     #[arg(long, requires = "ledger")]
     accept_missing_snapshots: bool,
 
-    /// Leave out what was proved within this time, such as 30d
+    /// Skip what was verified within this time, such as 30d
     #[arg(long, value_name = "TIME", requires = "ledger")]
     max_age: Option<String>,
 
-    /// Stop after reading so much, such as 200GiB; with a ledger the next run goes on with the oldest proofs
+    /// Stop after reading this much, such as 200GiB; with a ledger the next run continues with what was verified longest
+    /// ago
     #[arg(long, value_name = "SIZE")]
     budget: Option<String>,
 
-    /// Read in the order of the disk, or strictly the oldest proofs first: disk or oldest
+    /// Read in the order of the disk, or what was verified longest ago first: disk or oldest
     #[arg(long, value_name = "ORDER", default_value = "disk")]
     order: Order,
 
-    /// Leave the disk and the processors to everybody else
+    /// Use the disk and the CPUs only when other programs do not
     #[arg(long)]
     idle: bool,
 
@@ -79,24 +83,24 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "TIME")]
     max_duration: Option<String>,
 
-    /// Read no faster than this in a second, such as 50MB
+    /// Maximum read rate per second, such as 50MB
     #[arg(long, value_name = "SIZE")]
     rate: Option<String>,
 
-    /// Only part I of N of the packs, I from 0; N alone takes I from JOB_COMPLETION_INDEX
+    /// Verify only part I of N of the packs, counted from 0; with N alone, I is JOB_COMPLETION_INDEX
     #[arg(long, value_name = "I/N")]
     shard: Option<String>,
 
-    /// Read no packs: join the ledgers of several runs, as of the parts of one repository, and report what they know
+    /// Read no packs: merge the ledgers of several runs, such as those of --shard, and report on them
     #[arg(long, value_name = "LEDGER", num_args = 1.., conflicts_with_all = ["ledger", "shard", "budget"])]
     merge: Vec<PathBuf>,
 
-    /// Say what could be read back if the packs stood in for lost index blobs; nothing is verified
+    /// Show what could be restored if lost index blobs were rebuilt from the packs; nothing is verified
     #[arg(long, conflicts_with_all = ["merge", "ledger"])]
     recover_index: bool,
 
-    /// Restore the newest snapshot of a source for practice, hash everything again, and say how long it took. Nothing is
-    /// written without --to
+    /// Restore the newest snapshot of a source as a test, hash everything, and show how long it took. Nothing is written
+    /// without --to
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
     drill: Option<String>,
 
@@ -104,27 +108,27 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "DIR", requires = "drill")]
     to: Option<String>,
 
-    /// Limit the verification to what a snapshot or the newest one of a source needs; may be given several times
+    /// Verify only what this snapshot needs; may be repeated
     #[arg(long, value_name = "REF", conflicts_with_all = ["merge", "shard", "ledger", "recover_index", "drill"])]
     snapshot: Vec<String>,
 
-    /// Write corrected copies of blobs that error correction can mend into this directory
+    /// Write corrected copies of blobs that error correction can repair to this directory
     #[arg(long, value_name = "DIR")]
     write_repaired: Option<PathBuf>,
 
-    /// Packs read at the same time: one keeps a disk from seeking, a network file system may want more
+    /// Packs read at the same time: 1 suits a hard disk, more may suit a network file system
     #[arg(long, value_name = "N", default_value_t = 1)]
     streams: usize,
 
-    /// Write the JSON report to a file as well
+    /// Also write the JSON report to this file
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Write the report as a web page that needs nothing else
+    /// Also write the report to this file as a web page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
-    /// Write metrics for Prometheus' textfile collector
+    /// Also write metrics to this file, for the textfile collector of Prometheus
     #[arg(long, value_name = "FILE")]
     textfile: Option<PathBuf>,
 }
