@@ -129,6 +129,7 @@
     not(all(
         feature = "cli",
         feature = "kopia-front",
+        feature = "mount",
         feature = "mover",
         feature = "service",
         feature = "verify",
@@ -219,6 +220,8 @@ pub mod snapshot;
 pub mod testkit;
 #[cfg(all(feature = "verify", feature = "testkit"))]
 pub mod verify;
+#[cfg(feature = "mount")]
+pub mod vfs;
 
 mod error;
 mod failure;

@@ -5,6 +5,8 @@ pub mod cli;
 #[cfg(feature = "kopia-front")]
 pub(crate) mod kopia;
 pub(crate) mod location;
+#[cfg(feature = "mount")]
+mod mount;
 #[cfg(feature = "mover")]
 mod mover;
 #[cfg(feature = "service")]

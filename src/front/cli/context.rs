@@ -124,6 +124,12 @@ impl Context {
         context
     }
 
+    /// The same without the sandbox, for a command whose work it would forbid.
+    #[cfg(feature = "mount")]
+    pub(super) fn unconfined(&self) -> Self {
+        Self { sandbox: Sandbox::off(), ..self.clone() }
+    }
+
     /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
     pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::writing);

@@ -12,6 +12,8 @@ mod index;
 mod ls;
 mod man;
 mod manifests;
+#[cfg(feature = "mount")]
+mod mount;
 #[cfg(feature = "mover")]
 mod mover;
 mod restore;
@@ -66,6 +68,8 @@ commands! {
     diff => Diff,
     restore => Restore,
     tar => Tar,
+    #[cfg(feature = "mount")]
+    mount => Mount,
     exists => Exists,
     audit => Audit,
     #[cfg(feature = "service")]

@@ -1,0 +1,102 @@
+//! Where snapshots lie in the tree: `/USER@HOST/PATH/TIME`, and `latest`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::nodes::What;
+use super::root_of;
+use crate::snapshot::{DirEntry, Snapshots, UtcTimestamp};
+
+/// The link beside the times.
+const LATEST: &str = "latest";
+
+/// Something in a directory that no snapshot holds.
+#[derive(Debug, Clone)]
+pub(super) enum Child {
+    Directory,
+    Link(Arc<str>),
+    Root(Arc<DirEntry>),
+}
+
+/// All directories above the snapshots, by their paths. The path of the root is empty, all others begin with a slash.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    directories: BTreeMap<String, BTreeMap<String, Child>>,
+    /// What the root is, where it is not a directory of this layout.
+    root: Option<Arc<DirEntry>>,
+}
+
+impl Layout {
+    pub(super) fn of_directory(root: DirEntry) -> Self {
+        Self { root: Some(Arc::new(root)), ..Self::default() }
+    }
+
+    pub(super) fn of_snapshots(snapshots: &Snapshots) -> Self {
+        let mut layout = Self::default();
+        layout.directories.insert(String::new(), BTreeMap::new());
+        for source in snapshots.sources() {
+            let client = component(format!("{}@{}", source.user, source.host));
+            let parts = source.path.split('/').filter(|part| !part.is_empty()).map(component);
+            let mut path = String::new();
+            for name in std::iter::once(client).chain(parts) {
+                let child = format!("{path}/{name}");
+                layout.add(&path, name, Child::Directory);
+                layout.directories.entry(child.clone()).or_default();
+                path = child;
+            }
+            let mut latest = None;
+            for snapshot in snapshots.of(source).iter() {
+                let Some(root) = root_of(snapshot) else { continue };
+                let complete = snapshot.is_complete();
+                let name = time_name(snapshot.start_time, complete);
+                let name = layout.add(&path, name, Child::Root(root));
+                if complete {
+                    latest = Some(name);
+                }
+            }
+            if let Some(name) = latest {
+                layout.add(&path, LATEST.to_owned(), Child::Link(name.into()));
+            }
+        }
+        layout
+    }
+
+    /// Adds a child and tells its name, which gets a number if something else has it.
+    fn add(&mut self, directory: &str, name: String, child: Child) -> String {
+        let children = self.directories.entry(directory.to_owned()).or_default();
+        let mut free = name.clone();
+        let mut number = 2;
+        while let Some(there) = children.get(&free) {
+            if matches!((there, &child), (Child::Directory, Child::Directory)) {
+                return free;
+            }
+            free = format!("{name}-{number}");
+            number += 1;
+        }
+        children.insert(free.clone(), child);
+        free
+    }
+
+    pub(super) fn children(&self, path: &str) -> Option<&BTreeMap<String, Child>> {
+        self.directories.get(path)
+    }
+
+    pub(super) fn root(&self) -> What {
+        self.root.as_ref().map_or_else(|| What::Virtual("".into()), |root| What::Entry(Arc::clone(root)))
+    }
+}
+
+/// The time to the second, as it is shown everywhere.
+fn time_name(time: UtcTimestamp, complete: bool) -> String {
+    let whole = UtcTimestamp(time.to_unix().0.saturating_mul(1_000_000_000));
+    if complete { whole.to_string() } else { format!("{whole}.incomplete") }
+}
+
+/// A text as one path component.
+fn component(text: impl AsRef<str>) -> String {
+    match text.as_ref() {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        text => text.replace('/', "%2F").replace('\0', "%00"),
+    }
+}
