@@ -142,6 +142,13 @@
     not(feature = "testkit"),
     allow(unreachable_pub, unused_imports, reason = "tests see what users do not")
 )]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::disallowed_methods,
+        reason = "a new output must not forget to ask the guard of the repository"
+    )
+)]
 
 /// `Debug` of a type that holds what cannot be shown: its name, and the fields that are given.
 macro_rules! debug_of {
@@ -217,6 +224,7 @@ pub mod restore;
 #[cfg(feature = "testkit")]
 pub mod snapshot;
 #[cfg(feature = "testkit")]
+#[allow(clippy::disallowed_methods, reason = "it writes repositories for tests")]
 pub mod testkit;
 #[cfg(all(feature = "verify", feature = "testkit"))]
 pub mod verify;

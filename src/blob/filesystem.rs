@@ -12,7 +12,7 @@ use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::detect;
 use super::listing::{Listed, Listing, SHARDS_FILE};
-use super::{BlobId, BlobKind, BlobMetadata, BlobStore, Error, Layout, Remarks};
+use super::{BlobId, BlobKind, BlobMetadata, BlobStore, Error, Guard, Layout, Remarks};
 
 /// Open files kept for the next read: a restore reads ranges of the same packs again and again, and on a network
 /// file system each open costs as much as a read.
@@ -28,6 +28,7 @@ type Slot = Arc<Mutex<Option<Arc<File>>>>;
 /// that lies elsewhere than the layout says: a copy of a bucket, or a repository whose `.shards` is lost, opens as any other.
 pub struct FileSystem {
     root: PathBuf,
+    guard: Guard,
     layout: Layout,
     /// What is wrong with the file that says how blobs are laid out.
     layout_problem: Option<String>,
@@ -62,8 +63,10 @@ impl FileSystem {
             Some(Ok(_)) => {}
         }
         let detected = detect::layout(&root)?;
+        let guard = Guard::new(&root).map_err(|source| Error::Open { path: root.clone(), source })?;
         Ok(Self {
             root,
+            guard,
             layout: detected.layout,
             layout_problem: detected.problem,
             open_files: Mutex::default(),
@@ -230,6 +233,10 @@ impl BlobStore for FileSystem {
 
     fn disk_order(&self, id: &BlobId) -> Option<u64> {
         Some(std::fs::metadata(self.path(id)).ok()?.ino())
+    }
+
+    fn guard(&self) -> Guard {
+        self.guard.clone()
     }
 
     fn forget(&self, id: &BlobId) {

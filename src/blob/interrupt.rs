@@ -143,6 +143,10 @@ impl<S: BlobStore + 'static> BlobStore for Interruptible<S> {
         self.inner.remarks()
     }
 
+    fn guard(&self) -> super::Guard {
+        self.inner.guard()
+    }
+
     fn disk_order(&self, id: &BlobId) -> Option<u64> {
         let wanted = id.clone();
         self.call(move |inner| inner.disk_order(&wanted)).flatten()

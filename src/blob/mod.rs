@@ -29,6 +29,10 @@ macro_rules! pass_through {
         fn is_empty(&self) -> Result<bool, crate::blob::Error> {
             self.inner.is_empty()
         }
+
+        fn guard(&self) -> $crate::blob::Guard {
+            self.inner.guard()
+        }
     };
 }
 
@@ -39,6 +43,7 @@ mod early;
 mod error;
 mod fetch;
 mod filesystem;
+mod guard;
 mod hints;
 mod interrupt;
 mod kind;
@@ -60,6 +65,8 @@ pub use early::Early;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
+pub(crate) use guard::Identity;
+pub use guard::{Guard, InRepository, Relation, WritablePath};
 pub use hints::Hints;
 pub use interrupt::Interruptible;
 pub use kind::{BlobKind, list_kinds};
@@ -147,6 +154,12 @@ pub trait BlobStore: Send + Sync {
     fn is_empty(&self) -> Result<bool, Error> {
         Ok(false)
     }
+
+    /// What keeps the storage from being written to by a path of this machine. A store around another one passes on that
+    /// one's; the default is for storage that no path leads to.
+    fn guard(&self) -> Guard {
+        Guard::default()
+    }
 }
 
 macro_rules! forward {
@@ -181,6 +194,9 @@ macro_rules! forward {
             }
             fn is_empty(&self) -> Result<bool, Error> {
                 (**self).is_empty()
+            }
+            fn guard(&self) -> Guard {
+                (**self).guard()
             }
         }
     };

@@ -264,4 +264,8 @@ impl BlobStore for Reopened {
     fn is_empty(&self) -> Result<bool, blob::Error> {
         self.0.load().is_empty()
     }
+
+    fn guard(&self) -> blob::Guard {
+        self.0.load().guard()
+    }
 }

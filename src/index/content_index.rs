@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use std::path::Path;
 
 use super::Error;
 use super::active::Doubt;
@@ -12,7 +11,7 @@ use super::merged::MergedIndex;
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::{self, Spilled, SpilledIndex};
-use crate::blob::BlobId;
+use crate::blob::{BlobId, WritablePath};
 use crate::id::ContentId;
 
 /// Every look-up searches each run, so that there should be few; merging needs memory, so that the large ones are
@@ -157,7 +156,7 @@ impl ContentIndex {
     pub(super) fn build_spilled(
         indexes: Vec<(BlobId, Spilled)>,
         file: &SpillFile,
-        directory: &Path,
+        directory: &WritablePath,
         memory: u64,
         watermark: Option<i64>,
         doubts: Vec<Doubt>,

@@ -74,6 +74,9 @@ pub enum Error {
     /// The file that holds an index too large for the memory budget could not be written or read.
     #[error("the temporary index file: {0}")]
     Spill(std::io::Error),
+    /// That file would lie in the repository.
+    #[error(transparent)]
+    InRepository(#[from] blob::InRepository),
     /// The storage failed.
     #[error(transparent)]
     Blob(#[from] blob::Error),
@@ -122,6 +125,7 @@ impl Failure for Error {
             Self::KeepsVanishing { blob, .. } => Facts::new("index-vanishing").blob(blob).retryable(true),
             Self::OverBudget { .. } => Facts::new("memory-budget"),
             Self::Spill(_) => Facts::new("index-spill"),
+            Self::InRepository(e) => Facts::new(e.code()),
             Self::Blob(e) if e.is_cut() => e.facts().code("index-damaged"),
             Self::Blob(e) if e.blob().is_some() && !e.is_denied() => e.facts().code("index-unreadable"),
             Self::Blob(e) => e.facts(),
@@ -136,7 +140,7 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Blob(e) => e.blob().is_some(),
-            Self::Upgraded | Self::OverBudget { .. } | Self::Spill(_) => false,
+            Self::Upgraded | Self::OverBudget { .. } | Self::Spill(_) | Self::InRepository(_) => false,
             _ => true,
         }
     }

@@ -255,6 +255,7 @@ impl<'a> IndexReader<'a> {
         }
         let directory = self.options.spill_directory.as_deref();
         let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
+        let directory = &self.store.guard().writable(directory)?;
         let file = SpillFile::create(directory).map_err(Error::Spill)?;
         let (indexes, active) = self.load_all(active, |blob| self.fetch_spilled(blob, &file))?;
         let ActiveSet { watermark, doubts, .. } = active;

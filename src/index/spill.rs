@@ -1,12 +1,13 @@
 //! A file without a name that holds what does not fit in memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::blob::WritablePath;
 
 /// Permissions of the file, for the moment in which it may have a name.
 const MODE: u32 = 0o600;
@@ -20,21 +21,9 @@ pub(crate) struct SpillFile {
 
 impl SpillFile {
     /// A new file in the file system of `directory`.
-    pub(crate) fn create(directory: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(MODE);
-        let unnamed = options.clone().custom_flags(nix::libc::O_TMPFILE).open(directory);
-        let file = match unnamed {
-            Ok(file) => file,
-            Err(e) if is_unsupported(&e) => {
-                // Overlapping processes differ in their number, earlier ones have left nothing behind.
-                let path = directory.join(format!(".rokopia-index-{}", std::process::id()));
-                let file = options.create_new(true).open(&path)?;
-                std::fs::remove_file(&path)?;
-                file
-            }
-            Err(e) => return Err(e),
-        };
+    pub(crate) fn create(directory: &WritablePath) -> io::Result<Self> {
+        // Overlapping processes differ in their number, earlier ones have left nothing behind.
+        let file = directory.unnamed_file(&format!(".rokopia-index-{}", std::process::id()), MODE)?;
         Ok(Self { file, reserved: AtomicU64::new(0), failure: OnceLock::new() })
     }
 
@@ -104,20 +93,21 @@ impl<'a> Records<'a> {
     }
 }
 
-/// What file systems and old kernels say that cannot make files without a name.
-fn is_unsupported(error: &io::Error) -> bool {
-    use nix::libc::{EINVAL, EISDIR, ENOENT, EOPNOTSUPP};
-    error.raw_os_error().is_some_and(|code| [EOPNOTSUPP, EISDIR, EINVAL, ENOENT].contains(&code))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::blob::Guard;
+
+    fn writable(path: &Path) -> WritablePath {
+        Guard::default().writable(path).unwrap()
+    }
 
     #[test]
     fn what_was_written_can_be_read_and_nothing_is_left() {
         let directory = tempfile::tempdir().unwrap();
-        let file = SpillFile::create(directory.path()).unwrap();
+        let file = SpillFile::create(&writable(directory.path())).unwrap();
         let (first, second) = (file.reserve(3), file.reserve(4));
         file.write(second, b"4567").unwrap();
         file.write(first, b"123").unwrap();
@@ -128,13 +118,13 @@ mod tests {
         assert!(file.check().is_ok());
         assert!(file.read(5, &mut buffer).is_err());
         assert!(file.check().is_err());
-        assert!(SpillFile::create(&directory.path().join("missing")).is_err());
+        assert!(SpillFile::create(&writable(&directory.path().join("missing"))).is_err());
     }
 
     #[test]
     fn records_come_in_order_and_end_where_they_cannot_be_read() {
         let directory = tempfile::tempdir().unwrap();
-        let file = SpillFile::create(directory.path()).unwrap();
+        let file = SpillFile::create(&writable(directory.path())).unwrap();
         file.write(file.reserve(9), b"aabbccddX").unwrap();
         let all = |range, buffer| {
             let mut records = Records::new(&file, range, 2, buffer);

@@ -1,7 +1,6 @@
 //! An index in a file: entries are looked up there, and only every so many keys are in memory.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::entry::{Entry, PackNumber};
@@ -10,6 +9,7 @@ use super::merge::Merge;
 use super::packed::{PackedIndex, search};
 use super::record;
 use super::spill::{Records, SpillFile};
+use crate::blob::WritablePath;
 
 /// Records between two keys in memory: what a look-up reads.
 const PAGE: u32 = 64;
@@ -94,7 +94,7 @@ impl Spilled {
 pub(super) fn merge(
     file: &SpillFile,
     mut runs: Vec<Run>,
-    directory: &Path,
+    directory: &WritablePath,
     memory: u64,
     wins: &impl Fn(&Entry, &Entry) -> bool,
 ) -> io::Result<Vec<SpilledIndex>> {
@@ -196,7 +196,10 @@ impl SpilledIndex {
     /// An index of one entry whose file cannot be read.
     #[cfg(test)]
     pub(super) fn unreadable(key: &[u8]) -> Self {
-        let file = Arc::new(SpillFile::create(&std::env::temp_dir()).unwrap());
+        let file = Arc::new(
+            SpillFile::create(&crate::blob::Guard::default().writable(&std::env::temp_dir()).unwrap())
+                .unwrap(),
+        );
         Self { file, key_size: key.len(), offset: 0, count: 1, samples: key.to_vec() }
     }
 

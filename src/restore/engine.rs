@@ -11,9 +11,9 @@ use super::options::Restore;
 use super::place::Dir;
 use super::plan::Planner;
 use super::report::{Progress, Summary};
-use super::session::{Root, Session, absolute};
+use super::session::{Place, Root, Session, absolute};
 use super::walk::{Walker, check_single, open_root};
-use super::{Error, prune};
+use super::{Error, displace, prune};
 use crate::snapshot::{DirEntry, EffectiveEntries};
 
 /// Batches that are planned or worked on at the same time.
@@ -54,15 +54,15 @@ pub(super) fn run(
         root.size = check_single(&ahead, &root)?;
         None
     };
-    let opened = match target {
-        Some(target) if !session.null => Target::Path(Root::open(target, &root)?),
-        Some(target) => Root::look(target, &root)?.map_or(Target::Nothing, Target::Path),
+    let place = target.map(|target| Place::of(&session, target, &root)).transpose()?;
+    let opened = match &place {
+        Some(place) if !session.null => Target::Path(Root::open(place)?),
+        Some(place) => Root::look(place)?.map_or(Target::Nothing, Target::Path),
         None => Target::Nothing,
     };
-    if let Target::Path(opened) = &opened
-        && !session.null
-    {
-        session.preallocate = opened.preallocates();
+    if let Target::Path(opened) = &opened {
+        session.territory = opened.territory(&session)?;
+        session.preallocate = !session.null && opened.preallocates();
     }
     let session = &session;
     work(session, &ahead, &root, entries, &opened)?;
@@ -76,8 +76,10 @@ pub(super) fn run(
     if session.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    let summary =
-        session.report.summary(session.options.snapshot.clone(), target.map(absolute).unwrap_or_default());
+    let summary = session.report.summary(
+        session.options.snapshot.clone(),
+        place.map(|place| absolute(&place.path())).unwrap_or_default(),
+    );
     Ok(Summary { unsaved: tell_unsaved(session, &root), ..summary })
 }
 
@@ -117,21 +119,22 @@ fn work<'s>(
         _ => Error::name("root")?,
     };
     let ended = AtomicBool::new(false);
-    let existed = std::thread::scope(|scope| {
+    let walked = std::thread::scope(|scope| {
         let ticker = scope.spawn(|| tick(session, root, &ended));
         let workers: Vec<_> =
             (0..fetcher.threads()).map(|_| scope.spawn(|| fetcher.work(&receiver))).collect();
         // The walk gives up its end of the queue when it ends, and the workers end when the queue is empty.
-        let existed = match entries {
+        let walked = match entries {
             Some(entries) => walker.run(dir, entries),
             None => walker.run_single(&dir, &name, root),
         };
         let whole = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count() == 0;
         ended.store(true, Ordering::Relaxed);
         ticker.thread().unpark();
-        if whole { Ok(existed) } else { Err(Error::Panicked) }
+        if whole { Ok(walked) } else { Err(Error::Panicked) }
     })?;
-    prune::prune(session, ahead, existed);
+    displace::displace(session, walked.displacing);
+    prune::prune(session, ahead, walked.existed);
     Ok(())
 }
 

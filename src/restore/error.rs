@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use crate::blob::InRepository;
 use crate::failure::{Facts, Failure, failure_methods};
 use crate::snapshot::{EntryName, InvalidName};
 use crate::{content, object, snapshot};
@@ -27,6 +28,18 @@ pub enum Error {
     Busy {
         /// The path given.
         path: PathBuf,
+    },
+    /// The target is, contains, or lies in the repository. Nothing was touched.
+    #[error(transparent)]
+    InRepository(#[from] InRepository),
+    /// Entries that the snapshot does not have were to be deleted in a place where hardly anybody means to. Nothing was
+    /// touched.
+    #[error("target {path}: nothing is deleted there, because {what}", path = .path.display())]
+    DeleteRefused {
+        /// The path given.
+        path: PathBuf,
+        /// What the place is.
+        what: String,
     },
     /// The cancel flag was set. What was finished by then is in place, nothing else is.
     #[error("the restore was cancelled")]
@@ -93,6 +106,8 @@ impl Failure for Error {
         match self {
             Self::Target { .. } => Facts::new("target-unusable"),
             Self::Busy { .. } => Facts::new("target-busy").retryable(true),
+            Self::InRepository(e) => Facts::new(e.code()),
+            Self::DeleteRefused { .. } => Facts::new("delete-refused"),
             Self::Cancelled => Facts::new("cancelled"),
             Self::Snapshot(e) => e.facts(),
             Self::Object(e) => e.facts(),
@@ -121,6 +136,14 @@ impl Error {
             existing: "non-directory",
             wanted: "directory",
             help: "move it away, or allow overwriting and deleting",
+        }
+    }
+
+    pub(super) fn directory_in_the_way() -> Self {
+        Self::Conflict {
+            existing: "directory",
+            wanted: "file or link",
+            help: "move it away, or allow deleting",
         }
     }
 

@@ -24,6 +24,30 @@ pub(super) enum Verdict {
     Skip,
 }
 
+/// What has the place of an entry that is no directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    Nothing,
+    /// Something of its type.
+    Same,
+    /// Something of another type, but no directory: it is deleted, not overwritten.
+    Other,
+    Directory,
+}
+
+impl Holder {
+    pub(super) fn of(there: Option<&FileStat>, entry: &DirEntry) -> Self {
+        match (there.map(kind), entry.kind) {
+            (None, _) => Self::Nothing,
+            (Some(SFlag::S_IFDIR), _) => Self::Directory,
+            (Some(SFlag::S_IFREG), EntryType::File) | (Some(SFlag::S_IFLNK), EntryType::Symlink) => {
+                Self::Same
+            }
+            (Some(_), _) => Self::Other,
+        }
+    }
+}
+
 /// Compares an entry, not a directory, with what is there.
 pub(super) fn judge(
     session: &Session<'_>,
@@ -62,12 +86,15 @@ pub(super) fn judge(
             help: "it exists already, and files are not to be overwritten",
         });
     }
-    if existing == SFlag::S_IFDIR && !options.delete {
+    if existing == SFlag::S_IFDIR && session.single {
         return Err(Error::Conflict {
             existing: "directory",
             wanted: "file or link",
-            help: "move it away, or allow deleting",
+            help: "a directory is never removed for a single file: name another target",
         });
+    }
+    if existing == SFlag::S_IFDIR && !options.delete {
+        return Err(Error::directory_in_the_way());
     }
     if entry.kind == EntryType::Symlink && existing != SFlag::S_IFLNK && options.keeps_kinds() {
         return Err(Error::Conflict {

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::Error;
 use super::delta::Base;
+use super::existing::Holder;
 use super::place::{Attributes, Dir, Have, Node, OutFile, Place, Placed, apply, make_link};
 use super::refused::Refused;
 use super::report::add;
@@ -30,8 +31,8 @@ pub(super) struct Job<'s> {
     attributes: Attributes,
     size: AtomicU64,
     link: bool,
-    /// Whether something is there, to be replaced.
-    replaces: bool,
+    /// What is there, to be replaced.
+    holder: Holder,
     /// What is there already and may be patched.
     base: Option<Base>,
     /// Pieces that are missing, and one while more may be announced.
@@ -46,7 +47,7 @@ impl<'s> Job<'s> {
         name: &EntryName,
         entry: &DirEntry,
         base: Option<Base>,
-        replaces: bool,
+        holder: Holder,
     ) -> Arc<Self> {
         dir.begin();
         Arc::new(Self {
@@ -55,7 +56,7 @@ impl<'s> Job<'s> {
             attributes: Attributes::of(entry),
             size: AtomicU64::new(entry.size),
             link: entry.kind == EntryType::Symlink,
-            replaces,
+            holder,
             base,
             missing: AtomicU64::new(1),
             state: Mutex::new(State::Waiting),
@@ -167,7 +168,8 @@ impl<'s> Job<'s> {
     }
 
     fn place(&self) -> Place<'_> {
-        Place { name: &self.name, replaces: self.replaces }
+        let waits = self.holder == Holder::Directory;
+        Place { name: &self.name, replaces: self.holder != Holder::Nothing, waits }
     }
 
     fn placed(&self, (refused, placed): &(Refused, Placed)) {
@@ -187,7 +189,14 @@ impl<'s> Job<'s> {
         if session.is_over() {
             return;
         }
-        match self.complete() {
+        let completed = self.complete();
+        if completed.is_ok() && self.holder == Holder::Other {
+            add(&session.report.deleted, 1);
+            if session.options.dry_run {
+                session.report.warning(&format!("{}: would be deleted", self.path()));
+            }
+        }
+        match completed {
             Ok(()) if self.link => {
                 self.dir.count(None);
                 self.end();

@@ -17,6 +17,7 @@
 mod ahead;
 mod buffers;
 mod delta;
+mod displace;
 mod engine;
 mod error;
 mod existing;
@@ -38,5 +39,6 @@ pub use filter::Filter;
 #[cfg(feature = "glob")]
 pub use filter::{FilterBuilder, InvalidPattern};
 pub use options::{Origin, Overwrite, Restore};
+pub(crate) use place::may_delete_in;
 pub use refused::{RefusedAttributes, RefusedEntry};
 pub use report::{EntryError, Progress, Status, Summary};

@@ -87,6 +87,7 @@ pub(super) struct Options {
     pub(super) overwrite: Overwrite,
     pub(super) filter: Filter,
     pub(super) delete: bool,
+    pub(super) delete_anywhere: bool,
     pub(super) delta: bool,
     pub(super) keep_kinds: bool,
     pub(super) rename_collisions: bool,
@@ -139,6 +140,7 @@ impl<'a> Restore<'a> {
             overwrite: Overwrite::default(),
             filter: Filter::default(),
             delete: false,
+            delete_anywhere: false,
             delta: false,
             keep_kinds: false,
             rename_collisions: false,
@@ -209,8 +211,12 @@ impl<'a> Restore<'a> {
 
     switches! {
         /// Whether entries that the snapshot does not have go, once everything else is in place. Nothing is deleted
-        /// when anything of the snapshot could not be read. Default: no.
+        /// when anything of the snapshot could not be read. Other file systems that are mounted in the target, and
+        /// `lost+found` at its root, are left alone. Default: no.
         delete;
+        /// Whether [`delete`](Self::delete) goes also for `/` and for a directory that is or contains the home directory of a
+        /// person, which is [`Error::DeleteRefused`] otherwise. Default: no.
+        delete_anywhere;
         /// Whether existing files are compared content by content, and only what differs is fetched. Files are changed in
         /// place, under another name meanwhile: one whose new data then turns out to be unreadable is gone. Default: no.
         delta;
@@ -249,7 +255,8 @@ impl<'a> Restore<'a> {
 
     /// Restores into `target`, which is created if it is missing.
     ///
-    /// A directory's entries go into `target`; a file or symbolic link takes its place.
+    /// A directory's entries go into `target`; a file or symbolic link takes its place, or goes into it under its own name
+    /// where it is a directory.
     ///
     /// # Errors
     /// What keeps it from starting, before anything in the target is touched: an unreadable root directory, a target

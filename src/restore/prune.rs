@@ -6,12 +6,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use super::Error;
 use super::ahead::Ahead;
-use super::place::{Dir, Sweep, is_staged, list, sweep_all};
-use super::report::add;
+use super::displace::tell;
+use super::place::{Dir, OpenDir, Sweep, is_of_the_volume, is_staged, list};
 use super::session::Session;
 use super::spelling::keep_restored;
 use crate::snapshot::EffectiveEntries;
@@ -23,7 +21,9 @@ pub(super) fn prune(session: &Session<'_>, ahead: &Ahead<'_>, mut existed: Vec<A
         return;
     }
     if session.report.error_count() > 0 {
-        session.report.warning("nothing is deleted, because not everything could be restored");
+        let more = if session.report.deleted() > 0 { "nothing more" } else { "nothing" };
+        let why = "because not everything could be restored";
+        session.report.warning(&format!("{more} is deleted, {why}"));
         return;
     }
     // From the bottom up, so that a directory gets its times after the last change below it.
@@ -58,32 +58,40 @@ pub(super) fn prune_directory(
     for entry in EffectiveEntries::open(ahead, object)? {
         known.insert(hash(entry?.raw_name.as_bytes()));
     }
+    let root = dir.path().is_empty();
     let mut extra: Vec<CString> = Vec::new();
     list(open.as_fd(), |found| {
         let name = found.name.to_bytes();
-        if !is_staged(name) && !known.contains(&hash(name)) {
+        let stays = is_staged(name) || known.contains(&hash(name)) || (root && is_of_the_volume(name));
+        if !stays {
             extra.push(found.name);
         }
     })
     .map_err(Error::system("list the directory"))?;
     keep_restored(ahead, dir, &open, object, &mut extra)?;
+    extra.retain(|name| !session.options.filter.excludes(&dir.path_of(&name.to_string_lossy())));
+    if extra.is_empty() {
+        return Ok(());
+    }
+    if session.territory.is_elsewhere(&*open).map_err(Error::system("look at the directory"))? {
+        let path = dir.path();
+        session
+            .report
+            .warning(&format!("{path}: nothing in it is deleted, because it is on another file system"));
+        return Ok(());
+    }
     for name in extra {
         let path = dir.path_of(&name.to_string_lossy());
-        if session.options.filter.excludes(&path) {
-            continue;
-        }
-        match sweep_all(open.as_fd(), name, sweep) {
-            Ok(count) => {
-                add(&session.report.deleted, count);
-                if sweep == Sweep::Count {
-                    session.report.warning(&format!("{path}: would be deleted"));
-                }
-            }
-            Err(errno @ Errno::EBUSY) => {
-                session.report.warning(&format!("{path}: cannot be deleted: {errno}"));
-            }
-            Err(errno) => session.report.error(path, &Error::system("delete")(errno)),
-        }
+        remove(session, &open, path, name, sweep);
     }
     Ok(())
+}
+
+/// Removes an entry of a directory, or tells what that would remove.
+fn remove(session: &Session<'_>, open: &OpenDir, path: String, name: CString, sweep: Sweep) {
+    let report = &session.report;
+    let mut each = |names: &[&CString], fate| tell(report, &path, names.get(1..), fate, sweep);
+    if let Err(errno) = session.territory.sweep(open.as_fd(), name, sweep, &mut each) {
+        report.error(path, &Error::system("delete")(errno));
+    }
 }

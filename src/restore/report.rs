@@ -208,6 +208,10 @@ impl<'a> Report<'a> {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn deleted(&self) -> u64 {
+        load(&self.deleted)
+    }
+
     pub(super) fn error_count(&self) -> u64 {
         load(&self.error_count)
     }

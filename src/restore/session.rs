@@ -10,14 +10,17 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, open};
 use nix::sys::stat::{FileStat, Mode};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{sync, syncfs};
 
 use super::Error;
 use super::options::{Options, Restore};
-use super::place::{Attributes, Dir, Keep, OPEN, OpenDir, Resolution, has_similar_time};
+use super::place::{
+    Attributes, Dir, Keep, OPEN, OpenDir, Resolution, Territory, has_similar_time, may_delete_in,
+};
 use super::plan::MAX_VERIFIED_RANGE;
 use super::report::{Progress, Report};
-use crate::blob::Hints;
+use crate::blob::{Hints, WritablePath};
 use crate::content::Contents;
 use crate::snapshot::DirEntry;
 
@@ -36,6 +39,9 @@ pub(super) struct Session<'a> {
     pub(super) null: bool,
     /// Whether space for large files is reserved before they are written.
     pub(super) preallocate: bool,
+    /// Whether what is restored is no directory.
+    pub(super) single: bool,
+    pub(super) territory: Territory,
     recent: Mutex<VecDeque<Arc<OpenDir>>>,
     /// What the file systems of the target make of times, by device.
     resolutions: Mutex<HashMap<u64, Option<Resolution>>>,
@@ -52,6 +58,8 @@ impl<'a> Session<'a> {
             keep: Keep::of(options),
             null: null || options.dry_run,
             preallocate: false,
+            single: !restore.root.is_directory(),
+            territory: Territory::default(),
             recent: Mutex::default(),
             resolutions: Mutex::default(),
         }
@@ -110,6 +118,40 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Where a target is: the directory to open, and the name in it for what is no directory.
+pub(super) struct Place {
+    directory: WritablePath,
+    name: Option<String>,
+}
+
+impl Place {
+    /// Decides where `entry` goes. Nothing is touched.
+    pub(super) fn of(session: &Session<'_>, target: &Path, entry: &DirEntry) -> Result<Self, Error> {
+        let options = session.options;
+        let (directory, name) = directory_and_name(target, entry)?;
+        let guard = session.contents.store().guard();
+        let directory = match &name {
+            None => {
+                if options.delete && !options.delete_anywhere {
+                    may_delete_in(&directory)?;
+                }
+                guard.writable_tree(&directory, options.delete)?
+            }
+            Some(name) => {
+                guard.writable(&directory.join(name))?;
+                guard.writable(&directory)?
+            }
+        };
+        Ok(Self { directory, name })
+    }
+
+    /// The path of what is restored.
+    pub(super) fn path(&self) -> PathBuf {
+        let directory = self.directory.as_path();
+        self.name.as_ref().map_or_else(|| directory.to_path_buf(), |name| directory.join(name))
+    }
+}
+
 /// The opened target: the directory that is restored into, or the one that holds what is restored.
 pub(super) struct Root {
     pub(super) open: Arc<OpenDir>,
@@ -121,44 +163,56 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Opens the target for `entry`, and makes it if it is missing.
-    pub(super) fn open(target: &Path, entry: &DirEntry) -> Result<Self, Error> {
-        let (directory, name) = directory_and_name(target, entry)?;
-        let failed = |what| {
-            let path = directory.clone();
-            move |source| Error::Target { path, what, source }
-        };
+    /// Opens the target, and makes it if it is missing.
+    pub(super) fn open(place: &Place) -> Result<Self, Error> {
+        let Place { directory, name } = place;
+        let path = directory.as_path();
+        let failed = |what| move |source| Error::Target { path: path.to_path_buf(), what, source };
         let mut fresh = false;
-        let fd = match open(&directory, OPEN, Mode::empty()) {
+        let fd = match open(path, OPEN, Mode::empty()) {
             Err(Errno::ENOENT) => {
                 fresh = true;
-                std::fs::create_dir_all(&directory)
-                    .map_err(|e| failed("create the directory")(errno_of(&e)))?;
-                open(&directory, OPEN, Mode::empty())
+                directory.create_dir_all().map_err(|e| failed("create the directory")(errno_of(&e)))?;
+                open(path, OPEN, Mode::empty())
             }
             other => other,
         }
         .map_err(failed("open the directory"))?;
+        if fstatvfs(&fd).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY)) {
+            return Err(failed("write to it")(Errno::EROFS));
+        }
         let again = fd.try_clone().map_err(|e| failed("open the directory")(errno_of(&e)))?;
         let lock = match Flock::lock(again, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Some(lock),
             Err((_, Errno::EWOULDBLOCK)) if name.is_none() => {
-                return Err(Error::Busy { path: target.to_path_buf() });
+                return Err(Error::Busy { path: path.to_path_buf() });
             }
             // Some network file systems know no locks, and files may be restored side by side.
             Err(_) => None,
         };
-        Ok(Self { open: Arc::new(OpenDir::new(fd)), name, fresh, lock })
+        Ok(Self { open: Arc::new(OpenDir::new(fd)), name: name.clone(), fresh, lock })
     }
 
     /// Opens the target for a dry run, if it is there: it is not made, and others may use it.
-    pub(super) fn look(target: &Path, entry: &DirEntry) -> Result<Option<Self>, Error> {
-        let (directory, name) = directory_and_name(target, entry)?;
-        match open(&directory, OPEN, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self { open: Arc::new(OpenDir::new(fd)), name, fresh: false, lock: None })),
+    pub(super) fn look(place: &Place) -> Result<Option<Self>, Error> {
+        let Place { directory, name } = place;
+        let path = directory.as_path();
+        match open(path, OPEN, Mode::empty()) {
+            Ok(fd) => {
+                let (open, name) = (Arc::new(OpenDir::new(fd)), name.clone());
+                Ok(Some(Self { open, name, fresh: false, lock: None }))
+            }
             Err(Errno::ENOENT) => Ok(None),
-            Err(source) => Err(Error::Target { path: directory, what: "open the directory", source }),
+            Err(source) => {
+                Err(Error::Target { path: path.to_path_buf(), what: "open the directory", source })
+            }
         }
+    }
+
+    /// What of the target may be removed.
+    pub(super) fn territory(&self, session: &Session<'_>) -> Result<Territory, Error> {
+        let guard = session.contents.store().guard();
+        Territory::of(self.open.as_fd(), guard).map_err(Error::system("look at the target"))
     }
 
     /// Whether reserving space is worth it. In memory it would mean writing everything twice.
@@ -191,16 +245,25 @@ impl Root {
     }
 }
 
-/// The directory to open, and the name in it for what is no directory.
+/// The directory to open, and the name in it for what is no directory: the last one of the target, or in a directory that
+/// is there its own.
 fn directory_and_name(target: &Path, entry: &DirEntry) -> Result<(PathBuf, Option<String>), Error> {
     if entry.is_directory() {
         return Ok((target.to_path_buf(), None));
     }
+    let unusable = |what, source| Error::Target { path: target.to_path_buf(), what, source };
+    if target.is_dir() {
+        // The root of a backup from standard input is called by a path.
+        let name = entry.raw_name.rsplit('/').next().unwrap_or_default();
+        if name.is_empty() {
+            return Err(unusable("put a file without a name into the directory", Errno::EISDIR));
+        }
+        return Ok((target.to_path_buf(), Some(Error::name(name)?.as_str().to_owned())));
+    }
     let (parent, name) = (target.parent(), target.file_name());
-    let unusable = |what| Error::Target { path: target.to_path_buf(), what, source: Errno::EINVAL };
-    let name = name.ok_or_else(|| unusable("name a file there"))?;
+    let name = name.ok_or_else(|| unusable("name a file there", Errno::EINVAL))?;
     let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there"))?;
+    let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there", Errno::EINVAL))?;
     Ok((parent.to_path_buf(), Some(name.to_owned())))
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::delta::Base;
-use super::existing::{Verdict, judge};
+use super::displace::Displacing;
+use super::existing::{Holder, Verdict, judge};
 use super::job::Job;
 use super::place::{Attributes, Dir, OpenDir, is_staged};
 use super::plan::Planner;
@@ -51,16 +52,25 @@ pub(super) struct Walker<'s> {
     ahead: &'s Ahead<'s>,
     planner: Planner<'s>,
     steps: Vec<Step<'s>>,
-    prune: Vec<Arc<Dir<'s>>>,
+    walked: Walked<'s>,
+}
+
+/// What is left to do after the walk.
+#[derive(Default)]
+pub(super) struct Walked<'s> {
+    /// Directories that existed before.
+    pub(super) existed: Vec<Arc<Dir<'s>>>,
+    /// What waits for its place.
+    pub(super) displacing: Vec<Displacing<'s>>,
 }
 
 impl<'s> Walker<'s> {
     pub(super) fn new(session: &'s Session<'s>, ahead: &'s Ahead<'s>, planner: Planner<'s>) -> Self {
-        Self { session, ahead, planner, steps: Vec::new(), prune: Vec::new() }
+        Self { session, ahead, planner, steps: Vec::new(), walked: Walked::default() }
     }
 
-    /// Goes through the tree below `root`, whose entries are given. Returns the directories that existed before.
-    pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<EffectiveEntries<'s>>) -> Vec<Arc<Dir<'s>>> {
+    /// Goes through the tree below `root`, whose entries are given.
+    pub(super) fn run(mut self, root: Arc<Dir<'s>>, entries: Box<EffectiveEntries<'s>>) -> Walked<'s> {
         let included = self.session.options.filter.includes("");
         self.steps.push(Step::Resume(Visit { dir: root, included }, entries));
         while !self.session.is_over()
@@ -76,20 +86,15 @@ impl<'s> Walker<'s> {
         }
         self.steps.clear();
         self.planner.finish();
-        self.prune
+        self.walked
     }
 
     /// Restores a single file or link.
-    pub(super) fn run_single(
-        mut self,
-        dir: &Arc<Dir<'s>>,
-        name: &EntryName,
-        entry: &DirEntry,
-    ) -> Vec<Arc<Dir<'s>>> {
+    pub(super) fn run_single(mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Walked<'s> {
         self.judge_and_add(dir, name, entry);
         dir.release();
         self.planner.finish();
-        Vec::new()
+        self.walked
     }
 
     /// Goes into a directory and those that follow it, whose contents are read at the same time.
@@ -137,11 +142,12 @@ impl<'s> Walker<'s> {
         let dir = Arc::clone(&visit.dir);
         let mut children = Vec::new();
         if visit.included || self.session.options.filter.is_empty() {
-            if self.session.null {
-                add(&self.session.report.dirs, 1);
-            } else if let Err(error) = dir.open() {
+            if let Err(error) = self.there(&dir) {
                 self.session.report.error(dir.path(), &error);
                 return children;
+            }
+            if self.session.null {
+                add(&self.session.report.dirs, 1);
             }
         }
         if dir.made().is_some_and(|made| made.adopted)
@@ -171,7 +177,7 @@ impl<'s> Walker<'s> {
             }
         }
         if self.session.options.delete && self.session.meets_target() && visit.included {
-            self.prune.push(dir);
+            self.walked.existed.push(dir);
         }
         children
     }
@@ -261,7 +267,7 @@ impl<'s> Walker<'s> {
     fn try_add(&mut self, dir: &Arc<Dir<'s>>, name: &EntryName, entry: &DirEntry) -> Result<(), Error> {
         let session = self.session;
         let object = entry.object.as_ref().ok_or(Error::Entry("it names no object"))?;
-        let (mut base, mut replaces) = (None, false);
+        let (mut base, mut holder) = (None, Holder::Nothing);
         let shortened = self.as_far_as_saved(dir, entry)?;
         let entry = shortened.as_ref().unwrap_or(entry);
         let made;
@@ -275,7 +281,7 @@ impl<'s> Walker<'s> {
                 name = &made;
                 there = open.stat(name)?;
             }
-            replaces = there.is_some();
+            holder = Holder::of(there.as_ref(), entry);
             match judge(session, &open, name, entry, there.as_ref(), |name| dir.path_of(name))? {
                 Verdict::Skip => {
                     add(&session.report.skipped, 1);
@@ -286,7 +292,12 @@ impl<'s> Walker<'s> {
                 Verdict::Compare | Verdict::Restore => {}
             }
         }
-        self.planner.add(Job::new(dir, name, entry, base, replaces), object);
+        if holder == Holder::Directory {
+            let (name, link) = (name.as_str().into(), entry.kind == EntryType::Symlink);
+            let dir = Arc::clone(dir);
+            self.walked.displacing.push(Displacing::Entry { dir, name, link, size: entry.size });
+        }
+        self.planner.add(Job::new(dir, name, entry, base, holder), object);
         Ok(())
     }
 
@@ -309,15 +320,30 @@ impl<'s> Walker<'s> {
     }
 
     /// The directory of the target in which something may be already.
-    fn there(&self, dir: &Dir<'s>) -> Result<Option<Arc<OpenDir>>, Error> {
+    fn there(&mut self, dir: &Arc<Dir<'s>>) -> Result<Option<Arc<OpenDir>>, Error> {
         if self.session.options.dry_run {
-            return dir.look();
+            let there = dir.look();
+            self.note_displacing(dir);
+            return there;
         }
         if self.session.null {
             return Ok(None);
         }
         let open = dir.open()?;
+        self.note_displacing(dir);
         Ok((!dir.made().is_some_and(|made| made.fresh)).then_some(open))
+    }
+}
+
+impl<'s> Walker<'s> {
+    /// Notes which of the directories that were just opened wait for the place of something else.
+    fn note_displacing(&mut self, dir: &Arc<Dir<'s>>) {
+        let news = std::iter::successors(Some(dir), |dir| dir.parent()).take_while(|dir| dir.is_news());
+        let displacing = news.filter(|dir| dir.displaces()).cloned().map(Displacing::Directory);
+        // The outer ones first.
+        let mut displacing: Vec<_> = displacing.collect();
+        displacing.reverse();
+        self.walked.displacing.extend(displacing);
     }
 }
 

@@ -61,11 +61,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A place to write to lies in the repository.
-    #[error("{path} is in the repository, which is never written to")]
-    InRepository {
-        /// The directory.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    InRepository(#[from] blob::InRepository),
     /// What was asked for could not be written.
     #[error("writing to {path}: {source}")]
     Output {
@@ -89,7 +86,7 @@ impl Failure for Error {
             Self::LedgerOfOther { .. } => Facts::new("ledger-of-other-repository"),
             Self::LedgerInUse { .. } => Facts::new("ledger-in-use").retryable(true),
             Self::LedgerIo { .. } => Facts::new("ledger-io"),
-            Self::InRepository { .. } => Facts::new("output-in-repository"),
+            Self::InRepository(e) => Facts::new(e.code()),
             Self::Output { .. } => Facts::new("output-failed"),
         }
     }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 
+use crate::blob::WritablePath;
 use crate::index::{Position, Records, SpillFile};
 
 /// Bytes of an item that is sorted, and of a place that is kept.
@@ -52,7 +52,7 @@ pub(super) struct Sorter<'a> {
     items: Vec<Item>,
     /// Items that are held.
     room: usize,
-    directory: Option<&'a Path>,
+    directory: Option<&'a WritablePath>,
     /// Where sorted runs go, as soon as there are too many items.
     spilled: Option<(SpillFile, Vec<Range<u64>>)>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Sorter<'a> {
 impl<'a> Sorter<'a> {
     /// A sorter that takes some `memory` bytes, what becomes of the items included, and what needs more in a file without
     /// a name in `directory`. Without a directory everything stays in memory.
-    pub(super) fn new(memory: u64, directory: Option<&'a Path>) -> Self {
+    pub(super) fn new(memory: u64, directory: Option<&'a WritablePath>) -> Self {
         let room = usize::try_from(memory).unwrap_or(usize::MAX) / (ITEM + PLACE);
         Self { items: Vec::new(), room: room.max(LEAST_RUN), directory, spilled: None }
     }
@@ -190,7 +190,7 @@ mod tests {
         (0..count).map(|at| item(number(at))).collect()
     }
 
-    fn sorted(items: &[Item], memory: u64, directory: Option<&Path>) -> (Vec<Item>, Places) {
+    fn sorted(items: &[Item], memory: u64, directory: Option<&WritablePath>) -> (Vec<Item>, Places) {
         let mut sorter = Sorter::new(memory, directory);
         items.iter().for_each(|item| sorter.push(*item).unwrap());
         let mut seen = Vec::new();
@@ -206,12 +206,13 @@ mod tests {
     #[test]
     fn a_file_keeps_the_order_that_memory_has() {
         let directory = tempfile::tempdir().unwrap();
+        let writable = crate::blob::Guard::default().writable(directory.path()).unwrap();
         let given = items(100_003);
         let mut expected = given.clone();
         expected.sort_unstable();
         let kept: Vec<Position> =
             expected.iter().filter(|item| item.pack() % 3 != 1).map(|item| item.position()).collect();
-        let ways = [(u64::MAX, Some(directory.path())), (0, None), (0, Some(directory.path()))];
+        let ways = [(u64::MAX, Some(&writable)), (0, None), (0, Some(&writable))];
         for (way, (memory, directory)) in ways.into_iter().enumerate() {
             let (seen, places) = sorted(&given, memory, directory);
             assert!(seen == expected, "{way}");
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_said() {
         let directory = tempfile::tempdir().unwrap();
-        let (_, places) = sorted(&items(20_000), 0, Some(directory.path()));
+        let writable = crate::blob::Guard::default().writable(directory.path()).unwrap();
+        let (_, places) = sorted(&items(20_000), 0, Some(&writable));
         let beyond = places.len() - 1..places.len() + 2;
         assert!(places.iter(beyond).next().is_none());
         assert!(places.check().is_err());

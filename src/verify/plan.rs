@@ -3,13 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::findings::{Cause, Failures};
 use super::options::Shard;
 use super::places::{Item, Places, Sorter};
-use crate::blob::{self, BlobId, BlobMetadata};
+use crate::blob::{self, BlobId, BlobMetadata, WritablePath};
 use crate::content::{self, Decoder};
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentIndex, Entry, Position};
@@ -61,7 +60,7 @@ impl Plan {
         format: &RepositoryFormat,
         index: &ContentIndex,
         listing: &HashMap<BlobId, BlobMetadata>,
-        (memory, directory): (u64, Option<&Path>),
+        (memory, directory): (u64, Option<&WritablePath>),
         shard: Shard,
         wanted: impl Fn(Position) -> bool,
     ) -> io::Result<Self> {

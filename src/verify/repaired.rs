@@ -1,14 +1,12 @@
 //! Error correction: what it mended on the way to us, and copies of blobs as they should be.
 
-use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::report::Report;
 use crate::Repository;
-use crate::blob::{BlobId, BlobStore};
+use crate::blob::{BlobId, BlobStore, WritablePath};
 use crate::codec::ReedSolomonCrc;
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
@@ -34,10 +32,11 @@ pub(super) fn mended(store: &dyn BlobStore, format: &RepositoryFormat, blob: &Bl
 /// [`Error::InRepository`] for a directory in the repository, which is never written to; [`Error::Output`]; and
 /// failures to read.
 pub fn write_repaired(repository: &Repository, report: &Report, dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Output { path: dir.to_path_buf(), source };
+    let shown = dir;
+    let failed = |source| Error::Output { path: shown.to_path_buf(), source };
     let Some(ecc) = repository.format().ecc() else { return Ok(Vec::new()) };
-    refuse_inside(repository, dir)?;
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    let dir = &repository.store().guard().writable(dir)?;
+    dir.create_dir_all().map_err(failed)?;
     let options = IndexOptions { degraded: true, ..repository.options().index };
     let index = IndexReader::new(repository.store(), repository.format(), options).load()?;
     let mut written = Vec::new();
@@ -59,25 +58,10 @@ pub fn write_repaired(repository: &Repository, report: &Report, dir: &Path) -> R
     Ok(written)
 }
 
-/// A directory that does not exist yet is judged by the nearest one that does.
-fn refuse_inside(repository: &Repository, dir: &Path) -> Result<(), Error> {
-    let Ok(root) = Path::new(&repository.store().describe()).canonicalize() else { return Ok(()) };
-    let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
-    let existing = absolute.ancestors().find_map(|dir| dir.canonicalize().ok());
-    if existing.is_some_and(|existing| existing.starts_with(&root)) {
-        return Err(Error::InRepository { path: dir.to_path_buf() });
-    }
-    Ok(())
-}
-
-fn write(dir: &Path, blob: &BlobId, bytes: &[u8]) -> std::io::Result<PathBuf> {
-    let path = dir.join(format!("{blob}.f"));
-    let partial = dir.join(format!("{blob}.f.partial"));
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&partial, &path)?;
-    Ok(path)
+fn write(dir: &WritablePath, blob: &BlobId, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    let path = dir.child(&format!("{blob}.f"));
+    path.replace(bytes, None)?;
+    Ok(path.as_path().to_path_buf())
 }
 
 fn correct_sealed(

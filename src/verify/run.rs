@@ -106,7 +106,7 @@ pub struct Progress {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = FileSystem::open("/mnt/kopia")?;
 /// let repository = Repository::open(store, &Password::from_env()?)?;
-/// let ledger = Ledger::open("/var/lib/rokopia/ledger", repository.format())?;
+/// let ledger = Ledger::open("/var/lib/rokopia/ledger", &repository)?;
 /// let settings = VerifySettings { budget: Some(200 << 30), ..VerifySettings::default() };
 /// let report = Verifier::new(&repository, &settings).ledger(&ledger).run()?;
 /// println!("{:?}: {:?}", report.result, report.newest_whole);
@@ -216,7 +216,9 @@ impl Run<'_> {
         let needs = settings.snapshots.as_ref().and_then(|ids| self.needs(&contents, ids));
         let wanted = |position| needs.as_ref().is_none_or(|needs| needs.contains(&position));
         let options = self.options();
-        let room = (settings.memory / PLAN_SHARE, options.spill_directory.as_deref());
+        let spill = options.spill_directory.as_deref().map(|path| self.store.guard().writable(path));
+        let spill = spill.transpose()?;
+        let room = (settings.memory / PLAN_SHARE, spill.as_ref());
         let mut plan = Plan::build(format, &index, &listing, room, settings.shard, wanted)
             .map_err(index::Error::Spill)?;
         index.check()?;

@@ -12,6 +12,7 @@ mod documents;
 mod doubts;
 mod foreign;
 mod opening;
+mod outputs;
 mod passwords;
 mod restoring;
 mod signals;

@@ -84,6 +84,11 @@ impl Opened {
     pub(crate) fn restore(&self) -> Restore<'_> {
         Restore::new(&self.contents, &self.root)
     }
+
+    /// The entry at a path of the tree.
+    pub(crate) fn entry(&self, path: &str) -> DirEntry {
+        rokopia::snapshot::Tree::of_snapshot(&self.contents, &self.snapshot).unwrap().entry(path).unwrap()
+    }
 }
 
 /// Fails unless `target` holds exactly `tree`.

@@ -14,5 +14,6 @@ mod dry_run;
 mod failures;
 mod hostile;
 mod names;
+mod owner;
 mod processes;
 mod requests;

@@ -39,7 +39,7 @@ fn interrupted_anywhere_it_claims_only_what_was_read_and_finds_the_rest_next_tim
     for limit in 1..=reads {
         let ledger = dir.path().join(format!("ledger{limit}"));
         let (repository, trace) = Trace::new().limit(limit).open(&whole);
-        let kept = Ledger::open(&ledger, repository.format()).unwrap();
+        let kept = Ledger::open(&ledger, &repository).unwrap();
         let report =
             Verifier::new(&repository, &settings).ledger(&kept).interrupted(&trace.stop).run().unwrap();
         drop(kept);

@@ -93,7 +93,7 @@ impl Base {
         let repository = Repository::open_with(store, &Password::new(password), reading()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger");
-        let ledger = Ledger::open(&path, repository.format()).unwrap();
+        let ledger = Ledger::open(&path, &repository).unwrap();
         let report = Verifier::new(&repository, &Settings::default()).ledger(&ledger).run().unwrap();
         assert_eq!(report.result, Verdict::Clean, "{name}: {:#?}", report.damage);
         let mut snapshots = BTreeMap::new();
@@ -306,7 +306,7 @@ fn judge(base: &Base, blobs: &Memory, counts: &Counts) -> Vec<String> {
     let path = dir.path().join("ledger");
     std::fs::write(&path, &base.ledger).unwrap();
     let repository = Repository::with_format(blobs.clone(), Arc::clone(&base.format), reading());
-    let ledger = Ledger::open(&path, repository.format()).unwrap();
+    let ledger = Ledger::open(&path, &repository).unwrap();
     let settings = Settings { threads: 2, ..Settings::default() };
     let report = match Verifier::new(&repository, &settings).ledger(&ledger).run() {
         Ok(report) => report,

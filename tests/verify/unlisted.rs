@@ -320,7 +320,7 @@ fn what_may_not_be_read_is_neither_good_nor_lost() {
             text.lines().filter(|line| line.contains(&blob)).count()
         };
         let before = claims();
-        let ledger = rokopia::verify::Ledger::open(&ledger, repository.format()).unwrap();
+        let ledger = rokopia::verify::Ledger::open(&ledger, &repository).unwrap();
         let report = Verifier::new(&repository, &Settings::default()).ledger(&ledger).run().unwrap();
         assert_eq!((report.result, report.exit_code()), (Verdict::Incomplete, 3), "{:#?}", report.damage);
         assert!(report.damage.iter().all(|damage| damage.unchecked), "{:#?}", report.damage);

@@ -116,7 +116,7 @@ fn a_mount_that_goes_away_is_no_answer() {
         let trace = Trace::new();
         let trace = if before_packs { trace.before_packs(unmount) } else { trace.before_listing(unmount) };
         let (repository, _) = trace.open(&repo);
-        let ledger = Ledger::open(&path, repository.format()).unwrap();
+        let ledger = Ledger::open(&path, &repository).unwrap();
         let result = Verifier::new(&repository, &Settings::default()).ledger(&ledger).run();
         let error = result.expect_err("there is nothing to report");
         assert_eq!(error.code(), "not-a-repository", "{error}");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::units::{self, human_size};
-use crate::blob::BlobStore;
+use crate::blob::{BlobStore, Guard};
 use crate::checker::FindPassword;
 use crate::content::Contents;
 use crate::crypto::{self, Password};
@@ -33,6 +33,8 @@ pub(super) struct Context {
     options: Options,
     cache_dir: Option<PathBuf>,
     sandbox: Sandbox,
+    /// What the command writes to.
+    written: Vec<PathBuf>,
     /// Memory for indexes, manifests and data in flight.
     pub(super) memory: Budget,
     /// Decoding threads.
@@ -82,6 +84,7 @@ impl Context {
                 },
                 ..Options::default()
             }),
+            written: cache_dir.iter().cloned().collect(),
             cache_dir,
             sandbox: sandbox(global),
             memory,
@@ -132,8 +135,12 @@ impl Context {
 
     /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
     pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
-        let sandbox = paths.into_iter().fold(self.sandbox.clone(), Sandbox::writing);
-        Self { sandbox, ..self.clone() }
+        let mut context = self.clone();
+        for path in paths {
+            context.sandbox = context.sandbox.writing(path);
+            context.written.push(path.clone());
+        }
+        context
     }
 
     /// The same for a command that reads other files than those of the repository after that was opened.
@@ -164,7 +171,21 @@ impl Context {
     }
 
     fn open_store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
-        self.location()?.open().map_err(|e| Failure::from(Error::from(e)).during("opening the repository"))
+        let opened = self.location()?.open();
+        let store = opened.map_err(|e| Failure::from(Error::from(e)).during("opening the repository"))?;
+        self.check_written(&store.guard())?;
+        Ok(store)
+    }
+
+    /// Refuses to go on where the command would write to the repository, before a sandbox hides how mounts lie, and before
+    /// anything is done.
+    fn check_written(&self, guard: &Guard) -> Result<(), Failure> {
+        for path in &self.written {
+            guard.writable(path)?;
+        }
+        guard.open_file(std::io::stdout())?;
+        guard.open_file(std::io::stderr())?;
+        Ok(())
     }
 
     /// Opens the repository, and says what it warns about. Before its first byte is parsed, what is not needed from then

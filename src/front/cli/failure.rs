@@ -9,6 +9,7 @@ use super::args::Color;
 use super::help;
 use super::logging::use_color;
 use super::output::escape;
+use crate::blob::InRepository;
 use crate::os::sandbox;
 use crate::{Error, repository};
 
@@ -156,6 +157,12 @@ impl Failure {
         // There is nowhere left to complain when stderr is gone.
         let _ = stderr().write_all(text.as_bytes());
         self.exit
+    }
+}
+
+impl From<InRepository> for Failure {
+    fn from(error: InRepository) -> Self {
+        Self::new(Exit::Unknown, error.code(), error.to_string())
     }
 }
 

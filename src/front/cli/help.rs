@@ -67,6 +67,8 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "cancelled" => {
             &["run the same command again to go on: files that are in place are not fetched again"]
         }
+        "output-in-repository" => &["give another path: a repository is never written to"],
+        "delete-refused" => &["restore without --delete, or say --delete-anywhere as well"],
         "memory-budget" => &["give more with --memory SIZE"],
         _ => &[],
     }

@@ -137,7 +137,7 @@ impl Progress for Reporter {
     }
 
     fn error(&self, error: &EntryError) {
-        self.above_the_bar(|| tracing::warn!("{:?}: {} [{}]", error.path, error.message, error.code));
+        self.above_the_bar(|| tracing::error!("{:?}: {} [{}]", error.path, error.message, error.code));
     }
 
     fn warning(&self, message: &str) {

@@ -135,7 +135,7 @@ impl Troubles {
     /// Names something else than an error of a tree.
     pub(super) fn note(&mut self, code: &str, what: impl Display) {
         self.count += 1;
-        tracing::warn!("{what} [{code}]");
+        tracing::error!("{what} [{code}]");
     }
 
     /// Done in part where there was trouble, else as given.

@@ -1,9 +1,9 @@
 //! The file that remembers a connection. A real Kopia goes on with what is written here, and this with what it wrote:
 //! members that are not known stay as they are.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::failure::Failure;
 use super::json::{self, Object};
 use super::paths;
+use crate::blob::{Guard, WritablePath};
 use crate::front::location::{self, Location};
 use crate::gojson::write;
 
@@ -197,11 +198,21 @@ impl Config {
     pub(super) fn save(&self) -> Result<(), Failure> {
         let text = self.object.to_json().map_err(|e| Failure::new(e.to_string()))?;
         let failed = |e: io::Error| Failure::new(format!("unable to write config file: {}", os_text(&e)));
-        if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
-        }
+        let path = self.writable(&self.path)?;
+        path.create_private_parent().map_err(failed)?;
         let mode = fs::metadata(&self.path).map_or(0o600, |found| found.permissions().mode() & 0o777);
-        replace(&self.path, json::indent(&text, "").as_bytes(), mode).map_err(failed)
+        path.replace(json::indent(&text, "").as_bytes(), Some(mode)).map_err(failed)
+    }
+
+    /// What keeps the repository of this connection from being written to.
+    pub(super) fn guard(&self) -> Guard {
+        let directory = self.storage().and_then(|storage| storage.directory());
+        directory.ok().and_then(|directory| Guard::new(&directory).ok()).unwrap_or_default()
+    }
+
+    /// A file that belongs to the connection and is to be written.
+    pub(super) fn writable(&self, path: &Path) -> Result<WritablePath, Failure> {
+        self.guard().writable(path).map_err(|e| Failure::new(e.to_string()))
     }
 
     /// A file beside this one.
@@ -232,24 +243,6 @@ pub(super) fn os_text(error: &io::Error) -> String {
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
         None => error.to_string(),
     }
-}
-
-/// Replaces a file in one step.
-pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let staged = Config::companion(path, &format!(".{}.tmp", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staged)?;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&staged, path)
-    };
-    let written = write();
-    if written.is_err() {
-        // What went wrong first is what is told.
-        let _ = fs::remove_file(&staged);
-    }
-    written
 }
 
 #[cfg(test)]

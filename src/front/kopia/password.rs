@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::config::{Config, os_text, replace};
+use super::config::{Config, os_text};
 use super::failure::Failure;
 use super::grammar::Typed;
 
@@ -55,12 +55,14 @@ fn remembered(config: &Path) -> Result<Option<Text>, Failure> {
 }
 
 /// Remembers a password for a connection, unless that is not wanted.
-pub(super) fn remember(typed: &Typed, config: &Path, password: &str) -> Result<(), Failure> {
+pub(super) fn remember(typed: &Typed, config: &Config, password: &str) -> Result<(), Failure> {
     if !typed.on("persist-credentials") {
         return Ok(());
     }
     let encoded = Zeroizing::new(STANDARD.encode(password));
-    replace(&file(config), encoded.as_bytes(), 0o600)
+    config
+        .writable(&file(&config.path))?
+        .replace(encoded.as_bytes(), Some(0o600))
         .map_err(|e| Failure::new(format!("unable to persist password: {}", os_text(&e))))
 }
 

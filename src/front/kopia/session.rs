@@ -59,6 +59,10 @@ impl Session {
             password::get(typed, Some(&config.path)).map_err(|failure| failure.during("open repository"))?;
         let opened = open_store(&location).map_err(|failure| failure.during("cannot open storage")).and_then(
             |store| {
+                let guard = store.guard();
+                let refused = |e: blob::InRepository| Failure::new(e.to_string());
+                written.iter().try_for_each(|path| guard.writable(path).map(drop)).map_err(refused)?;
+                guard.open_file(std::io::stdout()).map_err(refused)?;
                 let sandbox = written.iter().fold(Sandbox::from_env(), Sandbox::writing);
                 let sandbox = cache_directory(&config).into_iter().fold(sandbox, Sandbox::reading);
                 let spill = Some(std::env::temp_dir()).filter(|directory| directory.is_dir());

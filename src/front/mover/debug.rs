@@ -13,7 +13,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Waits until the file that it makes is removed. Nothing is restored.
 pub(super) fn wait() -> Result<(), Error> {
     let path = Path::new(WAIT_WHILE);
-    File::create(path).map_err(|source| Error::System { what: format!("create {WAIT_WHILE}"), source })?;
+    #[allow(clippy::disallowed_methods, reason = "a fixed path")]
+    let made = File::create(path);
+    made.map_err(|source| Error::System { what: format!("create {WAIT_WHILE}"), source })?;
     log::info(format_args!("debug mode: nothing is done until {WAIT_WHILE} is removed"));
     while path.exists() {
         std::thread::sleep(INTERVAL);

@@ -184,11 +184,20 @@ fn absent(path: &Path, reason: &'static str) -> Result<Found, Error> {
 
 /// The directory that a URL names, if it is one that names directories.
 pub(super) fn url_path(url: &str) -> Result<Option<PathBuf>, Error> {
-    match url.strip_prefix("filesystem://") {
-        None => Ok(None),
-        Some(path) if !path.starts_with('/') => Err(Error::LocationFormat),
-        Some(path) if path.contains("../") => Err(Error::LocationPath),
-        Some(path) => Ok(Some(path.into())),
+    let path: PathBuf = if let Some(path) = url.strip_prefix("filesystem://") {
+        // The operator's own form: as it is, whatever is in it.
+        path.into()
+    } else if url.starts_with("file://") || url.starts_with('/') {
+        // As on the command line.
+        let location = front::Location::parse(url.as_ref());
+        location.directory().ok_or(Error::LocationFormat)?.to_path_buf()
+    } else {
+        return Ok(None);
+    };
+    match path.to_str() {
+        _ if !path.is_absolute() => Err(Error::LocationFormat),
+        Some(text) if text.contains("../") => Err(Error::LocationPath),
+        _ => Ok(Some(path)),
     }
 }
 
@@ -266,12 +275,28 @@ mod tests {
     }
 
     #[test]
+    fn a_path_and_a_file_url_name_directories_as_on_the_command_line() {
+        for (text, path) in [
+            ("/mnt/repo", "/mnt/repo"),
+            ("/mnt/a%20b", "/mnt/a%20b"),
+            ("file:///mnt/repo", "/mnt/repo"),
+            ("file:///mnt/a%20b", "/mnt/a b"),
+            ("file://localhost/mnt/repo", "/mnt/repo"),
+        ] {
+            assert_eq!(url(text).unwrap().path(), Path::new(path), "{text}");
+        }
+    }
+
+    #[test]
     fn urls_that_name_no_directory() {
         for text in ["filesystem://mnt/repo", "filesystem://"] {
             assert!(matches!(url(text), Err(Error::LocationFormat)), "{text}");
         }
-        assert!(matches!(url("filesystem:///mnt/../etc"), Err(Error::LocationPath)));
-        for text in ["", "filesystem:", "/mnt/repo", "file:///mnt/repo", "gcs://x"] {
+        assert!(matches!(url("file://host/repo"), Err(Error::LocationFormat)));
+        for text in ["filesystem:///mnt/../etc", "/mnt/../etc", "file:///mnt/%2e%2e/etc"] {
+            assert!(matches!(url(text), Err(Error::LocationPath)), "{text}");
+        }
+        for text in ["", "filesystem:", "mnt/repo", "gcs://x"] {
             assert!(matches!(url(text), Err(Error::NoLocation)), "{text}");
         }
     }

@@ -12,6 +12,7 @@ use landlock::{
 use nix::libc;
 
 use super::{Given, Sandbox, existing_directory};
+use crate::os::links;
 
 /// The newest rules asked for. Older kernels enforce those that they know.
 const RULES: ABI = ABI::V6;
@@ -35,9 +36,6 @@ const NAMES: [&str; 12] = [
     "/usr/lib",
     "/usr/lib64",
 ];
-
-/// Directories of a repository in which links are looked for; with more of them only its own is.
-const MAX_LISTED: usize = 16;
 
 /// Everything but device files, pipes, sockets and programs.
 const WRITE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
@@ -96,7 +94,7 @@ fn enforce(sandbox: &Sandbox) -> Result<landlock::RestrictionStatus, RulesetErro
     if sandbox.reads_anywhere {
         return rules.restrict_self();
     }
-    let linked = sandbox.repositories.iter().flat_map(|repository| linked(repository));
+    let linked = sandbox.repositories.iter().flat_map(|repository| links::targets(repository, true));
     let readable = sandbox.repositories.iter().chain(&sandbox.readable).cloned().chain(linked);
     let names = NAMES.iter().filter(|_| sandbox.connects).map(PathBuf::from);
     for path in readable.chain(named_zones()).chain(ZONES.map(PathBuf::from)).chain(names) {
@@ -131,52 +129,5 @@ fn allow(
             Ok(file) if access.intersects(FILE) => rules.add_rule(PathBeneath::new(file, access & FILE)),
             Ok(_) | Err(_) => Ok(rules),
         },
-    }
-}
-
-/// What links in a repository lead to, as far as that can be seen with few listings.
-fn linked(repository: &Path) -> Vec<PathBuf> {
-    let (mut directories, mut found) = (Vec::new(), Vec::new());
-    let mut list = |directory: &Path, below: &mut Vec<PathBuf>| {
-        for entry in directory.read_dir().into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => found.extend(entry.path().canonicalize()),
-                Ok(kind) if kind.is_dir() => below.push(entry.path()),
-                Ok(_) | Err(_) => {}
-            }
-        }
-    };
-    list(repository, &mut directories);
-    if directories.len() <= MAX_LISTED {
-        directories.iter().for_each(|directory| list(directory, &mut Vec::new()));
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn links_of_two_levels_are_found() {
-        let place = tempfile::tempdir().unwrap();
-        let at = |name: &str| place.path().join(name);
-        for name in ["repository/p/0", "disk/q", "disk/p1", "disk/deep"] {
-            std::fs::create_dir_all(at(name)).unwrap();
-        }
-        symlink(at("disk/q"), at("repository/q")).unwrap();
-        symlink("../../disk/p1", at("repository/p/1")).unwrap();
-        symlink(at("disk/deep"), at("repository/p/0/pack")).unwrap();
-        symlink("nowhere", at("repository/dangling")).unwrap();
-        let mut found = linked(&at("repository"));
-        found.sort();
-        assert_eq!(found, [at("disk/p1"), at("disk/q")].map(|path| path.canonicalize().unwrap()));
-        for number in 0..MAX_LISTED {
-            std::fs::create_dir(at("repository").join(number.to_string())).unwrap();
-        }
-        assert_eq!(linked(&at("repository")), [at("disk/q").canonicalize().unwrap()]);
-        assert!(linked(&at("missing")).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::stat::{FileStat, fstatat};
 use rustix::fs::{RenameFlags, renameat_with};
 
 use super::dir::OpenDir;
-use super::remove::list;
+use super::removal::list;
 use crate::restore::Error;
 
 /// Names in a directory, as hashes.

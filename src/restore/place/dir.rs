@@ -5,13 +5,12 @@ mod tally;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use self::contest::Contest;
 use self::tally::Tally;
@@ -20,7 +19,6 @@ use super::attributes::{Attributes, Have};
 use super::collision::{Listed, rename_to_free};
 use super::file::place_apart;
 use super::names::{is_staged, staged_name};
-use super::remove::remove_all;
 use crate::object::ObjectId;
 use crate::restore::Error;
 use crate::restore::options::Overwrite;
@@ -63,6 +61,11 @@ impl OpenDir {
         Ok(Have { owner: *self.born.get_or_init(|| have.owner), ..have })
     }
 
+    /// Gives something in it another name.
+    pub(in crate::restore) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
+        renameat(&self.fd, from, &self.fd, to).map_err(Error::system("rename"))
+    }
+
     /// What is there under a name, which is not followed if it is a symbolic link.
     pub(in crate::restore) fn stat(&self, name: &str) -> Result<Option<FileStat>, Error> {
         match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -84,6 +87,19 @@ pub(in crate::restore) fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
+/// Lets two entries of a directory change names. `false` where the file system cannot.
+pub(in crate::restore) fn swap(open: &OpenDir, one: &str, other: &str) -> Result<bool, Errno> {
+    use rustix::fs::{RenameFlags, renameat_with};
+    use rustix::io::Errno as Refusal;
+    match renameat_with(&open.fd, one, &open.fd, other, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        Err(Refusal::INVAL | Refusal::NOSYS | Refusal::OPNOTSUPP | Refusal::XDEV | Refusal::PERM) => {
+            Ok(false)
+        }
+        Err(errno) => Err(Errno::from_raw(errno.raw_os_error())),
+    }
+}
+
 /// How a directory of the target came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::restore) struct Made {
@@ -98,7 +114,7 @@ pub(in crate::restore) struct Made {
 struct State {
     made: Option<Made>,
     open: Weak<OpenDir>,
-    /// A non-directory under the final name, to be replaced.
+    /// Whether it waits under its staged name for the place of a non-directory.
     displaces: bool,
     /// The mode that an existing directory had before it was made writable.
     lifted: Option<u32>,
@@ -128,6 +144,8 @@ pub(in crate::restore) struct Dir<'s> {
     tally: Tally,
     /// Files that are not yet complete, and one for the walk.
     pending: AtomicUsize,
+    /// Whether nobody has asked yet whether it waits for a place.
+    news: AtomicBool,
 }
 
 impl<'s> Dir<'s> {
@@ -206,6 +224,7 @@ impl<'s> Dir<'s> {
             state: Mutex::new(state),
             tally: Tally::default(),
             pending: AtomicUsize::new(1),
+            news: AtomicBool::new(true),
         }
     }
 
@@ -219,6 +238,40 @@ impl<'s> Dir<'s> {
 
     pub(in crate::restore) fn object(&self) -> Option<&ObjectId> {
         self.object.as_ref()
+    }
+
+    /// The directory that it is in.
+    pub(in crate::restore) fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref()
+    }
+
+    /// Its name there.
+    pub(in crate::restore) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it waits for the place of something that is no directory.
+    pub(in crate::restore) fn displaces(&self) -> bool {
+        self.state().displaces
+    }
+
+    /// Whether this is asked for the first time.
+    pub(in crate::restore) fn is_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes that a directory that waited has got its place.
+    pub(in crate::restore) fn has_its_name(&self) {
+        let mut state = self.state();
+        state.displaces = false;
+        if let Some(made) = &mut state.made {
+            made.staged = false;
+        }
+    }
+
+    /// Gives up what was restored into a directory that gets no place: it is taken back when the last reference goes.
+    pub(in crate::restore) fn give_up(&self) {
+        self.state().lost = true;
     }
 
     /// How many directories down from the root this one is, and whether one of those has the same object.
@@ -296,7 +349,10 @@ impl<'s> Dir<'s> {
             Err(Errno::ENOTDIR | Errno::ELOOP) if self.session.options.keeps_what_is_no_directory() => {
                 Err(Error::no_directory())
             }
-            Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                self.state().displaces = true;
+                Ok(None)
+            }
             Err(errno) => Err(Error::system("open the directory")(errno)),
         }
     }
@@ -331,6 +387,9 @@ impl<'s> Dir<'s> {
         let existing = if fresh_parent { None } else { parent.stat(&self.name)? };
         match existing.as_ref().map(kind) {
             Some(SFlag::S_IFDIR) => {
+                if let Some(stat) = &existing {
+                    self.session.territory.allow(stat.into(), &self.path())?;
+                }
                 let fd = match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
                     Err(Errno::EACCES) => self.lift(state, parent)?,
                     other => other.map_err(Error::system("open the directory"))?,
@@ -355,16 +414,20 @@ impl<'s> Dir<'s> {
         }
         let mode =
             if self.session.keep.permissions { Mode::S_IRWXU } else { Mode::from_bits_truncate(0o777) };
-        if self.pending.load(Ordering::Acquire) == 0 {
+        if self.pending.load(Ordering::Acquire) == 0 && !state.displaces {
             // None of its own files will come, it is needed only for what is below: nobody would publish it later.
             return self.make_in_place(state, parent, mode);
         }
         let staged = staged_name(&self.name);
         let mut fresh = true;
         match mkdirat(parent, staged.as_str(), mode) {
-            Err(Errno::EEXIST) if self.session.adopts() && is_directory(parent, &staged)? => fresh = false,
+            Err(Errno::EEXIST)
+                if self.session.adopts() && !state.displaces && is_directory(parent, &staged)? =>
+            {
+                fresh = false;
+            }
             Err(Errno::EEXIST) => {
-                clear(parent, &staged)?;
+                clear(self.session, parent, &staged)?;
                 mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
             }
             other => other.map_err(Error::system("create a directory"))?,
@@ -375,10 +438,6 @@ impl<'s> Dir<'s> {
     }
 
     fn make_in_place(&self, state: &mut State, parent: &OpenDir, mode: Mode) -> Result<OwnedFd, Error> {
-        if std::mem::take(&mut state.displaces) {
-            unlinkat(parent, &*self.name, UnlinkatFlags::NoRemoveDir)
-                .map_err(Error::system("replace what is there"))?;
-        }
         match mkdirat(parent, &*self.name, mode) {
             Err(Errno::EEXIST) => {
                 let made = self.make_apart(parent, mode)?;
@@ -399,11 +458,11 @@ impl<'s> Dir<'s> {
     /// Makes the directory under a name that is made for it, because its own is taken.
     fn make_apart(&self, parent: &OpenDir, mode: Mode) -> Result<String, Error> {
         let staged = staged_name(&self.name);
-        clear(parent, &staged)?;
+        clear(self.session, parent, &staged)?;
         mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
         let placed = place_apart(self.session, parent, &staged, &self.name);
         if placed.is_err() {
-            clear(parent, &staged)?;
+            clear(self.session, parent, &staged)?;
         }
         let made = placed?;
         if let Some(above) = &self.parent {
@@ -438,6 +497,7 @@ impl<'s> Dir<'s> {
         }
         self.settle_contenders();
         if self.made().is_some_and(|made| made.staged)
+            && !self.displaces()
             && let Err(error) = self.publish()
         {
             self.state().lost = true;
@@ -449,12 +509,6 @@ impl<'s> Dir<'s> {
         let Some(above) = &self.parent else { return Ok(()) };
         let parent = above.open()?;
         let mut state = self.state();
-        if state.displaces {
-            match unlinkat(&*parent, &*self.name, UnlinkatFlags::NoRemoveDir) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(errno) => return Err(Error::system("replace what is there")(errno)),
-            }
-        }
         let staged = staged_name(&self.name);
         if !rename_to_free(&parent, &staged, &self.name).map_err(Error::system("rename a directory"))? {
             let made = place_apart(self.session, &parent, &staged, &self.name)?;
@@ -482,13 +536,17 @@ impl<'s> Dir<'s> {
         let leftovers = std::mem::take(&mut state.leftovers);
         let result = self.open().and_then(|open| {
             for contender in contenders {
-                clear(&open, &staged_name(&contender.name))?;
+                clear(session, &open, &staged_name(&contender.name))?;
             }
             for name in leftovers {
-                remove_all(open.as_fd(), name).map_err(Error::system("remove what a killed run left"))?;
+                let removed = session.territory.clear(open.as_fd(), name);
+                removed.map_err(Error::system("remove what a killed run left"))?;
             }
-            add(&session.report.dirs, 1);
-            add(&self.tally.dirs, 1);
+            // What a single file is restored into is not restored itself.
+            if self.attributes.is_some() {
+                add(&session.report.dirs, 1);
+                add(&self.tally.dirs, 1);
+            }
             if let Some(parent) = &self.parent {
                 self.tally.add_to(&parent.tally);
             }
@@ -528,10 +586,10 @@ fn is_directory(parent: &OpenDir, name: &str) -> Result<bool, Error> {
 }
 
 /// Removes something of ours that is in the way.
-fn clear(parent: &OpenDir, name: &str) -> Result<(), Error> {
-    let name =
-        CString::new(name).map_err(|_| Error::system("remove what a killed run left")(Errno::EINVAL))?;
-    remove_all(parent.as_fd(), name).map(|_| ()).map_err(Error::system("remove what a killed run left"))
+pub(super) fn clear(session: &Session<'_>, parent: &OpenDir, name: &str) -> Result<(), Error> {
+    let failed = "remove what a killed run left";
+    let name = CString::new(name).map_err(|_| Error::system(failed)(Errno::EINVAL))?;
+    session.territory.clear(parent.as_fd(), name).map_err(Error::system(failed))
 }
 
 /// What a killed run left in an existing directory, and what else is in it. A directory that cannot be listed has

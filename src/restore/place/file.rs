@@ -17,7 +17,7 @@ use nix::unistd::{UnlinkatFlags, fdatasync, ftruncate, symlinkat, unlinkat};
 use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
 use super::collision::{collision, rename_to_free};
-use super::dir::OpenDir;
+use super::dir::{OpenDir, clear};
 use super::names::staged_name;
 use crate::restore::Error;
 use crate::restore::delta::Base;
@@ -95,9 +95,7 @@ impl OutFile {
                 bears = staged_name(name).into();
                 match openat(&*parent, &*bears, flags, mode) {
                     Err(Errno::EEXIST) => {
-                        let name = std::ffi::CString::new(&*bears).map_err(|_| failed(Errno::EINVAL))?;
-                        super::remove_all(parent.as_fd(), name)
-                            .map_err(Error::system("remove what a killed run left"))?;
+                        clear(session, &parent, &bears)?;
                         openat(&*parent, &*bears, flags, mode)
                     }
                     other => other,
@@ -261,7 +259,7 @@ impl OutFile {
         if session.options.fsync {
             fdatasync(&self.file).map_err(Error::system("bring a file to disk"))?;
         }
-        let placed = if self.staged { place(session, &self.parent, &self.name, to)? } else { Placed::Named };
+        let placed = if self.staged { place(&self.parent, &self.name, to)? } else { Placed::Named };
         self.placed.store(true, Ordering::Relaxed);
         Ok((refused, placed))
     }
@@ -284,6 +282,8 @@ pub(in crate::restore) struct Place<'n> {
     /// Whether something is there, and is to be replaced. Otherwise what turns up is another entry of this restore, whose
     /// name the file system cannot tell from this one.
     pub(in crate::restore) replaces: bool,
+    /// Whether it keeps its staged name, because a directory has its own.
+    pub(in crate::restore) waits: bool,
 }
 
 /// What became of something that was to be placed.
@@ -297,7 +297,10 @@ pub(in crate::restore) enum Placed {
 }
 
 /// Brings something from its staged name to its own.
-fn place(session: &Session<'_>, parent: &OpenDir, staged: &str, to: Place<'_>) -> Result<Placed, Error> {
+fn place(parent: &OpenDir, staged: &str, to: Place<'_>) -> Result<Placed, Error> {
+    if to.waits {
+        return Ok(Placed::Named);
+    }
     if !to.replaces {
         if rename_to_free(parent, staged, to.name).map_err(Error::system("rename a file"))? {
             return Ok(Placed::Named);
@@ -307,7 +310,7 @@ fn place(session: &Session<'_>, parent: &OpenDir, staged: &str, to: Place<'_>) -
             return Ok(Placed::Taken);
         }
     }
-    replace(parent, staged, to.name, session.options.delete).map(|()| Placed::Named)
+    replace(parent, staged, to.name).map(|()| Placed::Named)
 }
 
 /// Whether a directory has the name in exactly this spelling.
@@ -335,20 +338,11 @@ pub(super) fn place_apart(
     Err(collision(parent, name))
 }
 
-/// Brings something to a name, in place of what is there. A directory there goes only with `delete`.
-fn replace(parent: &OpenDir, staged: &str, name: &str, delete: bool) -> Result<(), Error> {
+/// Brings something to a name, in place of what is there, unless that is a directory.
+fn replace(parent: &OpenDir, staged: &str, name: &str) -> Result<(), Error> {
     match renameat(parent, staged, parent, name) {
         Ok(()) => Ok(()),
-        Err(Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY) if delete => {
-            let there = std::ffi::CString::new(name).map_err(|_| Error::system("replace")(Errno::EINVAL))?;
-            super::remove_all(parent.as_fd(), there).map_err(Error::system("remove a directory"))?;
-            renameat(parent, staged, parent, name).map_err(Error::system("rename a file"))
-        }
-        Err(Errno::EISDIR) => Err(Error::Conflict {
-            existing: "directory",
-            wanted: "file or link",
-            help: "move it away, or allow deleting",
-        }),
+        Err(Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY) => Err(Error::directory_in_the_way()),
         Err(errno) => Err(Error::system("rename a file")(errno)),
     }
 }
@@ -365,17 +359,14 @@ pub(in crate::restore) fn make_link(
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {
         Err(Errno::EEXIST) => {
-            let there = std::ffi::CString::new(staged.as_str())
-                .map_err(|_| Error::system("replace")(Errno::EINVAL))?;
-            super::remove_all(parent.as_fd(), there)
-                .map_err(Error::system("remove what a killed run left"))?;
+            clear(session, parent, &staged)?;
             create()
         }
         other => other,
     }
     .map_err(Error::system("create a symbolic link"))?;
     let result = set_link_attributes(session, parent, &staged, attributes)
-        .and_then(|refused| Ok((refused, place(session, parent, &staged, to)?)));
+        .and_then(|refused| Ok((refused, place(parent, &staged, to)?)));
     if result.is_err() {
         let _ = unlinkat(parent, staged.as_str(), UnlinkatFlags::NoRemoveDir);
     }

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
+use crate::Repository;
+use crate::blob::WritablePath;
 use crate::format::RepositoryFormat;
 #[cfg(test)]
 pub(super) use record::tests as examples;
@@ -45,10 +47,19 @@ impl Ledger {
     /// Opens the ledger of a repository, or begins one.
     ///
     /// # Errors
-    /// [`Error::LedgerTorn`], [`Error::LedgerForeign`], [`Error::LedgerOfOther`], [`Error::LedgerInUse`], and
-    /// [`Error::LedgerIo`].
-    pub fn open(path: impl AsRef<Path>, format: &RepositoryFormat) -> Result<Self, Error> {
-        Self::open_for(path.as_ref(), &hex::encode(format.unique_id()))
+    /// [`Error::InRepository`], [`Error::LedgerTorn`], [`Error::LedgerForeign`], [`Error::LedgerOfOther`],
+    /// [`Error::LedgerInUse`], and [`Error::LedgerIo`].
+    pub fn open(path: impl AsRef<Path>, repository: &Repository) -> Result<Self, Error> {
+        let path = repository.store().guard().writable(path.as_ref())?;
+        Self::open_for(&path, &hex::encode(repository.format().unique_id()))
+    }
+
+    /// As [`Ledger::open`], of a repository whose guard has made the path.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_at(path: &WritablePath, format: &RepositoryFormat) -> Result<Self, Error> {
+        Self::open_for(path, &hex::encode(format.unique_id()))
     }
 
     /// As [`Ledger::open`], but a file that is torn or no ledger is moved aside, to its name with `.old`, and a new one
@@ -56,13 +67,12 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::open`].
-    pub fn open_or_reset(path: impl AsRef<Path>, format: &RepositoryFormat) -> Result<Self, Error> {
-        match Self::open(&path, format) {
+    pub fn open_or_reset(path: impl AsRef<Path>, repository: &Repository) -> Result<Self, Error> {
+        match Self::open(&path, repository) {
             Err(Error::LedgerTorn { path, .. } | Error::LedgerForeign { path }) => {
-                let mut aside = path.clone().into_os_string();
-                aside.push(".old");
-                std::fs::rename(&path, aside).map_err(io_error(&path))?;
-                Self::open(&path, format)
+                let writable = repository.store().guard().writable(&path)?;
+                writable.rename(&writable.with_suffix(".old")).map_err(io_error(&path))?;
+                Self::open(&path, repository)
             }
             result => result,
         }
@@ -94,8 +104,9 @@ impl Ledger {
         Ok(MergedLedgers(merged))
     }
 
-    fn open_for(path: &Path, repository: &str) -> Result<Self, Error> {
-        let open = || File::options().read(true).append(true).create(true).open(path).map_err(io_error(path));
+    fn open_for(writable: &WritablePath, repository: &str) -> Result<Self, Error> {
+        let path = writable.as_path();
+        let open = || writable.append().map_err(io_error(path));
         let lock = |file: File| {
             Flock::lock(file, FlockArg::LockExclusiveNonblock)
                 .map_err(|_| Error::LedgerInUse { path: path.to_path_buf() })
@@ -109,7 +120,7 @@ impl Ledger {
         }
         let (known, lines) = Known::parse(path, &text, repository)?;
         if lines > SMALL && lines > WASTE * known.proofs.len() {
-            known.write_anew(path, repository).map_err(io_error(path))?;
+            known.write_anew(writable, repository).map_err(io_error(path))?;
             file = lock(open()?)?;
         }
         Ok(Self { path: path.to_path_buf(), known, file: Mutex::new(file) })
@@ -213,19 +224,18 @@ impl Known {
     }
 
     /// Replaces the file by one that has only what counts.
-    fn write_anew(&self, path: &Path, repository: &str) -> std::io::Result<()> {
-        let mut new = path.as_os_str().to_owned();
-        new.push(".new");
-        let mut file = std::io::BufWriter::new(File::create(&new)?);
-        append(&mut file, &Record::Ledger { format: FORMAT, repository: repository.to_owned() })?;
-        for proof in self.proofs.values() {
-            append(&mut file, &Record::Pack(proof.clone()))?;
-        }
-        if let Some(seen) = &self.seen {
-            append(&mut file, &Record::Seen(seen.clone()))?;
-        }
-        file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&new, path)
+    fn write_anew(&self, path: &WritablePath, repository: &str) -> std::io::Result<()> {
+        path.replace_with(None, |file| {
+            let mut file = std::io::BufWriter::new(file);
+            append(&mut file, &Record::Ledger { format: FORMAT, repository: repository.to_owned() })?;
+            for proof in self.proofs.values() {
+                append(&mut file, &Record::Pack(proof.clone()))?;
+            }
+            if let Some(seen) = &self.seen {
+                append(&mut file, &Record::Seen(seen.clone()))?;
+            }
+            file.flush()
+        })
     }
 }
 

@@ -3,7 +3,12 @@ use crate::verify::Level;
 use examples::{damaged, proof};
 
 fn ledger(path: &Path) -> Result<Ledger, Error> {
-    Ledger::open_for(path, "abcd")
+    open_as(path, "abcd")
+}
+
+/// Opens a ledger as one of the repository with this ID.
+fn open_as(path: &Path, repository: &str) -> Result<Ledger, Error> {
+    Ledger::open_for(&crate::blob::Guard::default().writable(path)?, repository)
 }
 
 fn code(result: Result<Ledger, Error>) -> &'static str {
@@ -63,7 +68,7 @@ fn damage_and_foreign_files_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger");
     filled(&path);
-    assert_eq!(code(Ledger::open_for(&path, "ef")), "ledger-of-other-repository");
+    assert_eq!(code(open_as(&path, "ef")), "ledger-of-other-repository");
     let bytes = std::fs::read(&path).unwrap();
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();

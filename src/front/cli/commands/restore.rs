@@ -19,7 +19,7 @@ use crate::front::cli::session::Found;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
 use crate::front::cli::units::{ago, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
-use crate::restore::{Filter, FilterBuilder, Overwrite, Restore, Summary};
+use crate::restore::{self, Filter, FilterBuilder, Overwrite, Restore, Summary};
 use crate::snapshot::{Tree, UtcTimestamp};
 use crate::text::counted;
 
@@ -85,13 +85,18 @@ pub(in crate::front::cli) struct Args {
     #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 
-    /// Where to: a directory for a directory, the file itself for a file
+    /// Where to: a directory for a directory; for a file its new name, or a directory that is there
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 
-    /// Delete entries that the snapshot does not have, once everything else is in place
+    /// Delete entries that the snapshot does not have, once everything else is in place; other file systems mounted below
+    /// TARGET and lost+found at its root stay
     #[arg(long)]
     delete: bool,
+
+    /// Delete also where TARGET is / or is or contains somebody's home directory, which --delete alone refuses
+    #[arg(long, requires = "delete")]
+    delete_anywhere: bool,
 
     /// What to do with files that exist: update, compare, replace or keep; --help explains them
     #[arg(long, value_enum, value_name = "HOW", conflicts_with_all = ["delta", "skip_existing", "overwrite"])]
@@ -213,6 +218,10 @@ impl Args {
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
+        if self.delete && !self.delete_anywhere {
+            // Later a sandbox hides who has a home.
+            restore::may_delete_in(&self.target).map_err(|e| Failure::from(Error::from(e)))?;
+        }
         // What takes the place of a directory, or would, is looked at from above.
         let above =
             std::path::absolute(&self.target).ok().and_then(|target| target.parent().map(PathBuf::from));
@@ -256,6 +265,7 @@ impl Args {
             .filter(filter.clone())
             .rename_collisions(self.rename_collisions)
             .delete(self.delete)
+            .delete_anywhere(self.delete_anywhere)
             .dry_run(self.dry_run)
             .owner(!self.no_owner)
             .permissions(!self.no_permissions)
@@ -286,6 +296,10 @@ impl Args {
             tracing::warn!("{} [attributes-refused]", summary.refused);
         }
         let exact = summary.refused.is_empty() || !self.strict_attributes;
+        if summary.error_count > 0 && context.quiet {
+            // The line that counts them is not printed.
+            tracing::error!("{} entries could not be restored", summary.error_count);
+        }
         let whole = exact && (summary.error_count == 0 || self.ignore_errors);
         Ok(if whole { Exit::Done } else { Exit::Partial })
     }

@@ -238,7 +238,7 @@ pub(super) fn connect(
         return Err(not_connected(failure));
     }
     config.save().map_err(not_connected)?;
-    password::remember(typed, &config.path, &password).map_err(not_connected)?;
+    password::remember(typed, &config, &password).map_err(not_connected)?;
     say("Connected to repository.");
     Ok(())
 }

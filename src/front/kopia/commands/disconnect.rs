@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::blob::WritablePath;
 use crate::front::kopia::config::{Config, os_text};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Typed};
@@ -22,7 +23,9 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     let config = Config::load(&path).map_err(|failure| failed(failure.to_string()))?.ok_or_else(|| {
         failed(format!("error loading config file: open {}: no such file or directory", path.display()))
     })?;
-    if let Some(cache) = cache_directory(&config) {
+    // A repository that is named as the cache of a connection to it is none.
+    let cache = cache_directory(&config).map(|cache| config.guard().writable_tree(&cache, true));
+    if let Some(Ok(cache)) = cache {
         remove_cache(&cache);
     }
     forget(&path);
@@ -52,7 +55,9 @@ pub(in crate::front::kopia) fn cache_directory(config: &Config) -> Option<PathBu
 }
 
 /// Removes Kopia's own parts, and the directory if nothing else is in it.
-fn remove_cache(directory: &Path) {
+#[allow(clippy::disallowed_methods, reason = "the path is writable")]
+fn remove_cache(directory: &WritablePath) {
+    let directory = directory.as_path();
     for part in CACHE_PARTS {
         let part = directory.join(part);
         if fs::symlink_metadata(&part).is_ok_and(|found| found.is_dir()) {

@@ -37,8 +37,9 @@ pub(super) fn connect(
     identity: impl FnOnce() -> Result<Identity, Error>,
 ) -> Result<(), Error> {
     let logs = kopia.cache.join("logs");
-    std::fs::create_dir_all(&logs)
-        .map_err(|source| Error::System { what: format!("create {}", logs.display()), source })?;
+    #[allow(clippy::disallowed_methods, reason = "the cache is that of a real kopia")]
+    let made = std::fs::create_dir_all(&logs);
+    made.map_err(|source| Error::System { what: format!("create {}", logs.display()), source })?;
     kopia.run("finding out kopia's version", &["--version".into()])?;
     let status = ["repository".into(), "status".into()];
     if kopia.output(&status, STATUS_LIMIT)?.is_none() && connect_anew(kopia, environment)? {
@@ -84,6 +85,7 @@ fn connect_structured(kopia: &Kopia, json: &std::ffi::OsStr) -> Result<bool, Err
         serde_json::from_slice(json.as_bytes()).map_err(|e| location::invalid_json(&e))?;
     let path = kopia.cache.join("structured.config");
     let mut options = std::fs::OpenOptions::new();
+    #[allow(clippy::disallowed_methods, reason = "the cache is that of a real kopia")]
     let write = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
     write
         .and_then(|mut file| file.write_all(json.as_bytes()))

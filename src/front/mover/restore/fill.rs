@@ -8,11 +8,8 @@ use crate::content::Contents;
 use crate::front::mover::error::Error;
 use crate::front::mover::{log, memory};
 use crate::os::signals;
-use crate::restore::{self, Filter, Overwrite, Restore, Summary};
-use crate::snapshot::{DirEntry, Snapshot, Tree};
-
-/// What every ext4 volume has, and `fsck` puts things into: never deleted.
-const LOST_AND_FOUND: &str = "lost+found";
+use crate::restore::{self, Overwrite, Restore, Summary};
+use crate::snapshot::{Snapshot, Tree};
 
 /// Restores `snapshot` into the volume.
 pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Result<(), Error> {
@@ -24,10 +21,7 @@ pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Res
         return Err(failed("it is of a single file, and the volume is a directory".into()));
     }
     let memory = budget.for_data_at_least(&contents.index());
-    let mut restore = described(plan, Restore::new(contents, tree.root())).memory(memory);
-    if plan.delete {
-        restore = restore.delete(true).filter(filter(&tree).map_err(|e| cause(e.code(), &e))?);
-    }
+    let restore = described(plan, Restore::new(contents, tree.root())).memory(memory).delete(plan.delete);
     log::info(format_args!("restoring into {}, memory {} MiB", plan.target.display(), memory >> 20));
     let started = Instant::now();
     let clean_up = signals::CleanUp::new();
@@ -71,18 +65,6 @@ fn described<'a>(plan: &Plan, restore: Restore<'a>) -> Restore<'a> {
     match arguments.parallel {
         Some(parallel) => restore.reads(parallel).threads(parallel),
         None => restore,
-    }
-}
-
-/// Keeps `lost+found` out of the deletion, unless the snapshot has one of its own to restore.
-fn filter(tree: &Tree<'_>) -> Result<Filter, crate::snapshot::Error> {
-    match tree.entry(LOST_AND_FOUND) {
-        Ok(DirEntry { .. }) => Ok(Filter::default()),
-        Err(e) if e.is_not_found() => {
-            let pattern = format!("/{LOST_AND_FOUND}");
-            Ok(Filter::new::<&str>(&[], &[&pattern]).unwrap_or_default())
-        }
-        Err(e) => Err(e),
     }
 }
 

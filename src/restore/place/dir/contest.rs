@@ -86,7 +86,7 @@ impl Dir<'_> {
         for contender in contenders {
             if let Err(error) = self.settle(&contender) {
                 let staged = staged_name(&contender.name);
-                let removed = self.open().and_then(|open| clear(&open, &staged));
+                let removed = self.open().and_then(|open| clear(self.session, &open, &staged));
                 self.uncount(contender.bytes);
                 self.session.report.error(self.path_of(&contender.name), &removed.err().unwrap_or(error));
             }

@@ -36,7 +36,7 @@ impl Dir<'_> {
     }
 
     /// Takes back what [`count`](Self::count) has counted.
-    pub(super) fn uncount(&self, bytes: Option<u64>) {
+    pub(in crate::restore) fn uncount(&self, bytes: Option<u64>) {
         for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
             (if bytes.is_some() { files } else { links }).fetch_sub(1, Ordering::Relaxed);
             sum.fetch_sub(bytes.unwrap_or_default(), Ordering::Relaxed);
@@ -49,7 +49,7 @@ impl Dir<'_> {
             sum.fetch_sub(part.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         let Some(above) = &self.parent else { return };
-        let removed = above.open().and_then(|parent| clear(&parent, &staged_name(&self.name)));
+        let removed = above.open().and_then(|parent| clear(self.session, &parent, &staged_name(&self.name)));
         if let Err(error) = removed {
             self.session.report.error(self.path(), &error);
         }

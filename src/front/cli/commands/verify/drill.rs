@@ -1,12 +1,13 @@
 //! `verify --drill`: a restore for practice, and how long it took.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::Error;
+use crate::blob::WritablePath;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
@@ -55,8 +56,8 @@ pub(super) fn run(source: &str, to: Option<&str>, context: &Context) -> Result<E
     let summary = match to {
         None | Some(NULL) => restore.run_to_null(&()).map_err(failed)?,
         Some(to) => {
-            let target = Scratch::new(PathBuf::from(to))?;
-            restore.run(&target.0, &()).map_err(failed)?
+            let target = Scratch::new(&contents.store().guard().writable(Path::new(to))?)?;
+            restore.run(target.0.as_path(), &()).map_err(failed)?
         }
     };
     print(snapshot, &summary, context)?;
@@ -103,13 +104,14 @@ fn print(snapshot: &Snapshot, summary: &Summary, context: &Context) -> Result<()
 }
 
 /// A new directory that is removed with everything in it.
-struct Scratch(PathBuf);
+struct Scratch(WritablePath);
 
 impl Scratch {
-    fn new(below: PathBuf) -> Result<Self, Failure> {
-        let path = below.join(format!("rokopia-drill-{}", std::process::id()));
-        std::fs::create_dir(&path).map_err(|e| {
-            Failure::new(Exit::Unknown, "output-failed", format!("making {}: {e}", path.display()))
+    fn new(below: &WritablePath) -> Result<Self, Failure> {
+        let path = below.child(&format!("rokopia-drill-{}", std::process::id()));
+        path.create_dir().map_err(|e| {
+            let what = format!("making {}: {e}", path.as_path().display());
+            Failure::new(Exit::Unknown, "output-failed", what)
         })?;
         Ok(Self(path))
     }
@@ -117,9 +119,12 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        open_up(&self.0);
-        if let Err(e) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!("{} could not be removed: {e}", self.0.display());
+        let path = self.0.as_path();
+        open_up(path);
+        #[allow(clippy::disallowed_methods, reason = "the directory was made here")]
+        let removed = std::fs::remove_dir_all(path);
+        if let Err(e) = removed {
+            tracing::warn!("{} could not be removed: {e}", path.display());
         }
     }
 }

@@ -8,11 +8,11 @@ mod recovery;
 mod text;
 mod words;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::blob::{Guard, WritablePath};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
@@ -26,6 +26,9 @@ use crate::{Error, Repository};
 
 /// How often a log is told how far it is.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The exporter that serves metrics is another user, and they name no files.
+const FOR_EVERYBODY: u32 = 0o644;
 
 /// How an Indexed Job of Kubernetes tells its pods apart.
 const INDEX_VARIABLE: &str = "JOB_COMPLETION_INDEX";
@@ -164,7 +167,7 @@ impl Args {
             verifier = verifier.merged(merged);
         }
         let report = verifier.run().map_err(failed)?;
-        self.put_out(context, &report)?;
+        self.put_out(context, &report, &repository.store().guard())?;
         if let Some(dir) = &self.write_repaired {
             for path in write_repaired(&repository, &report, dir).map_err(failed)? {
                 tracing::info!("wrote {}", path.display());
@@ -214,7 +217,7 @@ impl Args {
     fn ledger(&self, repository: &Repository) -> Result<Option<Ledger>, Failure> {
         let Some(path) = &self.ledger else { return Ok(None) };
         let open = if self.reset_ledger { Ledger::open_or_reset } else { Ledger::open };
-        let ledger = open(path, repository.format()).map_err(failed);
+        let ledger = open(path, repository).map_err(failed);
         ledger.map(Some).map_err(|failure| failure.path(path.display().to_string()))
     }
 
@@ -225,18 +228,18 @@ impl Args {
         Ledger::merged(&self.merge, repository.format()).map(Some).map_err(failed)
     }
 
-    fn put_out(&self, context: &Context, report: &Report) -> Result<(), Failure> {
+    fn put_out(&self, context: &Context, report: &Report, guard: &Guard) -> Result<(), Failure> {
         if let Some(path) = &self.report {
             let mut json = serde_json::to_vec_pretty(report).map_err(|e| Failure::output(e.into()))?;
             json.push(b'\n');
-            write_whole(path, &json)?;
+            write_whole(&guard.writable(path)?, &json, None)?;
         }
         if let Some(path) = &self.html {
-            write_whole(path, html::html(report).as_bytes())?;
+            write_whole(&guard.writable(path)?, html::html(report).as_bytes(), None)?;
         }
         if let Some(path) = &self.textfile {
-            write_whole(path, prometheus::metrics(report).as_bytes())?;
-            readable_for_everybody(path)?;
+            let metrics = prometheus::metrics(report);
+            write_whole(&guard.writable(path)?, metrics.as_bytes(), Some(FOR_EVERYBODY))?;
         }
         let mut out = Output::new();
         if context.json {
@@ -300,16 +303,8 @@ fn tell(told: &Mutex<Instant>, progress: &Progress) {
     }
 }
 
-/// The exporter that serves metrics is another user, and they name no files.
-fn readable_for_everybody(path: &Path) -> Result<(), Failure> {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
-        .map_err(|e| Failure::output(e).during(&path.display().to_string()))
-}
-
 /// Complete under its name, or not there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::output(e).during(&path.display().to_string());
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path)).map_err(failed)
+fn write_whole(path: &WritablePath, bytes: &[u8], mode: Option<u32>) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::output(e).during(&path.as_path().display().to_string());
+    path.replace(bytes, mode).map_err(failed)
 }
