@@ -30,13 +30,24 @@ fn case_15_paths_are_taken_as_they_are() {
 }
 
 #[test]
+fn a_path_and_a_file_url_name_directories_as_on_the_command_line() {
+    for scheme in ["", "file://", "file://localhost"] {
+        let world = World::new();
+        let url = format!("{scheme}{}", world.repo().display());
+        let world = at(world, url);
+        world.run().ended(0);
+        world.holds(&tree(3));
+    }
+}
+
+#[test]
 fn case_16_urls_that_name_no_directory() {
     let urls = [
         "filesystem://mnt/repo",
         "filesystem://",
         "filesystem:",
-        "/mnt/repo",
-        "file:///mnt/repo",
+        "mnt/repo",
+        "file://host/mnt/repo",
         "gcs://x",
         "",
     ];
