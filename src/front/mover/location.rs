@@ -283,7 +283,7 @@ mod tests {
             ("file:///mnt/a%20b", "/mnt/a b"),
             ("file://localhost/mnt/repo", "/mnt/repo"),
         ] {
-            assert_eq!(url(text).unwrap().path(), Path::new(path), "{text}");
+            assert_eq!(url(text).unwrap().0.directory(), Some(Path::new(path)), "{text}");
         }
     }
 
