@@ -241,7 +241,10 @@ mod id;
 mod os;
 mod text;
 
-pub use blob::{BlobId, BlobMetadata, BlobStore, Error as StoreError, FileSystem, Retry, RetryPolicy};
+pub use blob::{
+    BlobId, BlobMetadata, BlobStore, Error as StoreError, FileSystem, Guard, InRepository, Relation, Retry,
+    RetryPolicy, WritablePath,
+};
 pub use checker::{
     Answer, Candidates, Checker, Clock, Error as CheckerError, Settings as CheckerSettings, State, Template,
 };
