@@ -65,6 +65,8 @@ fn codes_in(source: &str) -> BTreeSet<String> {
             codes.extend(words.next().filter(|_| follows).map(str::to_owned));
         }
     }
+    // Kinds of blobs that nothing is restored from are looked up with their codes.
+    codes.extend(between(source, "(\"", '"').filter(|code| code.ends_with("-damaged")).map(str::to_owned));
     codes.retain(|code| is_code(code));
     codes
 }
