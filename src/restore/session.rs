@@ -58,7 +58,7 @@ impl<'a> Session<'a> {
             keep: Keep::of(options),
             null: null || options.dry_run,
             preallocate: false,
-            single: !restore.root.is_directory(),
+            single: restore.origin.entry().is_ok_and(|root| !root.is_directory()),
             territory: Territory::default(),
             recent: Mutex::default(),
             resolutions: Mutex::default(),

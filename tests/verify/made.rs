@@ -38,7 +38,7 @@ pub(crate) fn open(dir: &Path) -> Repository {
 
 /// One run with a ledger.
 pub(crate) fn with_ledger(repository: &Repository, ledger: &Path, settings: &Settings) -> Report {
-    let ledger = Ledger::open(ledger, &repository).unwrap();
+    let ledger = Ledger::open(ledger, repository).unwrap();
     Verifier::new(repository, settings).ledger(&ledger).run().unwrap()
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
+use crate::blob::{BlobStore, FileSystem, Guard};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
@@ -28,10 +29,10 @@ pub(in crate::front::cli) struct Args {
 }
 
 impl Args {
-    pub(in crate::front::cli) fn run(self, _: &Context) -> Result<Exit, Failure> {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let program = usage::documented();
         if let Some(directory) = &self.all {
-            return write_all(&program, directory);
+            return write_all(&program, directory, &guard(context));
         }
         let page = match &self.command {
             None => &program,
@@ -47,11 +48,21 @@ impl Args {
     }
 }
 
-fn write_all(program: &clap::Command, directory: &Path) -> Result<Exit, Failure> {
+/// What keeps the repository, where one is named, from being written to.
+fn guard(context: &Context) -> Guard {
+    let directory = context.location().ok().and_then(|location| location.directory().map(Path::to_path_buf));
+    let store = directory.and_then(|directory| FileSystem::open(directory).ok());
+    store.map(|store| store.guard()).unwrap_or_default()
+}
+
+fn write_all(program: &clap::Command, directory: &Path, guard: &Guard) -> Result<Exit, Failure> {
     let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
     for page in std::iter::once(program).chain(commands) {
         let path = directory.join(format!("{}.1", name(program, page)));
-        std::fs::write(&path, rendered(program, page)?)
+        let page = rendered(program, page)?;
+        guard
+            .writable(&path)?
+            .replace(&page, None)
             .map_err(|e| Failure::output(e).during(&path.display().to_string()))?;
     }
     Ok(Exit::Done)
