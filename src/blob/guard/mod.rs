@@ -130,11 +130,12 @@ impl Guarded {
 
     /// Refuses a path by which something in the repository would be written.
     fn outside(&self, path: &Path) -> Result<(), InRepository> {
-        for real in landings(path) {
+        for Landing { real, whole } in landings(path) {
             for (depth, above) in real.ancestors().enumerate() {
                 let Some(identity) = Identity::at(above) else { continue };
                 if let Some((place, _)) = self.places(false).find(|(_, guarded)| *guarded == identity) {
-                    let relation = if depth == 0 { Relation::Same } else { Relation::Inside };
+                    let same = whole && depth == 0;
+                    let relation = if same { Relation::Same } else { Relation::Inside };
                     return self.refuse(path, place, relation);
                 }
             }
@@ -238,18 +239,25 @@ impl Guard {
     }
 }
 
+/// A place that is written to.
+struct Landing {
+    real: PathBuf,
+    /// Whether that is what is written to, not a directory above it.
+    whole: bool,
+}
+
 /// Where something lands that is written to a path: what is there, links followed, or else the nearest directory above,
 /// and the directory in which its name is.
-fn landings(path: &Path) -> Vec<PathBuf> {
+fn landings(path: &Path) -> Vec<Landing> {
     let mut found = Vec::new();
     let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     for _ in 0..MAX_LINKS {
         let parent = path.parent().map(Path::to_path_buf);
-        found.extend(
-            parent.iter().flat_map(|parent| parent.ancestors()).find_map(|above| above.canonicalize().ok()),
-        );
+        let above =
+            parent.iter().flat_map(|parent| parent.ancestors()).find_map(|above| above.canonicalize().ok());
+        found.extend(above.map(|real| Landing { real, whole: false }));
         if let Ok(real) = path.canonicalize() {
-            found.push(real);
+            found.push(Landing { real, whole: true });
             break;
         }
         // A link to what is not there yet.
