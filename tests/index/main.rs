@@ -167,10 +167,13 @@ fn without_a_place_for_it_an_index_over_budget_is_an_error() {
     writer.finish().unwrap();
     let error = reader(&open(dir.path(), TINY, None)).load().err().unwrap();
     assert!(matches!(error, Error::OverBudget { .. }), "{error}");
-    let missing = dir.path().join("missing");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let missing = elsewhere.path().join("missing");
     let error = reader(&open(dir.path(), TINY, Some(&missing))).load().err().unwrap();
     assert!(matches!(error, Error::Spill(_)), "{error}");
     assert_eq!(error.code(), "index-spill");
+    let error = reader(&open(dir.path(), TINY, Some(dir.path()))).load().err().unwrap();
+    assert_eq!(error.code(), "output-in-repository");
 }
 
 /// What is wrong with blobs is the same error whether they are read whole or in pieces.
@@ -361,9 +364,8 @@ fn blobs_that_vanish_while_they_are_spilled_are_listed_anew() {
             blobs.push(BlobMetadata { id, size: 20_000, modified: None });
         }
     });
-    let spill = dir.path().join("spill");
-    std::fs::create_dir(&spill).unwrap();
-    let repository = open(dir.path(), TINY, Some(&spill));
+    let spill = tempfile::tempdir().unwrap();
+    let repository = open(dir.path(), TINY, Some(spill.path()));
     let store: Arc<dyn BlobStore> = Arc::new(Count::new(store));
     let reader = index::IndexReader::new(&store, repository.format(), repository.options().index);
     assert_eq!(reader.load().unwrap().iter().count(), 3000);
