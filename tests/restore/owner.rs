@@ -249,7 +249,7 @@ fn each_deletion_is_announced_and_counted() {
     let before = paths(&target);
     let (dry, told) = run_opened(&opened, &target, |restore| restore.delete(true).dry_run(true)).unwrap();
     assert_eq!((dry.deleted, dry.errors), (5, vec![]), "{told:?}");
-    let announced = ["a.txt", "a.txt/deep", "a.txt/deep/file", "extra", "sub"];
+    let announced = ["a.txt/deep/file", "a.txt/deep", "a.txt", "extra", "sub"];
     assert_eq!(told, announced.map(|path| format!("{path}: would be deleted")));
     assert_eq!(paths(&target), before);
     let (real, _) = run_opened(&opened, &target, |restore| restore.delete(true)).unwrap();
