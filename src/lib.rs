@@ -137,6 +137,10 @@
     )),
     allow(dead_code, unused_imports, reason = "some things are called from one feature alone")
 )]
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "layers that users do not see are linked for those who read the source"
+)]
 #![cfg_attr(not(feature = "testkit"), warn(missing_debug_implementations))]
 #![cfg_attr(
     not(feature = "testkit"),
@@ -164,7 +168,7 @@ macro_rules! debug_of {
 }
 
 // Layers, which only tests see as they are: users get what is named below.
-#[cfg(not(feature = "testkit"))]
+#[cfg(all(feature = "glob", not(feature = "testkit")))]
 mod audit;
 #[cfg(not(feature = "testkit"))]
 mod blob;
@@ -195,7 +199,7 @@ mod snapshot;
 #[cfg(all(feature = "verify", not(feature = "testkit")))]
 mod verify;
 
-#[cfg(feature = "testkit")]
+#[cfg(all(feature = "glob", feature = "testkit"))]
 pub mod audit;
 #[cfg(feature = "testkit")]
 pub mod blob;

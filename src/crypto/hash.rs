@@ -84,7 +84,7 @@ impl HashAlgorithm {
 
     /// Length of a hash in bytes: 16, 28 or 32.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "a hash is never empty")]
+    #[allow(clippy::len_without_is_empty, reason = "a hash is never empty")]
     pub fn len(self) -> usize {
         match self {
             Self::Blake2b256_128 | Self::Blake2s128 | Self::Blake3_256_128 | Self::HmacSha256_128 => 16,

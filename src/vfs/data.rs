@@ -84,6 +84,8 @@ pub struct File {
     next: AtomicUsize,
 }
 
+debug_of!(File, "File", "object" = |this| this.object);
+
 impl File {
     pub(super) fn open(data: Arc<Data>, ahead: Ahead, object: &ObjectId) -> Result<Self, Error> {
         let mut chunks = Some(Vec::new());

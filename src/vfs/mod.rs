@@ -112,6 +112,8 @@ pub struct Vfs {
     ahead: Ahead,
 }
 
+debug_of!(Vfs, "Vfs");
+
 #[derive(Clone)]
 struct Weight;
 

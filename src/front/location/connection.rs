@@ -42,7 +42,6 @@ struct Config {
     secret_key: String,
     session_token: String,
     role_arn: String,
-    session_name: String,
     region: String,
     point_in_time: String,
     credentials_file: String,
@@ -70,7 +69,6 @@ go_object!(Config {
     "secretAccessKey" => secret_key,
     "sessionToken" => session_token,
     "roleARN" => role_arn,
-    "sessionName" => session_name,
     "region" => region,
     "pointInTime" => point_in_time,
     "credentialsFile" => credentials_file,
@@ -157,7 +155,7 @@ fn s3(config: Config) -> Result<Location, String> {
         "" => None,
         text => Some(STANDARD.decode(text).map_err(|_| "its rootCA is not base64".to_owned())?),
     };
-    let role = Role { arn: config.role_arn, session_name: config.session_name };
+    let role = Role { arn: config.role_arn };
     Ok(Location::S3(Box::new(S3Options {
         bucket: config.bucket,
         prefix: config.prefix,

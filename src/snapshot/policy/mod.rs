@@ -221,8 +221,8 @@ pub struct ListedPolicy<'a> {
 
 impl ListedPolicy<'_> {
     /// The item byte for byte as Kopia prints it.
-    pub fn to_kopia_json(&self) -> Result<String, serde_json::Error> {
-        write::to_string(self)
+    pub fn to_kopia_json(self) -> Result<String, serde_json::Error> {
+        write::to_string(&self)
     }
 }
 

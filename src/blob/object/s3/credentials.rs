@@ -16,8 +16,6 @@ use crate::blob::{Cause, Trouble};
 pub struct Role {
     /// Its Amazon resource name.
     pub arn: String,
-    /// Names the session in logs of the storage.
-    pub session_name: String,
 }
 
 /// Where credentials come from.
