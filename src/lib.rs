@@ -245,10 +245,10 @@ mod id;
 mod os;
 mod text;
 
-pub use blob::{
-    BlobId, BlobMetadata, BlobStore, Error as StoreError, FileSystem, Guard, InRepository, Relation, Retry,
-    RetryPolicy, WritablePath,
-};
+pub use blob::{BlobId, BlobMetadata, BlobStore, Error as StoreError, FileSystem, Retry, RetryPolicy};
+// What keeps the storage from being written to: a store of one's own passes it on, and needs no more of it.
+#[doc(hidden)]
+pub use blob::{Guard, InRepository, Relation, WritablePath};
 pub use checker::{
     Answer, Candidates, Checker, Clock, Error as CheckerError, Settings as CheckerSettings, State, Template,
 };

@@ -34,7 +34,8 @@ fn is_code(word: &str) -> bool {
 /// The codes in a source file: those that a method `code` gives back, and those that failures are made with.
 fn codes_in(source: &str) -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
-    for body in source.split("fn code(&self) -> &'static str {").skip(1) {
+    let by_value = source.replace("fn code(self)", "fn code(&self)");
+    for body in by_value.split("fn code(&self) -> &'static str {").skip(1) {
         let body = body.split_once("\n    }\n").map_or(body, |(body, _)| body);
         codes.extend(between(body, "=> \"", '"').chain(between(body, "{ \"", '"')).map(str::to_owned));
         codes.extend(

@@ -78,7 +78,7 @@ fn a_damaged_format_blob() {
 
 #[test]
 fn locations_and_settings_that_cannot_be() {
-    for location in ["s3://bucket", "gopher://x"] {
+    for location in ["gdrive://folder", "gopher://x"] {
         assert_failure(&run(Path::new(location), PASSWORD, STATUS), 3, "location-unsupported");
     }
     for arguments in [

@@ -406,7 +406,7 @@ mod tests {
         let incomplete = "unknown, dddddddd (u@h:/new, 2026-01-06T03:00:00Z, incomplete)";
         for (reference, expected) in [
             ("v@h:/a", "unknown, u@h:/a"),
-            ("bbbbb", "unknown, bbbbbbbb"),
+            ("bbb", "unknown, bbbbbbbb"),
             ("u@h:/new", incomplete),
             ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
             ("u@h:/a@2025-12-31", "unknown, aaaaaa11 (u@h:/a, 2026-01-01T03:00:00Z)"),

@@ -166,10 +166,12 @@ mod fixtures {
             let catalog = Repository::open(store, &password).unwrap().catalog().unwrap();
             let snapshots = Snapshots::new(catalog.manifests());
             for selection in serde_json::from_slice::<Vec<Selection>>(&json("selections.json")).unwrap() {
-                let pairs = [
-                    ("KOPIA_PREVIOUS", selection.previous.to_string()),
-                    ("KOPIA_RESTORE_AS_OF", selection.restore_as_of.clone().unwrap_or_default()),
-                ];
+                // Whole seconds were recorded as instants.
+                let as_of = selection.restore_as_of.clone().unwrap_or_default();
+                let whole = as_of.ends_with('Z') && !as_of.contains('.');
+                let as_of = if whole { as_of.replace('Z', ".000000000Z") } else { as_of };
+                let pairs =
+                    [("KOPIA_PREVIOUS", selection.previous.to_string()), ("KOPIA_RESTORE_AS_OF", as_of)];
                 let source = Source::new(&selection.username, &selection.hostname, &selection.path);
                 let request = Request::new(&pairs.into_iter().collect(), source).unwrap();
                 let (outcome, id) = match request.choose(&snapshots, false) {

@@ -19,7 +19,7 @@ use crate::snapshot::UtcTimestamp;
 #[command(after_help = "\
 Without a limit, the age of a backup is judged by the source's own history. Notices are shown and change no exit code.
 
-FILE has one line for each source that must be there, with an optional limit for its age; a line with * or ? only
+FILE has one line for each source that must be there, with an optional limit for its age; a line with * or ? only \
 limits what it matches. `#` begins a comment:
   data-demo@apps:/data
   photos@media:/data      2d

@@ -28,12 +28,12 @@ const THREADS: usize = 16;
 /// Show snapshots as a read-only file system (FUSE) until it is unmounted or Ctrl-C is pressed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without REF, DIR has USER@HOST/PATH/TIME/… and `latest` beside the times; new snapshots appear. With REF, its tree is the
-root. What is damaged gives an input/output error by itself, and its reason is logged. End with Ctrl-C, SIGTERM, or
+Without REF, DIR has USER@HOST/PATH/TIME/… and `latest` beside the times; new snapshots appear. With REF, its tree is \
+the root. A damaged file gives an input/output error by itself, and the reason is logged. End with Ctrl-C, SIGTERM, or \
 `umount DIR`.
 
-Needs /dev/fuse and root, or fusermount3 (Debian: fuse3). Without them, `rokopia ls`, `cat`, `find`, `tar` and `restore` read
-the same trees.
+Needs /dev/fuse and root, or fusermount3 (Debian: fuse3). Without them, `rokopia ls`, `cat`, `find`, `tar` and `restore` \
+read the same trees.
 
 Examples:
   rokopia mount /mnt/backups
