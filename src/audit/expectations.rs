@@ -16,7 +16,7 @@ use crate::text::duration;
 /// ```
 /// use rokopia::audit::Expectations;
 /// let expectations: Expectations = "
-///     # claims of the cluster
+///     ## claims of the cluster
 ///     data-demo@apps:/data
 ///     photos@media:/data   2d
 ///     *@monitoring:*       30d

@@ -34,6 +34,11 @@ impl Budget {
         Self(bytes.max(Self::LEAST))
     }
 
+    /// A budget of so many bytes, however few: for what says by itself that there was no memory for it.
+    pub(crate) fn exactly(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
     /// All of it, in bytes.
     pub fn bytes(self) -> u64 {
         self.0

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use crate::blob::InRepository;
 use crate::failure::{Facts, Failure, failure_methods};
-use crate::snapshot::{EntryName, InvalidName};
+use crate::snapshot::{EntryName, InvalidName, shown_name};
 use crate::{content, object, snapshot};
 
 /// A failure of a restore or of one entry.
@@ -56,7 +56,7 @@ pub enum Error {
     /// The name of an entry is not one path component.
     #[error("the name {name:?} cannot be a file name: {reason}")]
     Name {
-        /// The name.
+        /// The name, cut where no file system takes one that long.
         name: String,
         /// Why.
         reason: InvalidName,
@@ -148,7 +148,7 @@ impl Error {
     }
 
     pub(super) fn name(name: &str) -> Result<EntryName, Self> {
-        EntryName::new(name).map_err(|reason| Self::Name { name: name.to_owned(), reason })
+        EntryName::new(name).map_err(|reason| Self::Name { name: shown_name(name).into_owned(), reason })
     }
 
     /// Whether going on with other entries is of no use: the target is full or does not take writes any more.

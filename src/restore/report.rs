@@ -19,7 +19,7 @@ const NAMED: u64 = 20;
 /// An entry that could not be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryError {
-    /// Path relative to the target.
+    /// Path relative to the target. A name that is longer than any file system takes is cut.
     pub path: String,
     /// Stable code, as in `docs/errors.md`.
     pub code: &'static str,

@@ -1,5 +1,6 @@
 //! Names of entries. A directory of a repository may hold any string as a name; only some can be a path component.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
@@ -100,6 +101,18 @@ impl TryFrom<String> for EntryName {
     }
 }
 
+/// A name as messages and lists of errors have it: one that no file system takes, and that may be megabytes long, is cut.
+pub(crate) fn shown_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST {
+        return name.into();
+    }
+    let mut end = NAME_MAX;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", name.get(..end).unwrap_or_default()).into()
+}
+
 /// A name that tells an entry from others that have the same: `NAME~1.EXTENSION`, with as many tildes as it takes. The
 /// bytes that it adds come off the end of the name where that would be too long for a file system.
 pub(crate) fn distinct_name(name: &str, number: u32, tildes: u8) -> String {
@@ -156,6 +169,14 @@ mod tests {
             let made = distinct_name(&name, 1, 1);
             assert!(made.len() <= 255 && made != name && made.contains("~1"), "{made}");
         }
+    }
+
+    #[test]
+    fn names_are_shown_as_they_are_unless_no_file_system_takes_them() {
+        let longest = "n".repeat(LONGEST);
+        assert_eq!(shown_name(&longest), longest);
+        assert_eq!(shown_name("../x"), "../x");
+        assert_eq!(shown_name(&"é".repeat(1 << 20)), format!("{}…", "é".repeat(127)));
     }
 
     #[test]

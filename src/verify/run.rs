@@ -348,7 +348,7 @@ impl Run<'_> {
 
     /// What is left beside the index, most of it: bytes for a walk.
     fn memory_beside(&self, contents: &Contents) -> u64 {
-        Budget::new(self.asked.settings.memory).for_trees(&contents.index())
+        Budget::exactly(self.asked.settings.memory).for_trees(&contents.index())
     }
 
     fn room_for_manifests(&self) -> Room {

@@ -43,6 +43,9 @@ impl BlobStore for Memory {
         if size > limit {
             return Err(Error::TooLarge { blob: id.clone(), size, limit });
         }
+        if size == 0 {
+            return Err(Error::Empty { blob: id.clone() });
+        }
         Ok(bytes.to_vec())
     }
 
@@ -54,6 +57,7 @@ impl BlobStore for Memory {
         };
         match bytes.get(..buffer.len()) {
             Some(bytes) => buffer.copy_from_slice(bytes),
+            None if self.size(id)? == 0 => return Err(Error::Empty { blob: id.clone() }),
             None => {
                 let (wanted, got) = (buffer.len() as u64, bytes.len() as u64);
                 return Err(Error::ShortRead { blob: id.clone(), offset, wanted, got });

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use super::support::{Place, testdata};
+use super::support::{Done, Place, testdata};
 
 /// Callers sort failures by these words.
 const CLASSES: &[&str] = &[
@@ -39,7 +39,7 @@ const WRITING: &[&[&str]] = &[
     &["server", "start"],
     &["mount"],
     &["-p", "secret", "--config-file=x", "snapshot", "migrate", "--unknown"],
-    &["repository", "connect", "s3", "--bucket", "b"],
+    &["repository", "connect", "server", "--url", "https://backup:51515"],
 ];
 
 #[test]
@@ -53,6 +53,31 @@ fn writing_is_refused() {
         let message = done.stderr.to_lowercase();
         assert!(message.contains("rokopia_kopia"), "{message}");
         assert!(!CLASSES.iter().any(|class| message.contains(class)), "{message}");
+    }
+    assert!(!place.config().exists());
+}
+
+/// As Kopia says it, whether there is a real one or not.
+#[test]
+fn storage_without_its_required_flags_is_a_wrong_command_line() {
+    let place = Place::new(&testdata("basic"));
+    let real = stand_in(&place, "real");
+    let storages: [(&[&str], &str); 3] = [
+        (&["s3", "--bucket", "b"], "'--access-key', '--secret-access-key'"),
+        (&["gcs"], "'--bucket'"),
+        (&["azure", "--container", "c"], "'--storage-account'"),
+    ];
+    for (arguments, missing) in storages {
+        for with_real in [false, true] {
+            let mut command = place.front();
+            if with_real {
+                command.env("ROKOPIA_KOPIA", &real);
+            }
+            let done: Done = command.args(["repository", "connect"]).args(arguments).output().unwrap().into();
+            let expected = format!("kopia: error: required flag(s) {missing} not provided, try --help");
+            assert_eq!((done.exit, done.text().as_str()), (1, ""), "{arguments:?}");
+            assert_eq!(done.stderr.trim_end(), expected);
+        }
     }
     assert!(!place.config().exists());
 }

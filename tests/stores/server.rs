@@ -269,6 +269,11 @@ fn object(
     answer(stream, status, &headers, &body)
 }
 
+/// A text as it stands in XML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 fn page(stream: &TcpStream, state: &State, request: &Request, lie: Option<Lie>) -> Option<()> {
     let value = |name: &str| request.query.get(name).cloned().unwrap_or_default();
     let (prefix, after) = (value("prefix"), value("continuation-token").max(value("start-after")));
@@ -302,7 +307,7 @@ fn page(stream: &TcpStream, state: &State, request: &Request, lie: Option<Lie>) 
         truncated = true;
         next = "0".into();
     }
-    let shown = if lie == Some(Lie::OtherPrefix) { "other" } else { &prefix };
+    let shown = escaped(if lie == Some(Lie::OtherPrefix) { "other" } else { &prefix });
     let root = if lie == Some(Lie::ListOfSomething) { "ListAllMyBucketsResult" } else { "ListBucketResult" };
     let mut body = format!(
         "<?xml version=\"1.0\"?><{root}><Name>{BUCKET}</Name><Prefix>{shown}</Prefix><KeyCount>{}</KeyCount>\
@@ -310,9 +315,11 @@ fn page(stream: &TcpStream, state: &State, request: &Request, lie: Option<Lie>) 
         names.len()
     );
     if truncated {
+        let next = escaped(&next);
         body.push_str(&format!("<NextContinuationToken>{next}</NextContinuationToken>"));
     }
     for (name, size) in &names {
+        let name = escaped(name);
         match size {
             None => body.push_str(&format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")),
             Some(size) => {

@@ -51,12 +51,16 @@ fn behaves(store: &dyn BlobStore, blobs: &BTreeMap<String, Vec<u8>>) {
         let (blob, bytes) = (id(name), &blobs[name]);
         let size = bytes.len() as u64;
         assert_eq!(store.size(&blob).unwrap(), size, "{name}");
-        assert_eq!(&store.read(&blob, size).unwrap(), bytes, "{name}");
-        if size > 0 {
-            assert!(matches!(store.read(&blob, size - 1), Err(Error::TooLarge { .. })), "{name}");
-        }
         store.read_at(&blob, size, &mut []).unwrap();
         let mut beyond = [0; 9];
+        if size == 0 {
+            assert!(matches!(store.read(&blob, 9), Err(Error::Empty { .. })), "{name}");
+            assert!(matches!(store.read_at(&blob, 0, &mut beyond), Err(Error::Empty { .. })), "{name}");
+            assert!(matches!(store.read_at(&blob, 3, &mut beyond), Err(Error::Empty { .. })), "{name}");
+            continue;
+        }
+        assert_eq!(&store.read(&blob, size).unwrap(), bytes, "{name}");
+        assert!(matches!(store.read(&blob, size - 1), Err(Error::TooLarge { .. })), "{name}");
         assert!(
             matches!(store.read_at(&blob, size, &mut beyond), Err(Error::ShortRead { got: 0, .. })),
             "{name}"

@@ -1,6 +1,7 @@
 //! The store above any kind of object storage.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -43,6 +44,8 @@ pub struct Objects {
     layout: Mutex<Option<Arc<Layout>>>,
     /// The format blob, which was read to find out the layout.
     format: Mutex<Option<Vec<u8>>>,
+    /// Whether there is a format blob, which then has to be in lists.
+    has_format: AtomicBool,
     /// Where blobs of a copied directory are that are not where its rule says.
     elsewhere: Mutex<HashMap<BlobId, String>>,
 }
@@ -58,6 +61,7 @@ impl Objects {
             place,
             layout: Mutex::default(),
             format: Mutex::default(),
+            has_format: AtomicBool::new(false),
             elsewhere: Mutex::default(),
         })
     }
@@ -109,7 +113,10 @@ impl Objects {
     async fn find_layout(&self) -> Result<(Layout, Option<Vec<u8>>), Trouble> {
         let (prefix, bare) = (&self.prefix, format!("{}{FORMAT}", self.prefix));
         match self.whole(&bare, MAX_FORMAT).await {
-            Ok(bytes) => return Ok((Layout::bare(), bytes.ok())),
+            Ok(bytes) => {
+                self.has_format.store(true, Ordering::Relaxed);
+                return Ok((Layout::bare(), bytes.ok()));
+            }
             Err(Refusal::NotFound | Refusal::BehindEnd) => {}
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
         }
@@ -118,6 +125,7 @@ impl Objects {
             Err(Refusal::NotFound | Refusal::BehindEnd) => return Ok((Layout::bare(), None)),
             Err(Refusal::Trouble(trouble)) => return Err(trouble),
         };
+        self.has_format.store(true, Ordering::Relaxed);
         let rule = match self.whole(&format!("{prefix}{SHARDS}"), MAX_SHARDS_FILE).await {
             Ok(rule) => rule.ok().and_then(|bytes| Sharding::parse(&bytes).ok()),
             Err(Refusal::NotFound | Refusal::BehindEnd) => None,
@@ -204,6 +212,26 @@ impl Objects {
         Ok(listed)
     }
 
+    /// Refuses a list that lacks the format blob, though that blob was read: it lacks others as well.
+    fn check_format_is_in(&self, listed: &[BlobMetadata], prefix: &str) -> Result<(), Error> {
+        let expected = self.has_format.load(Ordering::Relaxed) && FORMAT.starts_with(prefix);
+        if !expected || listed.iter().any(|blob| blob.id.as_str() == FORMAT) {
+            return Ok(());
+        }
+        let trouble = Trouble::new(Cause::ListingUncertain, format!("it lacks {FORMAT}, which is there"));
+        Err(Error::Remote(Box::new(trouble.during(format!("listing {prefix:?} of {}", self.place)))))
+    }
+
+    /// Why a blob gave no bytes. A read alone does not tell an empty blob from an answer that lost its body.
+    fn without_bytes(&self, id: &BlobId) -> Result<Error, Error> {
+        let size = self.size(id)?;
+        if size == 0 {
+            return Ok(Error::Empty { blob: id.clone() });
+        }
+        let trouble = Trouble::new(Cause::CutOff, format!("0 of {size} bytes"));
+        Ok(Error::Remote(Box::new(trouble.during(format!("reading blob {id} of {}", self.place)).of(id))))
+    }
+
     /// The blobs of a copied directory: their names are spread over folders, by a rule that need not be the one there.
     fn copied(&self, layout: &Layout, listed: Listed, wanted: &str) -> Vec<BlobMetadata> {
         let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
@@ -255,14 +283,18 @@ impl BlobStore for Objects {
         let doing = || format!("listing {prefix:?} of {}", self.place);
         if *layout != Layout::bare() {
             let listed = self.wait(doing, self.certain(&self.prefix, false))?;
-            return Ok(self.copied(&layout, listed, prefix));
+            let blobs = self.copied(&layout, listed, prefix);
+            self.check_format_is_in(&blobs, prefix)?;
+            return Ok(blobs);
         }
         let listed = self.wait(doing, self.certain(&format!("{}{prefix}", self.prefix), true))?;
         let blob = |(key, (size, modified)): (String, (u64, _))| {
             let id = BlobId::new(key.strip_prefix(&self.prefix)?).ok()?;
             (id.kind() != BlobKind::Foreign).then_some(BlobMetadata { id, size, modified })
         };
-        Ok(listed.into_iter().filter_map(blob).collect())
+        let blobs: Vec<BlobMetadata> = listed.into_iter().filter_map(blob).collect();
+        self.check_format_is_in(&blobs, prefix)?;
+        Ok(blobs)
     }
 
     fn size(&self, id: &BlobId) -> Result<u64, Error> {
@@ -282,12 +314,16 @@ impl BlobStore for Objects {
         self.layout()?;
         if id.as_str() == FORMAT
             && let Some(bytes) = self.format.lock().unwrap_or_else(PoisonError::into_inner).take()
-            && bytes.len() as u64 <= limit
+            && (1..=limit).contains(&(bytes.len() as u64))
         {
             return Ok(bytes);
         }
         let read = self.reading(id, |key| self.wait_for(id, self.whole(key, limit)))?;
-        read.map_err(|size| Error::TooLarge { blob: id.clone(), size, limit })
+        match read {
+            Ok(bytes) if bytes.is_empty() => Err(self.without_bytes(id)?),
+            Ok(bytes) => Ok(bytes),
+            Err(size) => Err(Error::TooLarge { blob: id.clone(), size, limit }),
+        }
     }
 
     fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
@@ -304,6 +340,9 @@ impl BlobStore for Objects {
                 }
             })
         })?;
+        if got == 0 && self.size(id)? == 0 {
+            return Err(Error::Empty { blob: id.clone() });
+        }
         if got < wanted {
             let (wanted, got) = (wanted as u64, got as u64);
             return Err(Error::ShortRead { blob: id.clone(), offset, wanted, got });

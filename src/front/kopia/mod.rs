@@ -95,7 +95,7 @@ rokopia in the place of kopia: it reads, and hands what writes to the kopia that
 or to the next one on PATH.
 
 Commands:
-  repository connect filesystem|from-config, status, disconnect, set-client, throttle get|set
+  repository connect filesystem|from-config|s3|gcs|azure, status, disconnect, set-client, throttle get|set
   cache info, set
   snapshot list, restore, verify
   list, show, restore

@@ -24,7 +24,7 @@ use crate::restore::Error;
 use crate::restore::options::Overwrite;
 use crate::restore::report::add;
 use crate::restore::session::Session;
-use crate::snapshot::EntryName;
+use crate::snapshot::{EntryName, shown_name};
 
 /// How every directory is opened. Below the root `O_NOFOLLOW` is added.
 pub(in crate::restore) const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
@@ -288,13 +288,13 @@ impl<'s> Dir<'s> {
         names.join("/")
     }
 
-    /// Path of something in it.
+    /// Path of something in it, for messages and filters: a name that no file system takes is cut.
     pub(in crate::restore) fn path_of(&self, name: &str) -> String {
         let mut path = self.path();
         if !path.is_empty() {
             path.push('/');
         }
-        path.push_str(name);
+        path.push_str(&shown_name(name));
         path
     }
 

@@ -62,7 +62,8 @@ fn run(typed: &Typed) -> Result<(), Failure> {
     let parallel = typed.int("parallel").unwrap_or(DEFAULT_PARALLEL);
     say(&format!("Restoring to local filesystem ({}) with parallelism={parallel}...", target.display()));
     let (catalog, contents) = session.catalog_and_contents()?;
-    let root = find(typed, &session, &catalog, &contents, &text)?;
+    let mut root = find(typed, &session, &catalog, &contents, &text)?;
+    forget_unsaved(&mut root);
     if !typed.on("overwrite-directories") && root.is_directory() && has_entries(&target)? {
         let what = "non-empty directory already exists, not overwriting it";
         return Err(Failure::new(format!(
@@ -244,6 +245,14 @@ fn find_in_sources(
         }
     }
     Err(Failure::new(format!("no snapshots contain data for {wanted}")))
+}
+
+/// Kopia restores what it has, and says nothing about entries that it could not save.
+fn forget_unsaved(root: &mut DirEntry) {
+    if let Some(summary) = &mut root.summary {
+        (summary.failed, summary.ignored_errors) = (0, 0);
+        summary.errors.clear();
+    }
 }
 
 struct Warnings;
