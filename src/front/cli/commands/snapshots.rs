@@ -1,5 +1,6 @@
 //! `rokopia snapshots`: the list of snapshots.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -22,7 +23,7 @@ use crate::text::counted;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 IDs are shortened to the digits that tell snapshots apart, and of the reasons to keep a snapshot only the one that keeps it \
-longest is shown: --long shows all. Incomplete snapshots are left out unless --incomplete is given. JSON has all of \
+longest is shown: --long shows all, and so does a list of named sources that no terminal shows, one line a snapshot. Incomplete snapshots are left out unless --incomplete is given. JSON has all of \
 everything, as `kopia snapshot list --json`.
 
 Examples:
@@ -173,7 +174,7 @@ impl Args {
                     unlisted: lacking.iter().filter(of_source).count(),
                 }
             }))?;
-        } else if self.long && !chosen.is_empty() {
+        } else if (self.long || is_for_a_program(&self.sources)) && !chosen.is_empty() {
             print_long(&chosen, &mut out)?;
         } else {
             print(&chosen, session.snapshots.unique_digits(), &mut out)?;
@@ -242,6 +243,11 @@ fn print(chosen: &[Chosen], digits: usize, out: &mut Output) -> Result<(), Failu
         table.print(out)?;
     }
     Ok(())
+}
+
+/// Whether a program reads the list: it wants the source and the whole ID on each line.
+fn is_for_a_program(sources: &[String]) -> bool {
+    !sources.is_empty() && !std::io::stdout().is_terminal()
 }
 
 /// One line a snapshot, with nothing shortened.
