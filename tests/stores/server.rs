@@ -66,6 +66,8 @@ pub(crate) const LIES: [Lie; 21] = [
     Lie::GarbageBytes,
 ];
 
+static WRONG_SIZES: AtomicUsize = AtomicUsize::new(1);
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) objects: Mutex<BTreeMap<String, Vec<u8>>>,
@@ -323,7 +325,12 @@ fn page(stream: &TcpStream, state: &State, request: &Request, lie: Option<Lie>) 
         match size {
             None => body.push_str(&format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")),
             Some(size) => {
-                let size = if lie == Some(Lie::WrongSizes) { size / 2 } else { *size };
+                // No lie is like another: two listings that agree on one cannot be told from the truth.
+                let size = if lie == Some(Lie::WrongSizes) {
+                    size / 2 + WRONG_SIZES.fetch_add(1, Ordering::Relaxed)
+                } else {
+                    *size
+                };
                 body.push_str(&format!("<Contents><Key>{name}</Key><Size>{size}</Size></Contents>"));
             }
         }
