@@ -18,6 +18,7 @@ use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
 use super::collision::{collision, rename_to_free};
 use super::dir::{OpenDir, clear};
+use super::direct::Direct;
 use super::names::staged_name;
 use crate::restore::Error;
 use crate::restore::delta::Base;
@@ -34,6 +35,9 @@ const MIN_HOLE: usize = 4 * BLOCK;
 
 /// Space is reserved for files from this size on.
 const MIN_RESERVED: u64 = 16 << 20;
+
+/// Files from this size on are written past the page cache.
+const MIN_DIRECT: u64 = 8 << 20;
 
 /// Made names that are tried where a name is taken.
 const MAX_MADE: u32 = 1000;
@@ -52,6 +56,8 @@ pub(in crate::restore) struct OutFile {
     /// Where the last byte written so far ends.
     end: AtomicU64,
     reserved: bool,
+    /// The way past the page cache.
+    direct: Option<Direct>,
     /// Owner and group, where the file was there before.
     owner: Option<(u32, u32)>,
     /// The mode it was created with.
@@ -111,12 +117,16 @@ impl OutFile {
             size,
             end: AtomicU64::new(0),
             reserved: false,
+            direct: None,
             owner: None,
             mode: bits,
             placed: AtomicBool::new(false),
         };
         if session.preallocate && size >= MIN_RESERVED {
             out.reserve();
+        }
+        if session.preallocate && size >= MIN_DIRECT {
+            out.direct = Direct::open(&*out.parent, &out.name, &out.file);
         }
         Ok(out)
     }
@@ -141,6 +151,7 @@ impl OutFile {
             size,
             end: AtomicU64::new(base.size),
             reserved: false,
+            direct: None,
             owner: Some(base.owner),
             mode: 0,
             placed: AtomicBool::new(false),
@@ -220,7 +231,12 @@ impl OutFile {
         if data.is_empty() {
             return Ok(());
         }
-        self.file.write_all_at(data, at).map_err(|e| Error::system("write a file")(errno_of(&e)))?;
+        let directly = self.direct.as_ref().map_or(0..0, |direct| direct.write(data, at));
+        let failed = |e: std::io::Error| Error::system("write a file")(errno_of(&e));
+        let before = data.get(..directly.start).unwrap_or_default();
+        self.file.write_all_at(before, at).map_err(failed)?;
+        let behind = data.get(directly.end..).unwrap_or_default();
+        self.file.write_all_at(behind, at + directly.end as u64).map_err(failed)?;
         self.end.fetch_max(at + data.len() as u64, Ordering::Relaxed);
         Ok(())
     }

@@ -4,6 +4,7 @@ mod apply;
 mod attributes;
 mod collision;
 mod dir;
+mod direct;
 mod file;
 mod names;
 mod removal;
