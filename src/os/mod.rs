@@ -4,6 +4,7 @@ pub(crate) mod adaptive_workers;
 #[cfg(any(feature = "kopia-front", feature = "mover"))]
 pub(crate) mod executable;
 pub(crate) mod links;
+pub(crate) mod mounts;
 pub(crate) mod parallel;
 pub(crate) mod privacy;
 pub(crate) mod sandbox;

@@ -1,6 +1,5 @@
 //! A repository is never written to: what may be written is what this module has found to lie elsewhere.
 
-mod mounts;
 #[allow(clippy::disallowed_methods, reason = "this is what writes")]
 mod writable;
 
@@ -14,10 +13,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use mounts::Mounts;
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::os::links;
+use crate::os::mounts::Mounts;
 
 /// Links followed from a path that does not exist yet.
 const MAX_LINKS: usize = 40;

@@ -1,4 +1,4 @@
-//! Mounts that show the same directories at several places.
+//! The table of mounts: what is mounted where, and which mounts show the same directories at several places.
 
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
@@ -12,7 +12,48 @@ const MAX_TABLE: usize = 16 << 20;
 
 /// The mounts of this process. Opened early: a sandbox lets nothing more be opened.
 #[derive(Debug)]
-pub(super) struct Mounts(Option<File>);
+pub(crate) struct Mounts(Option<File>);
+
+/// How the file system of a path is mounted.
+#[cfg(feature = "cli")]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mount {
+    /// The kind of file system, such as `nfs4`.
+    pub(crate) kind: String,
+    /// What is mounted, such as `nas:/export`.
+    pub(crate) source: String,
+    /// The options of the mount and those of the file system.
+    pub(crate) options: Vec<String>,
+}
+
+#[cfg(feature = "cli")]
+impl Mount {
+    /// The mount that a path lies in.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let table = Mounts::open().read()?;
+        Self::on_line(line(&table, mount_of(path)?)?)
+    }
+
+    fn on_line(line: &str) -> Option<Self> {
+        let (mounted, volume) = line.split_once(" - ")?;
+        let mut volume = volume.split(' ');
+        let (kind, source) = (volume.next()?, volume.next()?);
+        let own = mounted.split(' ').nth(5)?.split(',');
+        let options = own.chain(volume.next().unwrap_or_default().split(','));
+        let source = unescaped(source).to_string_lossy().into_owned();
+        Some(Self { kind: kind.to_owned(), source, options: options.map(str::to_owned).collect() })
+    }
+
+    /// Whether it has this option.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|known| known == option)
+    }
+
+    /// Whether a server is asked for its files.
+    pub(crate) fn is_nfs(&self) -> bool {
+        self.kind.starts_with("nfs")
+    }
+}
 
 /// Where a path lies in its file system, whatever it is mounted at.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,13 +63,13 @@ struct Place {
 }
 
 impl Mounts {
-    pub(super) fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self(File::open("/proc/self/mountinfo").ok())
     }
 
     /// The path below `above` at which `below` seems to lie by the table of mounts. Whether it does is for the caller to
     /// see: another mount may cover it. Both paths are canonical.
-    pub(super) fn below(&self, above: &Path, below: &Path) -> Option<PathBuf> {
+    pub(crate) fn below(&self, above: &Path, below: &Path) -> Option<PathBuf> {
         let table = self.read()?;
         let (high, low) = (place(&table, above)?, place(&table, below)?);
         let rest = low.path.strip_prefix(&high.path).ok()?;
@@ -49,15 +90,24 @@ impl Mounts {
 }
 
 fn place(table: &str, path: &Path) -> Option<Place> {
+    place_of(table, mount_of(path)?, path)
+}
+
+/// The number of the mount that a path lies in.
+fn mount_of(path: &Path) -> Option<u64> {
     let stat = statx(CWD, path, AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
     let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::MNT_ID);
-    known.then(|| place_of(table, stat.stx_mnt_id, path))?
+    known.then_some(stat.stx_mnt_id)
+}
+
+/// The line of a mount in the table.
+fn line(table: &str, mount: u64) -> Option<&str> {
+    let mount = mount.to_string();
+    table.lines().find(|line| line.split(' ').next() == Some(mount.as_str()))
 }
 
 fn place_of(table: &str, mount: u64, path: &Path) -> Option<Place> {
-    let mount = mount.to_string();
-    let line = table.lines().find(|line| line.split(' ').next() == Some(mount.as_str()))?;
-    let (mounted, volume) = line.split_once(" - ")?;
+    let (mounted, volume) = line(table, mount)?.split_once(" - ")?;
     let mut mounted = mounted.split(' ').skip(2);
     let (device, root, point) = (mounted.next()?, mounted.next()?, mounted.next()?);
     let rest = path.strip_prefix(unescaped(point)).ok()?;
@@ -105,5 +155,15 @@ mod tests {
         assert_eq!(at(42, "/data/x"), at(43, "/mnt/kopia/apps/x"));
         assert_eq!(place_of(TABLE, 99, Path::new("/x")), None);
         assert_eq!(place_of(TABLE, 41, Path::new("/elsewhere")), None);
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn options_are_those_of_the_mount_and_of_the_file_system() {
+        let mount = Mount::on_line(line(TABLE, 42).unwrap()).unwrap();
+        assert_eq!((mount.kind.as_str(), mount.source.as_str()), ("nfs4", "nas:/export/apps"));
+        assert!(mount.is_nfs() && mount.has("rw") && mount.has("vers=4.2") && !mount.has("soft"));
+        let with_tags = Mount::on_line(line(TABLE, 30).unwrap()).unwrap();
+        assert_eq!(with_tags.options, ["rw", "relatime", "rw"]);
     }
 }
