@@ -178,6 +178,18 @@ impl Sandbox {
     }
 }
 
+/// Whether this kernel can restrict files. Nothing is restricted by asking.
+///
+/// # Errors
+/// Why it cannot.
+#[cfg(feature = "cli")]
+pub(crate) fn is_available() -> Result<(), String> {
+    #[cfg(feature = "sandbox")]
+    return files::is_available();
+    #[cfg(not(feature = "sandbox"))]
+    Err("this program was built without the feature `sandbox`".to_owned())
+}
+
 /// Whether a file that cannot be opened may be one that this process gave up.
 #[must_use]
 pub(crate) fn limits_reading() -> bool {

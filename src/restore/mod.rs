@@ -16,6 +16,8 @@
 
 mod ahead;
 mod buffers;
+#[cfg(feature = "cli")]
+mod compare;
 mod delta;
 mod displace;
 mod engine;
@@ -34,6 +36,8 @@ mod session;
 mod spelling;
 mod walk;
 
+#[cfg(feature = "cli")]
+pub(crate) use compare::{Compared, Comparison};
 pub use error::Error;
 pub use filter::Filter;
 #[cfg(feature = "glob")]

@@ -162,7 +162,7 @@ impl Error {
     }
 
     /// Adds where it happened, unless that is known already.
-    pub(super) fn at(self, snapshot: Option<&ManifestId>, path: &str) -> Error {
+    pub(crate) fn at(self, snapshot: Option<&ManifestId>, path: &str) -> Error {
         match self {
             Self::At { .. } => self,
             source => {

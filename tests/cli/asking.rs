@@ -11,7 +11,7 @@ use crate::support::{assert_exit, assert_failure, stderr, stdout};
 const PASSWORD: &str = "asking";
 
 /// A repository with a snapshot of each of these sources at each of these times.
-fn repository(sources: &[Source], times: &[&str]) -> tempfile::TempDir {
+pub(crate) fn repository(sources: &[Source], times: &[&str]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { password: PASSWORD.into(), ..Options::default() };
     let mut writer = RepositoryWriter::create(dir.path(), options).unwrap();

@@ -179,7 +179,7 @@ impl Context {
 
     /// Refuses to go on where the command would write to the repository, before a sandbox hides how mounts lie, and before
     /// anything is done.
-    fn check_written(&self, guard: &Guard) -> Result<(), Failure> {
+    pub(super) fn check_written(&self, guard: &Guard) -> Result<(), Failure> {
         for path in &self.written {
             guard.writable(path)?;
         }
@@ -197,6 +197,15 @@ impl Context {
     /// The same for a command that does this first.
     pub(super) fn repository_for(&self, access: Access) -> Result<Repository, Failure> {
         let store = self.open_store()?;
+        self.repository_in(store, access)
+    }
+
+    /// The same in a storage that is open.
+    pub(super) fn repository_in(
+        &self,
+        store: Arc<dyn BlobStore>,
+        access: Access,
+    ) -> Result<Repository, Failure> {
         let password = self.password()?;
         self.sandbox().enter().log();
         let opening = format!("opening the repository {}", store.describe());

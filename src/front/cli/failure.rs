@@ -107,6 +107,11 @@ impl Failure {
         self
     }
 
+    /// What to do about it.
+    pub(super) fn help(&self) -> &[String] {
+        &self.details.help
+    }
+
     pub(super) fn with_help(mut self, line: impl Into<String>) -> Self {
         self.details.help.push(line.into());
         self

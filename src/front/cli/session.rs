@@ -67,7 +67,11 @@ impl Session {
 
     /// The same for a command that will need the full index.
     pub(super) fn open_for_contents(context: &Context) -> Result<Self, Failure> {
-        let repository = context.repository_for(Access::Snapshots)?;
+        Self::for_contents(context, context.repository_for(Access::Snapshots)?)
+    }
+
+    /// The same in a repository that is open.
+    pub(super) fn for_contents(context: &Context, repository: Repository) -> Result<Self, Failure> {
         let (catalog, contents) = repository.catalog_and_contents().map_err(unreadable)?;
         Ok(Self::with_catalog(repository, catalog, contents, context.degraded))
     }

@@ -62,6 +62,14 @@ pub(super) fn restrict(sandbox: &Sandbox) -> Result<Given, String> {
     }
 }
 
+/// Whether the kernel takes rules at all.
+#[cfg(feature = "cli")]
+pub(super) fn is_available() -> Result<(), String> {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let made = ruleset.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create);
+    made.map(drop).map_err(|_| "this kernel has no Landlock, or the container forbids it".to_owned())
+}
+
 fn enforce(sandbox: &Sandbox) -> Result<landlock::RestrictionStatus, RulesetError> {
     let mut handled = AccessFs::from_all(RULES);
     if sandbox.reads_anywhere {

@@ -6,8 +6,11 @@ mod cat;
 mod completions;
 mod contents;
 mod diff;
+mod doctor;
+mod du;
 mod exists;
 mod find;
+mod history;
 mod index;
 mod ls;
 mod man;
@@ -66,12 +69,15 @@ commands! {
     cat => Cat,
     find => Find,
     diff => Diff,
+    history => History,
+    du => Du,
     restore => Restore,
     tar => Tar,
     #[cfg(feature = "mount")]
     mount => Mount,
     exists => Exists,
     audit => Audit,
+    doctor => Doctor,
     #[cfg(feature = "service")]
     serve => Serve,
     blobs => Blobs,

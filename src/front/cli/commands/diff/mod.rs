@@ -1,5 +1,8 @@
-//! `rokopia diff`: what differs between two snapshots.
+//! `rokopia diff`: what differs between two snapshots, or a directory and a snapshot.
 
+mod directory;
+
+use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 use serde::Serialize;
 
@@ -13,16 +16,23 @@ use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::snapshot::{Aspect, Diff, Difference};
 
-/// Show what differs between two snapshots, directories or files
+/// Show what differs between two snapshots, or between a directory of this machine and a snapshot
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Lines begin with + (added), - (removed) or M (changed); what changed follows in brackets: type, content, mode, owner, \
-mtime. A file counts as changed in content only if its bytes differ. Exit codes: 0 no difference; 1 differences.
+mtime. A file counts as changed in content only if its bytes differ. Exit codes: 0 no difference; 1 differences; 4 no \
+difference, but something could not be compared.
+
+A path that begins with /, ./ or ../ and is a directory here is compared with the snapshot: all bytes, owners, modes and \
+times. If nothing differs, that is said: `identical`. Where the same path is that of a source, DIR/. is the directory. \
+Sockets, pipes and devices, and lost+found at the top, are left out.
 
 Examples:
   rokopia diff latest~1 latest
   rokopia diff data-demo@apps:/data@2026-11-01 data-demo@apps:/data
-  rokopia diff 3ef20a/etc c0bc0a/etc --json | jq -r .path")]
+  rokopia diff 3ef20a/etc c0bc0a/etc --json | jq -r .path
+  rokopia diff /mnt/restored data-demo@apps:/data
+  rokopia diff --ignore owner ./restored latest")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
     #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::references))]
@@ -31,6 +41,41 @@ pub(in crate::front::cli) struct Args {
     /// The same for what to compare it with
     #[arg(value_name = "NEW", add = ArgValueCompleter::new(complete::references))]
     new: String,
+
+    /// What may differ: mode, owner or mtime. May be given several times
+    #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
+    ignore: Vec<Ignored>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Ignored {
+    /// Permissions
+    Mode,
+    /// Numeric owner and group
+    Owner,
+    /// Modification times
+    Mtime,
+}
+
+/// What may differ.
+struct Aspects(Vec<Aspect>);
+
+impl Aspects {
+    fn new(ignored: &[Ignored]) -> Self {
+        let aspect = |ignored: &Ignored| match ignored {
+            Ignored::Mode => Aspect::Mode,
+            Ignored::Owner => Aspect::Owner,
+            Ignored::Mtime => Aspect::Mtime,
+        };
+        Self(ignored.iter().map(aspect).collect())
+    }
+
+    /// The difference without what may differ; `None` where nothing else does.
+    fn leave_out(&self, mut found: Difference) -> Option<Difference> {
+        let had = !found.aspects.is_empty();
+        found.aspects.retain(|aspect| !self.0.contains(aspect));
+        (!had || !found.aspects.is_empty()).then_some(found)
+    }
 }
 
 #[derive(Serialize)]
@@ -45,9 +90,32 @@ struct Line<'a> {
     new: Option<Attributes>,
 }
 
+impl<'a> Line<'a> {
+    fn new(found: &'a Difference, old: Option<Attributes>, new: Option<Attributes>) -> Self {
+        let aspects = found.aspects.iter().copied().map(Aspect::as_str).collect();
+        Self { change: change(found), path: &found.path, aspects, old, new }
+    }
+}
+
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open_for_contents(context)?;
+        let paths = [&self.old, &self.new].map(Into::into);
+        let mut session = Session::open_for_contents(&context.reading(&paths))?;
+        let ignored = Aspects::new(&self.ignore);
+        let directories = (
+            directory::named(&self.old, &session.snapshots)?,
+            directory::named(&self.new, &session.snapshots)?,
+        );
+        match directories {
+            (Some(here), None) => return directory::run(&here, &self.new, false, &ignored, session, context),
+            (None, Some(here)) => return directory::run(&here, &self.old, true, &ignored, session, context),
+            (Some(_), Some(_)) => {
+                return Err(Failure::wrong_usage(
+                    "both are directories of this machine: one must be a snapshot",
+                ));
+            }
+            (None, None) => {}
+        }
         let (old, new) = (session.find(&self.old)?, session.find(&self.new)?);
         let contents = session.contents()?;
         let (old_tree, old_entry) = locate(&mut session, &contents, &self.old, &old)?;
@@ -64,15 +132,15 @@ impl Args {
                     continue;
                 }
             };
+            let Some(found) = ignored.leave_out(found) else { continue };
             exit = Exit::Negative;
             activity.step();
-            let Difference { path, old, new, aspects } = &found;
+            let Difference { path, old, new, .. } = &found;
             if context.json {
                 let mut shown = |tree, entry| Attributes::new(tree, path, entry, true, &mut troubles);
                 let old = old.as_ref().map(|entry| shown(&old_tree, entry));
                 let new = new.as_ref().map(|entry| shown(&new_tree, entry));
-                let aspects = aspects.iter().copied().map(Aspect::as_str).collect();
-                out.json(&Line { change: change(&found), path, aspects, old, new })?;
+                out.json(&Line::new(&found, old, new))?;
             } else {
                 out.line(text(&found))?;
             }

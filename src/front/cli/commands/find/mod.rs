@@ -1,5 +1,7 @@
 //! `rokopia find`: files that match a pattern, in one or all snapshots.
 
+mod versions;
+
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
@@ -8,15 +10,17 @@ use globset::{GlobBuilder, GlobMatcher};
 use jiff::Zoned;
 use serde::Serialize;
 
+use crate::content::Contents;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::listing::Line;
+use crate::front::cli::listing::{Attributes, Line};
 use crate::front::cli::output::{Output, escape, shell_word, short_id};
 use crate::front::cli::progress::Activity;
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, each, locate};
 use crate::front::cli::units::{self, human_size, table_time};
 use crate::snapshot::{DirEntry, EntryType, Period, Snapshot, Source, Tree, UtcTimestamp};
+use versions::Versions;
 
 /// Versions remembered so that the same one is not printed again: some 32 MiB.
 const MAX_REMEMBERED: usize = 1 << 20;
@@ -28,11 +32,13 @@ A pattern without a slash matches names anywhere. One with a slash matches whole
 directories. A pattern that begins with the path of a source, as /srv/data/etc/*, matches there.
 
 Each line begins with a reference that `rokopia cat` and `rokopia restore` take. A file that is the same in several \
-snapshots of a source is shown once, in the newest; --every and --json show all.
+snapshots of a source is shown once, in the newest; --every and --json show all. With --all, each line says since when \
+and until when a file was so: the times of the oldest and newest complete snapshots that have it.
 
 Examples:
   rokopia find '*.conf'                          in all snapshots
   rokopia find latest 'etc/**/*.conf'
+  rokopia find --all 'invoice*.pdf'
   rokopia find -i --type f --newer 7d '*report*'
   rokopia find -0 --larger 1GB '*' | xargs -0 -n1 rokopia ls -l")]
 pub(in crate::front::cli) struct Args {
@@ -59,6 +65,10 @@ pub(in crate::front::cli) struct Args {
     /// Show a file in every snapshot that has it
     #[arg(long)]
     every: bool,
+
+    /// Say since when and until when each version of a file is there, over all complete snapshots
+    #[arg(long, conflicts_with_all = ["every", "null"])]
+    all: bool,
 
     /// Print references alone, each ended by a NUL byte: for `xargs -0`
     #[arg(short = '0', long, conflicts_with = "json")]
@@ -172,13 +182,31 @@ impl Args {
             troubles: Troubles::default(),
             activity: Activity::new(context, "entries searched"),
             matches: 0,
-            seen: (!self.every && !context.json && reference.is_none()).then(Seen::default),
+            seen: (!self.every && !self.all && !context.json && reference.is_none()).then(Seen::default),
+            versions: self.all.then(Versions::default),
         };
+        if self.all && reference.is_some() {
+            return Err(Failure::wrong_usage("--all looks into all snapshots: leave REF out"));
+        }
         let exit = match (reference, found) {
             (Some(reference), Some(found)) => {
                 let (tree, _) = locate(&mut session, &contents, reference, &found)?;
                 search.through(&tree, &found.path, &found.root.to_string(), found.snapshot())?;
                 Exit::Done
+            }
+            _ if self.all => {
+                for (source, group) in session.snapshots.groups() {
+                    let complete = group.iter().rev().filter(|snapshot| snapshot.is_complete());
+                    let mut newest = None;
+                    for snapshot in complete {
+                        newest.get_or_insert(snapshot.start_time);
+                        search.snapshot(&contents, snapshot)?;
+                    }
+                    if let (Some(versions), Some(newest)) = (&mut search.versions, newest) {
+                        versions.print(source, newest, search.digits, context.json, &mut search.out)?;
+                    }
+                }
+                session.conclude("matches", search.matches == 0, &[], |_| true)?
             }
             _ => {
                 let snapshots = match context.json {
@@ -192,10 +220,7 @@ impl Args {
                         search.seen.iter_mut().for_each(|seen| seen.versions.clear());
                         source = Some(&snapshot.source);
                     }
-                    match Tree::of_snapshot(&contents, snapshot) {
-                        Ok(tree) => search.through(&tree, "", snapshot.id.as_str(), Some(snapshot))?,
-                        Err(error) => search.troubles.add(&error),
-                    }
+                    search.snapshot(&contents, snapshot)?;
                 }
                 session.conclude("matches", search.matches == 0, &[], |_| true)?
             }
@@ -221,18 +246,28 @@ enum Form {
     Null,
 }
 
-/// The versions of files that were printed, by hashes with keys that nobody else knows.
+/// Names versions of files by hashes, with keys that nobody else knows.
+#[derive(Default)]
+struct Versioned(RandomState, RandomState);
+
+impl Versioned {
+    fn of(&self, path: &str, entry: &DirEntry) -> (u64, u64) {
+        let version = (path, entry.object, entry.mtime.as_nanos(), entry.kind, entry.mode);
+        (self.0.hash_one(version), self.1.hash_one(version))
+    }
+}
+
+/// The versions of files that were printed.
 #[derive(Default)]
 struct Seen {
-    keys: (RandomState, RandomState),
+    key: Versioned,
     versions: HashSet<(u64, u64)>,
 }
 
 impl Seen {
     /// Whether this version was not there before.
     fn is_new(&mut self, path: &str, entry: &DirEntry) -> bool {
-        let version = (path, entry.object, entry.mtime.as_nanos(), entry.kind, entry.mode);
-        let hashes = (self.keys.0.hash_one(version), self.keys.1.hash_one(version));
+        let hashes = self.key.of(path, entry);
         if self.versions.contains(&hashes) {
             return false;
         }
@@ -255,9 +290,19 @@ struct Search {
     matches: u64,
     /// The versions shown of the source at hand; `None` where all are shown.
     seen: Option<Seen>,
+    /// Those of the source at hand, over time; `None` where that was not asked for.
+    versions: Option<Versions>,
 }
 
 impl Search {
+    fn snapshot(&mut self, contents: &Contents, snapshot: &Snapshot) -> Result<(), Failure> {
+        match Tree::of_snapshot(contents, snapshot) {
+            Ok(tree) => return self.through(&tree, "", snapshot.id.as_str(), Some(snapshot)),
+            Err(error) => self.troubles.add(&error),
+        }
+        Ok(())
+    }
+
     /// Prints what matches below `base`.
     fn through(
         &mut self,
@@ -266,7 +311,7 @@ impl Search {
         id: &str,
         snapshot: Option<&Snapshot>,
     ) -> Result<(), Failure> {
-        let Self { pattern, wanted, form, digits, out, troubles, activity, matches, seen } = self;
+        let Self { pattern, wanted, form, digits, out, troubles, activity, matches, seen, versions } = self;
         let top = snapshot.map_or("", |snapshot| snapshot.source.path.as_str());
         let time = snapshot.map(|snapshot| snapshot.start_time);
         let mut named = false;
@@ -276,6 +321,12 @@ impl Search {
                 return Ok(());
             }
             if seen.as_mut().is_some_and(|seen| !seen.is_new(path, entry)) {
+                return Ok(());
+            }
+            if let (Some(versions), Some(snapshot)) = (versions.as_mut(), snapshot) {
+                let json = *form == Form::Json;
+                let attributes = || json.then(|| Attributes::new(tree, path, entry, true, troubles));
+                *matches += u64::from(versions.add(path, entry, snapshot, attributes)?);
                 return Ok(());
             }
             *matches += 1;

@@ -1,0 +1,138 @@
+//! A directory of this machine against a snapshot.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::{Aspects, Line, text};
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::listing::Attributes;
+use crate::front::cli::output::Output;
+use crate::front::cli::progress::Activity;
+use crate::front::cli::session::Session;
+use crate::front::cli::tree::{Troubles, locate};
+use crate::front::cli::units::human_size;
+use crate::restore::{Compared, Comparison};
+use crate::snapshot::{Difference, Snapshots};
+use crate::text::counted;
+
+/// The last object of `--json`.
+#[derive(Serialize)]
+struct Summary {
+    identical: bool,
+    files: u64,
+    dirs: u64,
+    symlinks: u64,
+    /// Bytes that were read on both sides.
+    bytes: u64,
+    differences: u64,
+    uncompared: u64,
+}
+
+/// The directory that an argument of `diff` means: a path that begins with `/`, `./` or `../`, and is there.
+///
+/// # Errors
+/// It is as well the path of a source, so that the newest snapshot of that could be meant.
+pub(super) fn named(argument: &str, snapshots: &Snapshots) -> Result<Option<PathBuf>, Failure> {
+    let is_path =
+        matches!(argument, "." | "..") || ["/", "./", "../"].iter().any(|p| argument.starts_with(p));
+    if !is_path || !Path::new(argument).is_dir() {
+        return Ok(None);
+    }
+    let path = argument.trim_end_matches('/');
+    let is_below = |top: &str| {
+        let top = top.trim_end_matches('/');
+        path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let explicit = argument.ends_with("/.");
+    match snapshots.sources().into_iter().find(|source| is_below(&source.path)) {
+        Some(source) if !explicit => Err(Failure::wrong_usage(format!(
+            "{argument} is a directory here and the path of a source: which one is meant?"
+        ))
+        .with_help(format!("{path}/. is the directory"))
+        .with_help(format!("{}@{}:{argument} is the snapshot", source.user, source.host))),
+        _ => Ok(Some(PathBuf::from(argument))),
+    }
+}
+
+/// Compares them and says whether they are identical.
+pub(super) fn run(
+    directory: &Path,
+    reference: &str,
+    is_new: bool,
+    ignored: &Aspects,
+    mut session: Session,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let found = session.find(reference)?;
+    let contents = session.contents()?;
+    let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
+    let mut comparison = Comparison::new(directory, &tree, entry).map_err(|e| {
+        Failure::new(Exit::Unknown, "local-unreadable", format!("reading {}: {e}", directory.display()))
+    })?;
+    let mut troubles = Troubles::default();
+    let mut out = Output::new();
+    let mut activity = Activity::new(context, "differences");
+    let (mut differences, mut uncompared) = (0, 0);
+    while let Some(item) = comparison.next() {
+        let found = match item {
+            Ok(found) => found,
+            Err(trouble) => {
+                uncompared += 1;
+                let path = if trouble.path.is_empty() { "." } else { &trouble.path };
+                troubles.note(trouble.code, format!("{path}: {}", trouble.reason));
+                continue;
+            }
+        };
+        let Some(found) = ignored.leave_out(found) else { continue };
+        differences += 1;
+        activity.step();
+        // The directory comes as the old side.
+        let found = match is_new {
+            false => found,
+            true => Difference { old: found.new, new: found.old, ..found },
+        };
+        if context.json {
+            let mut shown =
+                |entry, here: bool| Attributes::new(&tree, &found.path, entry, !here, &mut troubles);
+            let old = found.old.as_ref().map(|entry| shown(entry, !is_new));
+            let new = found.new.as_ref().map(|entry| shown(entry, is_new));
+            out.json(&Line::new(&found, old, new))?;
+        } else {
+            out.line(text(&found))?;
+        }
+    }
+    let compared = comparison.compared();
+    if compared.special > 0 {
+        let special = counted(compared.special, "socket, pipe or device/sockets, pipes and devices");
+        tracing::warn!("left out: {special}, which no snapshot holds");
+    }
+    conclude(&compared, differences, uncompared, context, &mut out)?;
+    out.finish()?;
+    Ok(troubles.exit(if differences > 0 { Exit::Negative } else { Exit::Done }))
+}
+
+fn conclude(
+    compared: &Compared,
+    differences: u64,
+    uncompared: u64,
+    context: &Context,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let Compared { files, dirs, symlinks, bytes, .. } = *compared;
+    let identical = differences == 0 && uncompared == 0;
+    if context.json {
+        return out.json(&Summary { identical, files, dirs, symlinks, bytes, differences, uncompared });
+    }
+    if identical && !context.quiet {
+        out.line(format!(
+            "identical: {}, {}, {}, {} read and compared",
+            counted(files, "file"),
+            counted(dirs, "directory/directories"),
+            counted(symlinks, "symbolic link"),
+            human_size(bytes)
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Whether the repository opens, and what a restore would find in it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Report, State};
+use crate::Access;
+use crate::blob::BlobStore;
+use crate::front::cli::context::Context;
+use crate::front::cli::failure::Failure;
+use crate::front::cli::session::Session;
+use crate::front::cli::units::{ago, human_duration, human_size};
+use crate::snapshot::{Snapshot, UtcTimestamp};
+use crate::text::counted;
+
+/// From this number of index blobs on, maintenance does not keep up: with its defaults there are some tens.
+const MANY_INDEX_BLOBS: usize = 1000;
+
+/// An opening that takes this long is felt in each restore and each answer.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Bytes that the snapshots to restore take. `None` where they are not known.
+pub(super) fn check(
+    context: &Context,
+    store: &Arc<dyn BlobStore>,
+    sources: &[String],
+    report: &mut Report,
+) -> Option<u64> {
+    let begun = Instant::now();
+    let opened = context.repository_in(Arc::clone(store), Access::Snapshots);
+    let repository = match opened {
+        Ok(repository) => repository,
+        Err(failure) => {
+            report.failure("repository", &failure);
+            return None;
+        }
+    };
+    let format = repository.format();
+    let identity = format!(
+        "{}, format version {}, {}, {}",
+        hex::encode(format.unique_id()),
+        format.version(),
+        format.encryption().name(),
+        format.hash_algorithm().name()
+    );
+    match format.warnings() {
+        [] => report.ok("repository", format!("the password fits: {identity}")),
+        warnings => {
+            let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            report.add("repository", State::Warning, format!("{identity}; {}", warnings.join("; ")), &[]);
+        }
+    }
+    let mut session = match Session::for_contents(context, repository) {
+        Ok(session) => session,
+        Err(failure) => {
+            report.failure("index", &failure);
+            return None;
+        }
+    };
+    index(context, &mut session, begun, report);
+    snapshots(&mut session, report);
+    if sources.is_empty() {
+        let groups = session.snapshots.groups();
+        let newest = groups.iter().filter_map(|(_, group)| group.iter().rev().find(|s| s.is_complete()));
+        return newest.filter_map(|snapshot| size(snapshot)).max();
+    }
+    let found: Vec<_> = sources.iter().map(|source| choice(&mut session, source, report)).collect();
+    found.into_iter().sum()
+}
+
+/// The index is loaded as for a restore.
+fn index(context: &Context, session: &mut Session, begun: Instant, report: &mut Report) {
+    let contents = match session.contents() {
+        Ok(contents) => contents,
+        Err(failure) => return report.failure("index", &failure),
+    };
+    let took = begun.elapsed();
+    let index = contents.index();
+    let blobs = session.catalog.index().blob_count();
+    let text = format!(
+        "{} with {}, {} in memory; opened in {}",
+        counted(blobs as u64, "index blob"),
+        counted(index.entries(), "content"),
+        human_size(index.memory()),
+        human_duration(took)
+    );
+    if let Err(failure) = context.memory_for_data(&contents) {
+        return report.failure("index", &failure);
+    }
+    if blobs >= MANY_INDEX_BLOBS || took > SLOW {
+        let help = "run `kopia maintenance run --full` with Kopia: it merges index blobs";
+        return report.add("index", State::Warning, text, &[help]);
+    }
+    report.ok("index", text);
+}
+
+fn snapshots(session: &mut Session, report: &mut Report) {
+    let complete = session.lists_are_complete();
+    let text = format!(
+        "{} of {}",
+        counted(session.snapshots.all().len() as u64, "snapshot"),
+        counted(session.snapshots.sources().len() as u64, "source")
+    );
+    match session.doubts.first() {
+        None if complete => report.ok("snapshots", text),
+        reason => {
+            let why = reason
+                .map_or_else(|| "packs name snapshots that no index lists".to_owned(), ToString::to_string);
+            report.add(
+                "snapshots",
+                State::Warning,
+                format!("{text}, but the list may be incomplete: {why}"),
+                &["`rokopia verify --level index` names what is missing"],
+            );
+        }
+    }
+}
+
+/// What a restore of this source would take; its bytes.
+fn choice(session: &mut Session, source: &str, report: &mut Report) -> Option<u64> {
+    let found = session.find(source).and_then(|found| match found.snapshot() {
+        Some(snapshot) => Ok((snapshot.clone(), found.newer.clone())),
+        None => Err(Failure::wrong_usage(format!("{source} is not a source"))),
+    });
+    let (snapshot, newer) = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            report.failure("source", &failure);
+            return None;
+        }
+    };
+    let size = size(&snapshot);
+    let age = ago(snapshot.start_time, UtcTimestamp::now());
+    let shown = size.map_or_else(String::new, |size| format!(", {}", human_size(size)));
+    let text = format!("{source}: a restore takes {}, begun {age}{shown}", snapshot.id);
+    match newer {
+        None => report.ok("source", text),
+        Some(reason) => {
+            let text = format!("{text}; a newer one may exist: {reason}");
+            report.add("source", State::Warning, text, &["`rokopia verify --level index` says more"]);
+        }
+    }
+    size
+}
+
+fn size(snapshot: &Snapshot) -> Option<u64> {
+    let root = snapshot.root.as_ref()?;
+    u64::try_from(root.kopia_size_and_mtime().0).ok()
+}
