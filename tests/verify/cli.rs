@@ -18,7 +18,7 @@ fn rokopia(repo: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(repo: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(repo: &Path, arguments: &[&str]) -> Output {
     rokopia(repo, arguments).output().unwrap()
 }
 

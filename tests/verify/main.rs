@@ -18,6 +18,8 @@ mod directories;
 #[cfg(feature = "testkit")]
 mod disk;
 #[cfg(feature = "testkit")]
+mod drills;
+#[cfg(feature = "testkit")]
 mod flips;
 mod healthy;
 #[cfg(feature = "testkit")]

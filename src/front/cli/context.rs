@@ -128,7 +128,7 @@ impl Context {
     }
 
     /// The same without the sandbox, for a command whose work it would forbid.
-    #[cfg(feature = "mount")]
+    #[cfg(any(feature = "mount", feature = "verify"))]
     pub(super) fn unconfined(&self) -> Self {
         Self { sandbox: Sandbox::off(), ..self.clone() }
     }

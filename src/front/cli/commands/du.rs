@@ -224,8 +224,9 @@ fn what_is_new(
         before = Some(tree);
     }
     drop(activity);
-    let exit = session
-        .conclude("snapshots", lines.is_empty(), &[asked.clone()], |suspect| suspect.scope.may_be(&asked))?;
+    let exit = session.conclude("snapshots", lines.is_empty(), std::slice::from_ref(&asked), |suspect| {
+        suspect.scope.may_be(&asked)
+    })?;
     print_new(&lines, session.snapshots.unique_digits(), context)?;
     Ok(troubles.exit(exit))
 }

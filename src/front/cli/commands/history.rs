@@ -74,8 +74,9 @@ impl Args {
                 Err(error) => troubles.add(&error),
             }
         }
-        let exit =
-            session.conclude("versions", false, &[asked.clone()], |suspect| suspect.scope.may_be(&asked))?;
+        let exit = session.conclude("versions", false, std::slice::from_ref(&asked), |suspect| {
+            suspect.scope.may_be(&asked)
+        })?;
         if lines.is_empty() && exit == Exit::Done && troubles.exit(exit) == Exit::Done {
             let what = format!("no snapshot of {} has the path {:?}", named.found_as, found.path);
             return Err(Failure::new(Exit::Negative, "path-not-found", what).path(found.path.clone()));

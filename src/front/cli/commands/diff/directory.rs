@@ -75,7 +75,7 @@ pub(super) fn run(
     let mut out = Output::new();
     let mut activity = Activity::new(context, "differences");
     let (mut differences, mut uncompared) = (0, 0);
-    while let Some(item) = comparison.next() {
+    for item in comparison.by_ref() {
         let found = match item {
             Ok(found) => found,
             Err(trouble) => {

@@ -102,14 +102,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, conflicts_with_all = ["merge", "ledger"])]
     recover_index: bool,
 
-    /// Restore the newest snapshot of a source as a test, hash everything, and show how long it took. Nothing is written
-    /// without --to
-    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
-    drill: Option<String>,
-
-    /// Write what the drill restores into a new directory below this one, which is removed again
-    #[arg(long, value_name = "DIR", requires = "drill")]
-    to: Option<String>,
+    #[command(flatten)]
+    drill: drill::Options,
 
     /// Verify only what this snapshot needs; may be repeated
     #[arg(long, value_name = "REF", conflicts_with_all = ["merge", "shard", "ledger", "recover_index", "drill"])]
@@ -143,8 +137,8 @@ impl Args {
             idle::give_way();
         }
         let context = &self.confined(context);
-        if let Some(source) = &self.drill {
-            return drill::run(source, self.to.as_deref(), context);
+        if !self.drill.drill.is_empty() {
+            return drill::run(&self.drill, context);
         }
         let repository = match self.snapshot.is_empty() {
             true => context.repository()?,
@@ -183,8 +177,14 @@ impl Args {
     /// The command reads and writes what its options name, and nothing else.
     fn confined(&self, context: &Context) -> Context {
         let outputs = [&self.ledger, &self.report, &self.html, &self.textfile, &self.write_repaired];
-        let drill = self.to.as_deref().filter(|to| *to != drill::NULL).map(PathBuf::from);
-        context.reading(&self.merge).writing(outputs.into_iter().flatten().chain(&drill))
+        let drill = self.drill.to.as_deref().filter(|to| *to != drill::NULL).map(PathBuf::from);
+        let outputs = outputs.into_iter().flatten().chain(&drill).chain(&self.drill.drill_log);
+        let context = match self.drill.exec {
+            // A program of the user's is among what the sandbox forbids.
+            Some(_) => context.unconfined(),
+            None => context.clone(),
+        };
+        context.reading(&self.merge).writing(outputs)
     }
 
     /// Finds the snapshots that are asked for.
