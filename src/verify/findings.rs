@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::report::rfc3339;
+use super::report::model::rfc3339;
 use crate::blob::{self, BlobId};
 use crate::content;
 use crate::index::ContentId;

@@ -315,7 +315,7 @@ impl UnreadPacks {
 
 fn describe(snapshot: &Snapshot) -> String {
     let (seconds, _) = snapshot.start_time.to_unix();
-    format!("{} of {} at {}", snapshot.id, snapshot.source, super::report::rfc3339(seconds))
+    format!("{} of {} at {}", snapshot.id, snapshot.source, super::report::model::rfc3339(seconds))
 }
 
 /// Contents by what the local indexes of packs say.

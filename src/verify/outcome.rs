@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::assemble;
 use super::findings::{Cause, Failures, Finding};
 use super::ledger::Proof;
-use super::plan::PackPlan;
-use super::scan::PackResult;
+use super::plan::packs::PackPlan;
+use super::read::scan::PackResult;
+use super::report::assemble;
 use crate::blob::BlobId;
 use crate::index::Position;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::findings::Failures;
-use super::impact::Impact;
-use super::report::SnapshotState;
-use super::walk::Walk;
+use super::report::model::SnapshotState;
+use super::trees::impact::Impact;
+use super::trees::walk::Walk;
 use crate::index::IndexOptions;
 use crate::repository::Recovered;
 use crate::snapshot::Snapshot;

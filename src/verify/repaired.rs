@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use super::report::Report;
+use super::report::model::Report;
 use crate::Repository;
 use crate::blob::{BlobId, BlobStore, WritablePath};
 use crate::codec::ReedSolomonCrc;

@@ -6,23 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::again::SecondLook;
-use super::assemble::{self, Evidence};
 use super::findings::{Cause, Failures, Finding};
+use super::read::second_look::SecondLook;
+use super::report::assemble::{self, Evidence};
 
 use super::forensics::{Examined, Forensics};
-use super::impact::Impact;
+use super::ledger::compare;
 use super::ledger::{Bad, Ledger, Memory, MergedLedgers, Proof};
 use super::options::{Level, Shard};
 use super::outcome::Outcome;
-use super::plan::{PackPlan, Plan};
-use super::report::{Report, Stopped};
-use super::scan::{PackResult, Scan};
-use super::select::{Order, Rules};
+use super::plan::packs::{PackPlan, Plan};
+use super::plan::selection::{Order, Rules};
+use super::read::scan::{PackResult, Scan};
+use super::report::model::{Report, Stopped};
 use super::snapshots::Known;
-use super::trees::Trees;
-use super::walk::Walk;
-use super::{Error, auxiliary, repaired, seen};
+use super::trees::impact::Impact;
+use super::trees::tree::Trees;
+use super::trees::walk::Walk;
+use super::{Error, auxiliary, repaired};
 use crate::blob::{BlobId, BlobKind, BlobMetadata, BlobStore, Throttle};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
@@ -407,7 +408,7 @@ impl Run<'_> {
         if let Some(before) = self.asked.memory.and_then(Memory::seen)
             && !accepted
         {
-            seen::compare(before, known, &mut missing, &mut forensics.warnings);
+            compare::compare(before, known, &mut missing, &mut forensics.warnings);
         }
         let sound = missing.is_empty() && forensics.damage.is_empty() && known.findings.is_empty();
         // What may not be read is not gone.
@@ -415,7 +416,7 @@ impl Run<'_> {
         missing.iter_mut().for_each(|finding| finding.unchecked |= unread);
         forensics.damage.append(&mut missing);
         match self.asked.ledger {
-            Some(ledger) if sound || accepted => ledger.note_seen(seen::of(known, self.began)),
+            Some(ledger) if sound || accepted => ledger.note_seen(compare::seen(known, self.began)),
             _ => Ok(()),
         }
     }

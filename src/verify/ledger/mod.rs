@@ -1,6 +1,7 @@
 //! What was proved when: one local file that is only ever appended to, so that nights of limited length cover a
 //! repository together.
 
+pub(super) mod compare;
 mod record;
 
 use std::collections::HashMap;

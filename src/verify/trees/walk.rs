@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
-use super::findings::{Cause, Failures};
-use super::graph::{Damage, Graph};
-use super::lookup::look_up;
-use super::trees::{Fault, LostEntry, Root, Trees};
 use crate::content::{self, ContentSource, Contents, Decoder};
 use crate::index::{ContentId, ContentIndex, Entry, Position};
 use crate::object::{self, Chunks, ObjectId};
 use crate::snapshot::{self, DirEntry, EffectiveEntries, Entries, EntryType, MAX_DEPTH};
+use crate::verify::findings::{Cause, Failures};
+use crate::verify::lookup::look_up;
+use crate::verify::trees::graph::{Damage, Graph};
+use crate::verify::trees::tree::{Fault, LostEntry, Root, Trees};
 
 /// Directories read before somebody is asked whether to stop.
 const ROUND: usize = 4096;
@@ -40,7 +40,7 @@ const CHECKED: usize = 4096;
 const LISTED_BYTES: u64 = 2 * size_of::<u32>() as u64;
 
 /// A walk over the trees of some snapshots.
-pub(super) struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     contents: &'a Contents,
     index: Arc<ContentIndex>,
     failures: &'a Failures,
@@ -68,7 +68,7 @@ pub(super) struct Walk<'a> {
 }
 
 /// Contents by their places in the index.
-pub(super) type Used = Arc<Mutex<HashSet<Position>>>;
+pub(crate) type Used = Arc<Mutex<HashSet<Position>>>;
 
 #[derive(Default)]
 struct Faults {
@@ -140,7 +140,7 @@ impl Names {
 
 impl<'a> Walk<'a> {
     /// A walk that takes up to `memory` bytes for what it comes by.
-    pub(super) fn new(contents: &'a Contents, failures: &'a Failures, thorough: bool, memory: u64) -> Self {
+    pub(crate) fn new(contents: &'a Contents, failures: &'a Failures, thorough: bool, memory: u64) -> Self {
         let index = contents.index();
         Self {
             contents,
@@ -163,13 +163,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Notes in the set given back what the walk comes by. It may take half of the memory.
-    pub(super) fn collect(&mut self) -> Used {
+    pub(crate) fn collect(&mut self) -> Used {
         self.memory /= 2;
         Arc::clone(self.used.get_or_insert_default())
     }
 
     /// Walks from the roots given, on `threads` threads.
-    pub(super) fn run(
+    pub(crate) fn run(
         self,
         roots: &[Option<&DirEntry>],
         threads: usize,

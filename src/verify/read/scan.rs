@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::batch::Checked;
-use super::findings::Finding;
-use super::lookup::place_of;
-use super::options::Level;
-use super::plan::{PackPlan, Plan};
 use crate::blob::BlobStore;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentIndex, Entry, Position};
+use crate::verify::findings::Finding;
+use crate::verify::lookup::place_of;
+use crate::verify::options::Level;
+use crate::verify::plan::packs::{PackPlan, Plan};
+use crate::verify::read::batch::Checked;
 
 /// Bytes of other contents that are read along rather than passed over.
 const GAP: u64 = 256 << 10;
@@ -20,32 +20,32 @@ const TAIL: u64 = 1 << 20;
 const SHORT_TAIL: u64 = 8192;
 
 /// Reading of the packs of a plan.
-pub(super) struct Scan<'a> {
-    pub(super) store: &'a dyn BlobStore,
-    pub(super) format: &'a RepositoryFormat,
-    pub(super) index: &'a ContentIndex,
-    pub(super) plan: &'a Plan,
-    pub(super) level: Level,
-    pub(super) threads: usize,
-    pub(super) reads: usize,
-    pub(super) memory: u64,
+pub(crate) struct Scan<'a> {
+    pub(crate) store: &'a dyn BlobStore,
+    pub(crate) format: &'a RepositoryFormat,
+    pub(crate) index: &'a ContentIndex,
+    pub(crate) plan: &'a Plan,
+    pub(crate) level: Level,
+    pub(crate) threads: usize,
+    pub(crate) reads: usize,
+    pub(crate) memory: u64,
     /// Whether the pages of metadata packs stay cached, because the trees are walked next.
-    pub(super) keep_metadata: bool,
+    pub(crate) keep_metadata: bool,
     /// Asked between reads; what was not read completely is not reported.
-    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What came out for one pack.
 #[derive(Debug, Default)]
-pub(super) struct PackResult {
-    pub(super) checked: Checked,
+pub(crate) struct PackResult {
+    pub(crate) checked: Checked,
     /// What is wrong with the end of the pack, which only recovery needs.
-    pub(super) footer: Option<Finding>,
-    pub(super) footer_repairs: Vec<std::ops::Range<u64>>,
+    pub(crate) footer: Option<Finding>,
+    pub(crate) footer_repairs: Vec<std::ops::Range<u64>>,
 }
 
-pub(super) struct Job<'a> {
-    pub(super) pack: &'a PackPlan,
+pub(crate) struct Job<'a> {
+    pub(crate) pack: &'a PackPlan,
     /// Stretches under way, and one for the head as long as it is in this pack.
     pending: AtomicUsize,
     abandoned: AtomicBool,
@@ -53,29 +53,29 @@ pub(super) struct Job<'a> {
 }
 
 impl Job<'_> {
-    pub(super) fn result(&self) -> MutexGuard<'_, PackResult> {
+    pub(crate) fn result(&self) -> MutexGuard<'_, PackResult> {
         self.result.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Where a head is.
 #[derive(Default)]
-pub(super) struct Head<'a> {
+pub(crate) struct Head<'a> {
     current: Option<(Arc<Job<'a>>, usize, bool)>,
 }
 
 /// A part of a pack that is read at once.
-pub(super) struct Stretch<'a> {
-    pub(super) job: Arc<Job<'a>>,
-    pub(super) entries: Vec<Entry>,
-    pub(super) offset: u64,
-    pub(super) length: usize,
+pub(crate) struct Stretch<'a> {
+    pub(crate) job: Arc<Job<'a>>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
     /// Whether it is what follows the contents.
-    pub(super) footer: bool,
+    pub(crate) footer: bool,
 }
 
 /// What a head came to.
-pub(super) enum Next<'a> {
+pub(crate) enum Next<'a> {
     /// This is to be read.
     Stretch(Stretch<'a>),
     /// There is no room for what comes next.
@@ -85,18 +85,18 @@ pub(super) enum Next<'a> {
 }
 
 /// The packs to be read, and how much of them at once.
-pub(super) struct Queue<'s, 'a> {
-    pub(super) order: &'s [&'a PackPlan],
-    pub(super) next: AtomicUsize,
+pub(crate) struct Queue<'s, 'a> {
+    pub(crate) order: &'s [&'a PackPlan],
+    pub(crate) next: AtomicUsize,
     /// Bytes read at once, unless one content is longer.
-    pub(super) stretch: u64,
+    pub(crate) stretch: u64,
     /// What is told about each pack, on any thread.
-    pub(super) done: &'s (dyn Fn(&PackPlan, PackResult) + Sync),
+    pub(crate) done: &'s (dyn Fn(&PackPlan, PackResult) + Sync),
 }
 
 impl<'a> Scan<'a> {
     /// Moves a head on, by no more than `room` bytes.
-    pub(super) fn next(&self, head: &mut Head<'a>, queue: &Queue<'_, 'a>, room: usize) -> Next<'a> {
+    pub(crate) fn next(&self, head: &mut Head<'a>, queue: &Queue<'_, 'a>, room: usize) -> Next<'a> {
         loop {
             if (self.stop)() {
                 if let Some((job, ..)) = head.current.take() {
@@ -189,13 +189,13 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes notice that a part of a pack is under way; it ends with [`release`](Self::release).
-    pub(super) fn keep(&self, job: &Arc<Job<'a>>) -> Arc<Job<'a>> {
+    pub(crate) fn keep(&self, job: &Arc<Job<'a>>) -> Arc<Job<'a>> {
         job.pending.fetch_add(1, Ordering::SeqCst);
         Arc::clone(job)
     }
 
     /// Takes notice that a stretch is done with, or that the head has left a pack.
-    pub(super) fn release(&self, job: &Arc<Job<'a>>, queue: &Queue<'_, 'a>) {
+    pub(crate) fn release(&self, job: &Arc<Job<'a>>, queue: &Queue<'_, 'a>) {
         if job.pending.fetch_sub(1, Ordering::SeqCst) == 1 && !job.abandoned.load(Ordering::SeqCst) {
             let blob = &job.pack.blob;
             if !(self.keep_metadata && blob.as_str().starts_with('q')) {
@@ -206,7 +206,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Sets aside what was still to be read of a pack that is gone.
-    pub(super) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
+    pub(crate) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
         let places = stretch.entries.iter().filter_map(|entry| place_of(self.index, entry));
         let mut gone: Vec<Position> = places.collect();
         if let Some((job, nth, footer)) = head.current.as_mut() {

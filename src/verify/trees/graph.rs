@@ -6,18 +6,18 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::trees::LostEntry;
 use crate::object::ObjectId;
+use crate::verify::trees::tree::LostEntry;
 
 /// What is known against a directory.
 #[derive(Debug, Default)]
-pub(super) struct Damage {
+pub(crate) struct Damage {
     /// Entries that cannot be brought back.
-    pub(super) lost: Vec<LostEntry>,
+    pub(crate) lost: Vec<LostEntry>,
     /// How many more are lost whose names are not held.
-    pub(super) more_lost: u64,
+    pub(crate) more_lost: u64,
     /// Why the directory itself cannot be read; empty when it can.
-    pub(super) unreadable: Vec<u32>,
+    pub(crate) unreadable: Vec<u32>,
 }
 
 impl Damage {
@@ -50,7 +50,7 @@ struct Node {
 
 /// Directories by number, what is in each of them, and what is wrong with it.
 #[derive(Default)]
-pub(super) struct Graph {
+pub(crate) struct Graph {
     nodes: Vec<Node>,
     edges: Vec<u32>,
     numbers: HashTable<u32>,
@@ -64,13 +64,13 @@ pub(super) struct Graph {
 
 impl Graph {
     /// The number of a directory that has one.
-    pub(super) fn find(&self, object: &ObjectId) -> Option<u32> {
+    pub(crate) fn find(&self, object: &ObjectId) -> Option<u32> {
         let is = |number: &u32| self.nodes.get(*number as usize).is_some_and(|node| node.object == *object);
         self.numbers.find(self.hasher.hash_one(*object), is).copied()
     }
 
     /// The number of a directory, which is the same wherever it occurs.
-    pub(super) fn number(&mut self, object: &ObjectId) -> u32 {
+    pub(crate) fn number(&mut self, object: &ObjectId) -> u32 {
         if let Some(number) = self.find(object) {
             return number;
         }
@@ -85,7 +85,7 @@ impl Graph {
     }
 
     /// Has a directory read, unless that was asked for before.
-    pub(super) fn queue(&mut self, number: u32) {
+    pub(crate) fn queue(&mut self, number: u32) {
         if let Some(node) = self.nodes.get_mut(number as usize)
             && !std::mem::replace(&mut node.queued, true)
         {
@@ -94,12 +94,12 @@ impl Graph {
     }
 
     /// What was queued since this was last asked.
-    pub(super) fn take_queued(&mut self) -> Vec<u32> {
+    pub(crate) fn take_queued(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.next)
     }
 
     /// Takes in what is in a directory, and queues it.
-    pub(super) fn fill(&mut self, number: u32, children: &[u32], winners: bool, damage: Damage) {
+    pub(crate) fn fill(&mut self, number: u32, children: &[u32], winners: bool, damage: Damage) {
         children.iter().for_each(|child| self.queue(*child));
         let (first, count) = (self.edges.len() as u64, children.len() as u32);
         self.edges.extend_from_slice(children);
@@ -113,7 +113,7 @@ impl Graph {
     }
 
     /// Bytes held, and such as counting what is lost will take.
-    pub(super) fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         let bytes = self.nodes.len() * (size_of::<Node>() + COUNTING)
             + (self.edges.len() + self.next.len()) * size_of::<u32>()
             // One byte of control beside each number.
@@ -122,15 +122,15 @@ impl Graph {
         bytes as u64 + self.damaged
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    pub(super) fn object(&self, number: u32) -> Option<ObjectId> {
+    pub(crate) fn object(&self, number: u32) -> Option<ObjectId> {
         self.nodes.get(number as usize).map(|node| node.object)
     }
 
-    pub(super) fn children(&self, number: u32) -> &[u32] {
+    pub(crate) fn children(&self, number: u32) -> &[u32] {
         let Some(Node { children: Children { first, count }, .. }) = self.nodes.get(number as usize) else {
             return &[];
         };
@@ -139,22 +139,22 @@ impl Graph {
     }
 
     /// Whether a directory is part of a tree, but was not looked at.
-    pub(super) fn is_unseen(&self, number: u32) -> bool {
+    pub(crate) fn is_unseen(&self, number: u32) -> bool {
         self.nodes.get(number as usize).is_some_and(|node| node.queued && !node.seen)
     }
 
     /// Whether the children of a directory are only those that no other entry of their name hides.
-    pub(super) fn are_winners(&self, number: u32) -> bool {
+    pub(crate) fn are_winners(&self, number: u32) -> bool {
         self.nodes.get(number as usize).is_some_and(|node| node.winners)
     }
 
     /// What is wrong with a directory.
-    pub(super) fn damage_of(&self, number: u32) -> Option<&Damage> {
+    pub(crate) fn damage_of(&self, number: u32) -> Option<&Damage> {
         self.damage.get(&number)
     }
 
     /// Everything that is wrong.
-    pub(super) fn all_damage(&self) -> impl Iterator<Item = &Damage> {
+    pub(crate) fn all_damage(&self) -> impl Iterator<Item = &Damage> {
         self.damage.values()
     }
 }

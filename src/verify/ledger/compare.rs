@@ -1,13 +1,13 @@
 //! Snapshots that a former run saw and this one does not: the only trace of a lost index blob, where whole packs went
 //! with it.
 
-use super::findings::Finding;
-use super::ledger::{Seen, SeenSource};
-use super::report::rfc3339;
-use super::snapshots::Known;
+use crate::verify::findings::Finding;
+use crate::verify::ledger::{Seen, SeenSource};
+use crate::verify::report::model::rfc3339;
+use crate::verify::snapshots::Known;
 
 /// What there is now, for the ledger.
-pub(super) fn of(known: &Known, time: i64) -> Seen {
+pub(crate) fn seen(known: &Known, time: i64) -> Seen {
     let mut seen = Seen { time, ..Seen::default() };
     // Oldest first, so that the last one of each source stays.
     for snapshot in &known.snapshots {
@@ -25,8 +25,8 @@ pub(super) fn of(known: &Known, time: i64) -> Seen {
 
 /// Compares with what was seen before. Retention takes old snapshots; the newest of a source goes only when somebody
 /// deletes it, which leaves a mark until manifests are next compacted.
-pub(super) fn compare(before: &Seen, known: &Known, findings: &mut Vec<Finding>, warnings: &mut Vec<String>) {
-    let now = of(known, 0);
+pub(crate) fn compare(before: &Seen, known: &Known, findings: &mut Vec<Finding>, warnings: &mut Vec<String>) {
+    let now = seen(known, 0);
     for (name, old) in &before.sources {
         let count = now.sources.get(name).map_or(0, |source| source.snapshots);
         let newer = now.sources.get(name).is_some_and(|source| source.time >= old.time);

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::findings::{Cause, Finding};
-use super::forensics::Forensics;
-use super::impact::Impact;
-use super::lookup::look_up;
-use super::outcome::Outcome;
-use super::plan::Plan;
-use super::report::{
-    Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
-};
-use super::run::Settings;
-use super::snapshots::Known;
-use super::trees::{Fault, Trees};
 use crate::blob::{BlobId, Remarks};
 use crate::index::{ContentId, ContentIndex, Entry};
 use crate::snapshot::UtcTimestamp;
+use crate::verify::findings::{Cause, Finding};
+use crate::verify::forensics::Forensics;
+use crate::verify::lookup::look_up;
+use crate::verify::outcome::Outcome;
+use crate::verify::plan::packs::Plan;
+use crate::verify::report::model::{
+    Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
+};
+use crate::verify::run::Settings;
+use crate::verify::snapshots::Known;
+use crate::verify::trees::impact::Impact;
+use crate::verify::trees::tree::{Fault, Trees};
 
 /// Offsets listed for one mended blob.
 const OFFSETS: usize = 100;
@@ -27,23 +27,23 @@ const OFFSETS: usize = 100;
 const MAX_OTHERS: usize = 50_000;
 
 /// Everything that was found.
-pub(super) struct Evidence<'a> {
-    pub(super) settings: &'a Settings,
-    pub(super) location: String,
-    pub(super) plan: &'a Plan,
-    pub(super) index: Arc<ContentIndex>,
-    pub(super) forensics: Forensics,
-    pub(super) remarks: Remarks,
-    pub(super) outcome: Outcome,
-    pub(super) known: Known,
-    pub(super) impact: Option<(Trees, Impact)>,
-    pub(super) stopped: Option<Stopped>,
-    pub(super) began: i64,
-    pub(super) elapsed: Duration,
+pub(crate) struct Evidence<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) location: String,
+    pub(crate) plan: &'a Plan,
+    pub(crate) index: Arc<ContentIndex>,
+    pub(crate) forensics: Forensics,
+    pub(crate) remarks: Remarks,
+    pub(crate) outcome: Outcome,
+    pub(crate) known: Known,
+    pub(crate) impact: Option<(Trees, Impact)>,
+    pub(crate) stopped: Option<Stopped>,
+    pub(crate) began: i64,
+    pub(crate) elapsed: Duration,
 }
 
 /// The report.
-pub(super) fn report(evidence: Evidence<'_>) -> Report {
+pub(crate) fn report(evidence: Evidence<'_>) -> Report {
     let Evidence { settings, location, plan, index, forensics, remarks, outcome, known, impact, .. } =
         evidence;
     let mut damage: Vec<Damage> = Vec::new();
@@ -193,7 +193,7 @@ impl Others {
 }
 
 /// Unix time.
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
 //! Which packs are read in this run, in which order, and what former runs proved of the others.
 
-use super::ledger::{Memory, Proof};
-use super::options::Level;
-use super::plan::PackPlan;
+use crate::verify::ledger::{Memory, Proof};
+use crate::verify::options::Level;
+use crate::verify::plan::packs::PackPlan;
 
 /// In which order packs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,27 +27,27 @@ impl std::str::FromStr for Order {
 }
 
 /// What decides about packs.
-pub(super) struct Rules<'a> {
-    pub(super) level: Level,
-    pub(super) order: Order,
+pub(crate) struct Rules<'a> {
+    pub(crate) level: Level,
+    pub(crate) order: Order,
     /// Now, in Unix seconds.
-    pub(super) now: i64,
+    pub(crate) now: i64,
     /// Proofs that are older do not count.
-    pub(super) max_age: Option<i64>,
+    pub(crate) max_age: Option<i64>,
     /// Stored bytes to be read.
-    pub(super) budget: Option<u64>,
-    pub(super) memory: Option<&'a dyn Memory>,
+    pub(crate) budget: Option<u64>,
+    pub(crate) memory: Option<&'a dyn Memory>,
 }
 
 /// What is to be done with the packs of a plan.
 #[derive(Default)]
-pub(super) struct Selection<'p, 'm> {
+pub(crate) struct Selection<'p, 'm> {
     /// Packs to be read, in order.
-    pub(super) read: Vec<&'p PackPlan>,
+    pub(crate) read: Vec<&'p PackPlan>,
     /// Packs not read now, and what is known of them.
-    pub(super) rest: Vec<(&'p PackPlan, Option<&'m Proof>)>,
+    pub(crate) rest: Vec<(&'p PackPlan, Option<&'m Proof>)>,
     /// In how many runs of this budget everything is read once.
-    pub(super) rounds: Option<u64>,
+    pub(crate) rounds: Option<u64>,
 }
 
 /// Packs come in this order: known damage, so that no report forgets it; never proved; proved long ago.
@@ -60,7 +60,7 @@ enum Urgency {
 
 impl<'m> Rules<'m> {
     /// Divides the packs.
-    pub(super) fn select<'p>(
+    pub(crate) fn select<'p>(
         &self,
         packs: &'p [PackPlan],
         disk_order: impl Fn(&PackPlan) -> Option<u64>,
@@ -134,9 +134,9 @@ fn rounds<T, U, V>(queue: &[(T, U, &PackPlan, V)], budget: u64) -> u64 {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use super::super::ledger::{Seen, examples};
     use super::*;
     use crate::blob::BlobId;
+    use crate::verify::ledger::{Seen, examples};
 
     struct Remembered(BTreeMap<String, Proof>);
 

@@ -7,7 +7,7 @@ const BLOCK: usize = 128;
 
 /// Hashes contents that come in groups. What of a group is left over when it has too few contents to fill all lanes is
 /// kept for the next one.
-pub(super) struct Lanes<'a, M> {
+pub(crate) struct Lanes<'a, M> {
     hasher: &'a ContentHasher,
     left: Vec<Left<M>>,
     /// Buffers that are not in use.
@@ -32,12 +32,12 @@ struct Lane<'b, M> {
 
 impl<'a, M> Lanes<'a, M> {
     /// Lanes that keep up to `keep` bytes from one group to the next.
-    pub(super) fn new(hasher: &'a ContentHasher, keep: usize) -> Self {
+    pub(crate) fn new(hasher: &'a ContentHasher, keep: usize) -> Self {
         Self { hasher, left: Vec::new(), spare: Vec::new(), keep }
     }
 
     /// Hashes a group of contents, and tells the hash of each that it comes to the end of.
-    pub(super) fn run<'b>(
+    pub(crate) fn run<'b>(
         &mut self,
         group: impl IntoIterator<Item = (M, &'b [u8])>,
         done: impl FnMut(M, ContentHash),
@@ -46,7 +46,7 @@ impl<'a, M> Lanes<'a, M> {
     }
 
     /// Hashes what is left.
-    pub(super) fn finish(&mut self, done: impl FnMut(M, ContentHash)) {
+    pub(crate) fn finish(&mut self, done: impl FnMut(M, ContentHash)) {
         self.advance([], 0, done);
     }
 

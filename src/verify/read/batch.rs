@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::findings::Cause;
-use super::options::Level;
 use crate::blob::BlobId;
 use crate::content::{Decoded, Decoder, Error, Scratch, TOGETHER, make_room, together};
 use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry, Position};
+use crate::verify::findings::Cause;
+use crate::verify::options::Level;
 
 /// Plaintext held at once, unless one content alone has more.
 const BATCH_BYTES: usize = 16 << 20;
@@ -20,27 +20,27 @@ const KEPT: usize = 16 << 20;
 const MAX_FAILED: usize = 250_000;
 
 /// A content and its stored bytes, which decoding overwrites.
-pub(super) struct Piece<'b> {
-    pub(super) entry: Entry,
-    pub(super) stored: &'b mut [u8],
+pub(crate) struct Piece<'b> {
+    pub(crate) entry: Entry,
+    pub(crate) stored: &'b mut [u8],
 }
 
 /// What came out for some contents of a pack.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
-    pub(super) good: u64,
-    pub(super) bytes: u64,
-    pub(super) failures: Vec<(ContentId, Cause)>,
+pub(crate) struct Checked {
+    pub(crate) good: u64,
+    pub(crate) bytes: u64,
+    pub(crate) failures: Vec<(ContentId, Cause)>,
     /// Contents that failed besides these.
-    pub(super) more_failed: u64,
+    pub(crate) more_failed: u64,
     /// Ranges of the pack that error correction mended.
-    pub(super) repairs: Vec<Range<u64>>,
+    pub(crate) repairs: Vec<Range<u64>>,
     /// Places in the index of contents whose pack vanished since it was listed.
-    pub(super) vanished: Vec<Position>,
+    pub(crate) vanished: Vec<Position>,
 }
 
 impl Checked {
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(crate) fn absorb(&mut self, other: Self) {
         self.good += other.good;
         self.bytes += other.bytes;
         let room = MAX_FAILED.saturating_sub(self.failures.len());
@@ -50,7 +50,7 @@ impl Checked {
         self.vanished.extend(other.vanished);
     }
 
-    pub(super) fn fail(&mut self, error: &Error) {
+    pub(crate) fn fail(&mut self, error: &Error) {
         let Some(content) = error.content() else { return };
         if self.failures.len() >= MAX_FAILED {
             self.more_failed += 1;
@@ -61,7 +61,7 @@ impl Checked {
     }
 
     /// Takes in what a content hashes to.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         pack: &BlobId,
         entry: &Entry,
@@ -84,7 +84,7 @@ impl Checked {
 }
 
 /// One thread's decoder with its buffers.
-pub(super) struct Checker<'a> {
+pub(crate) struct Checker<'a> {
     format: &'a RepositoryFormat,
     decoder: Decoder<'a>,
     level: Level,
@@ -92,12 +92,12 @@ pub(super) struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(format: &'a RepositoryFormat, level: Level) -> Self {
+    pub(crate) fn new(format: &'a RepositoryFormat, level: Level) -> Self {
         Self { format, decoder: Decoder::new(format), level, buffers: Vec::new() }
     }
 
     /// Checks contents of one pack.
-    pub(super) fn check(&mut self, pack: &BlobId, mut pieces: Vec<Piece<'_>>, out: &mut Checked) {
+    pub(crate) fn check(&mut self, pack: &BlobId, mut pieces: Vec<Piece<'_>>, out: &mut Checked) {
         // The largest first: a buffer then always holds contents of about the same size, and those of one batch are
         // neighbours in the lanes.
         pieces.sort_by_key(|piece| std::cmp::Reverse(piece.entry.original_length));
@@ -142,7 +142,7 @@ impl<'a> Checker<'a> {
     }
 
     /// For contents whose hash is for others to check.
-    pub(super) fn decoder(&self) -> &Decoder<'a> {
+    pub(crate) fn decoder(&self) -> &Decoder<'a> {
         &self.decoder
     }
 }

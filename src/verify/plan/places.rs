@@ -24,20 +24,20 @@ const READ_BUFFER: usize = 4 << 10;
 
 /// A content to be read: its pack, its offset there, and its place in the index, as one number that sorts in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Item(u128);
+pub(crate) struct Item(u128);
 
 impl Item {
-    pub(super) fn new(pack: u32, offset: u32, position: Position) -> Self {
+    pub(crate) fn new(pack: u32, offset: u32, position: Position) -> Self {
         let place = u64::from_be_bytes(position.to_bytes());
         Self(u128::from(pack) << 96 | u128::from(offset) << 64 | u128::from(place))
     }
 
     /// Number of the pack.
-    pub(super) fn pack(self) -> u32 {
+    pub(crate) fn pack(self) -> u32 {
         (self.0 >> 96) as u32
     }
 
-    pub(super) fn position(self) -> Position {
+    pub(crate) fn position(self) -> Position {
         Position::from_bytes((self.0 as u64).to_be_bytes())
     }
 
@@ -48,7 +48,7 @@ impl Item {
 }
 
 /// Brings items into their order within some memory.
-pub(super) struct Sorter<'a> {
+pub(crate) struct Sorter<'a> {
     items: Vec<Item>,
     /// Items that are held.
     room: usize,
@@ -60,12 +60,12 @@ pub(super) struct Sorter<'a> {
 impl<'a> Sorter<'a> {
     /// A sorter that takes some `memory` bytes, what becomes of the items included, and what needs more in a file without
     /// a name in `directory`. Without a directory everything stays in memory.
-    pub(super) fn new(memory: u64, directory: Option<&'a WritablePath>) -> Self {
+    pub(crate) fn new(memory: u64, directory: Option<&'a WritablePath>) -> Self {
         let room = usize::try_from(memory).unwrap_or(usize::MAX) / (ITEM + PLACE);
         Self { items: Vec::new(), room: room.max(LEAST_RUN), directory, spilled: None }
     }
 
-    pub(super) fn push(&mut self, item: Item) -> io::Result<()> {
+    pub(crate) fn push(&mut self, item: Item) -> io::Result<()> {
         if self.items.len() >= self.room && self.directory.is_some() {
             self.spill()?;
         }
@@ -95,7 +95,7 @@ impl<'a> Sorter<'a> {
     }
 
     /// Gives all items in their order to `take`, which gives back those whose places are kept.
-    pub(super) fn finish(mut self, mut take: impl FnMut(Item, &mut Places)) -> io::Result<Places> {
+    pub(crate) fn finish(mut self, mut take: impl FnMut(Item, &mut Places)) -> io::Result<Places> {
         if self.spilled.is_some() {
             self.spill()?;
         }
@@ -130,7 +130,7 @@ impl<'a> Sorter<'a> {
 
 /// Places in the index, counted from 0 on in the order in which they were pushed.
 #[derive(Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// All of them, or, where there is a file, those that are still to be written to it.
     held: Vec<Position>,
     file: Option<SpillFile>,
@@ -139,11 +139,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn push(&mut self, position: Position) {
+    pub(crate) fn push(&mut self, position: Position) {
         self.held.push(position);
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.written + self.held.len()
     }
 
@@ -162,7 +162,7 @@ impl Places {
     }
 
     /// The places of a range. Where they cannot be read they end, which [`check`](Self::check) then says.
-    pub(super) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = Position> + '_ {
+    pub(crate) fn iter(&self, range: Range<usize>) -> impl Iterator<Item = Position> + '_ {
         let held = if self.file.is_none() { self.held.get(range.clone()) } else { None };
         let bytes = (range.start * PLACE) as u64..(range.end * PLACE) as u64;
         let file = self.file.as_ref().into_iter().flat_map(move |file| {
@@ -173,7 +173,7 @@ impl Places {
     }
 
     /// Whether every read so far succeeded.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(crate) fn check(&self) -> io::Result<()> {
         self.file.as_ref().map_or(Ok(()), SpillFile::check)
     }
 }

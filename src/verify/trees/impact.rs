@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::trees::{Root, Trees};
 use crate::content::Contents;
 use crate::object::ObjectId;
 use crate::snapshot::{self, DirEntry, EffectiveEntries, Entries, MAX_DEPTH, Snapshot};
+use crate::verify::trees::tree::{Root, Trees};
 
 /// Paths listed for one fault, and in all. All are counted.
 const MAX_PATHS_OF_FAULT: usize = 10_000;
@@ -38,13 +38,13 @@ pub struct LostPath {
 
 /// What the faults of some trees come to.
 #[derive(Debug, Default)]
-pub(super) struct Impact {
+pub(crate) struct Impact {
     /// For each fault, paths.
-    pub(super) paths: Vec<Vec<LostPath>>,
+    pub(crate) paths: Vec<Vec<LostPath>>,
     /// For each fault, whether more paths are lost than are listed.
-    pub(super) truncated: Vec<bool>,
+    pub(crate) truncated: Vec<bool>,
     /// For each snapshot, how many paths are lost.
-    pub(super) damaged: Vec<u64>,
+    pub(crate) damaged: Vec<u64>,
 }
 
 struct Listing<'a> {
@@ -67,7 +67,7 @@ struct Listing<'a> {
 
 impl Impact {
     /// Follows the faults to all snapshots; `trees` are those of `snapshots`, in the same order.
-    pub(super) fn of(trees: &Trees, snapshots: &[Snapshot], contents: &Contents) -> Self {
+    pub(crate) fn of(trees: &Trees, snapshots: &[Snapshot], contents: &Contents) -> Self {
         let counts = Counts::of(trees);
         let impact = Self {
             paths: vec![Vec::new(); trees.faults.len()],

@@ -5,49 +5,49 @@ use std::io;
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::findings::{Cause, Failures};
-use super::options::Shard;
-use super::places::{Item, Places, Sorter};
 use crate::blob::{self, BlobId, BlobMetadata, WritablePath};
 use crate::content::{self, Decoder};
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentIndex, Entry, Position};
+use crate::verify::findings::{Cause, Failures};
+use crate::verify::options::Shard;
+use crate::verify::plan::places::{Item, Places, Sorter};
 
 /// One pack that has contents to be read.
 #[derive(Debug, Clone)]
-pub(super) struct PackPlan {
+pub(crate) struct PackPlan {
     /// Its name.
-    pub(super) blob: BlobId,
+    pub(crate) blob: BlobId,
     /// Its size by the listing.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Stored bytes of its contents.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Where the last of its contents ends.
-    pub(super) end: u64,
+    pub(crate) end: u64,
     /// When it was written, by the listing, in Unix nanoseconds.
-    pub(super) mtime: Option<i64>,
+    pub(crate) mtime: Option<i64>,
     /// Tells which contents are planned, and where they lie.
-    pub(super) digest: Box<str>,
-    pub(super) items: Range<usize>,
+    pub(crate) digest: Box<str>,
+    pub(crate) items: Range<usize>,
 }
 
 impl PackPlan {
-    pub(super) fn contents(&self) -> usize {
+    pub(crate) fn contents(&self) -> usize {
         self.items.len()
     }
 }
 
 /// All contents by pack.
 #[derive(Default)]
-pub(super) struct Plan {
-    pub(super) packs: Vec<PackPlan>,
+pub(crate) struct Plan {
+    pub(crate) packs: Vec<PackPlan>,
     places: Places,
     /// Numbers of packs that are not there, in which wanted contents should be.
-    pub(super) missing: BTreeSet<u32>,
+    pub(crate) missing: BTreeSet<u32>,
     /// Contents whose entries or packs show without reading that they cannot be had.
-    pub(super) failures: Failures,
+    pub(crate) failures: Failures,
     /// How many these are.
-    pub(super) impossible: u64,
+    pub(crate) impossible: u64,
 }
 
 impl Plan {
@@ -56,7 +56,7 @@ impl Plan {
     ///
     /// # Errors
     /// That file cannot be made, written or read.
-    pub(super) fn build(
+    pub(crate) fn build(
         format: &RepositoryFormat,
         index: &ContentIndex,
         listing: &HashMap<BlobId, BlobMetadata>,
@@ -118,7 +118,7 @@ impl Plan {
 
     /// Places of the contents of a pack in ascending order of their offsets, from the `nth` on. They end early where the
     /// file that they are in cannot be read, which [`check`](Self::check) then says.
-    pub(super) fn positions(&self, pack: &PackPlan, nth: usize) -> impl Iterator<Item = Position> + '_ {
+    pub(crate) fn positions(&self, pack: &PackPlan, nth: usize) -> impl Iterator<Item = Position> + '_ {
         let Range { start, end } = pack.items;
         self.places.iter(start.saturating_add(nth).min(end)..end)
     }
@@ -127,7 +127,7 @@ impl Plan {
     ///
     /// # Errors
     /// [`index::Error::Spill`].
-    pub(super) fn check(&self) -> Result<(), index::Error> {
+    pub(crate) fn check(&self) -> Result<(), index::Error> {
         self.places.check().map_err(index::Error::Spill)
     }
 }

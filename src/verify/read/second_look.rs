@@ -3,26 +3,26 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Error;
-use super::findings::Cause;
-use super::options::Level;
-use super::outcome::Outcome;
 use crate::Repository;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Decoder, read_with};
 use crate::index::{Entry, IndexOptions};
+use crate::verify::Error;
+use crate::verify::findings::Cause;
+use crate::verify::options::Level;
+use crate::verify::outcome::Outcome;
 
 /// A second look, with indexes read anew.
-pub(super) struct SecondLook<'a> {
-    pub(super) repository: &'a Repository,
-    pub(super) store: &'a Arc<dyn BlobStore>,
-    pub(super) options: IndexOptions,
-    pub(super) level: Level,
+pub(crate) struct SecondLook<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) store: &'a Arc<dyn BlobStore>,
+    pub(crate) options: IndexOptions,
+    pub(crate) level: Level,
 }
 
 impl SecondLook<'_> {
     /// Looks for `suspects`, as an index named them before; gives the contents by way of the newest index.
-    pub(super) fn look(
+    pub(crate) fn look(
         &self,
         contents: Contents,
         mut suspects: impl Iterator<Item = Entry>,

@@ -9,19 +9,19 @@ use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::batch::{Checked, Checker, Piece};
-use super::findings::{Finding, is_refusal};
-use super::lanes::Lanes;
-use super::lookup::place_of;
-use super::options::Level;
-use super::plan::PackPlan;
-use super::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 use crate::blob::{self, BlobId};
 use crate::content::{Decoded, Scratch, make_room, read_error};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::os::adaptive_workers::{Crew, Member};
 use crate::pack::{self, Postamble, open_local_index};
+use crate::verify::findings::{Finding, is_refusal};
+use crate::verify::lookup::place_of;
+use crate::verify::options::Level;
+use crate::verify::plan::packs::PackPlan;
+use crate::verify::read::batch::{Checked, Checker, Piece};
+use crate::verify::read::lanes::Lanes;
+use crate::verify::read::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 
 /// Bytes read at once, unless one content is longer: what stays in the processor's cache until it is decrypted.
 const STRETCH: u64 = 4 << 20;
@@ -66,7 +66,7 @@ struct Tools<'s, 'a> {
 
 impl<'a> Scan<'a> {
     /// Reads packs of the plan in the order given, and hands the result of each to `done`, on any thread.
-    pub(super) fn run(&self, order: &[&'a PackPlan], done: &(dyn Fn(&PackPlan, PackResult) + Sync)) {
+    pub(crate) fn run(&self, order: &[&'a PackPlan], done: &(dyn Fn(&PackPlan, PackResult) + Sync)) {
         let reads = self.reads.max(1);
         let crew = Crew::new(self.threads, reads);
         let count = crew.size();

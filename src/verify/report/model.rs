@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Serialize, Serializer};
 
-pub use super::impact::LostPath;
-use super::options::Level;
 use crate::blob::Foreign;
 use crate::snapshot::Snapshot;
+use crate::verify::options::Level;
+pub use crate::verify::trees::impact::LostPath;
 
 /// What it comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -202,7 +202,7 @@ pub enum Stopped {
 
 impl SnapshotState {
     /// A snapshot of which so many paths are lost.
-    pub(super) fn of(snapshot: &Snapshot, lost: u64) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, lost: u64) -> Self {
         Self {
             id: snapshot.id.to_string(),
             source: snapshot.source.to_string(),
@@ -299,7 +299,7 @@ impl Report {
     }
 }
 
-pub(super) fn rfc3339(unix: i64) -> String {
+pub(crate) fn rfc3339(unix: i64) -> String {
     jiff::Timestamp::from_second(unix).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |time| time.to_string())
 }
 

@@ -1,0 +1,4 @@
+//! The result of a verification.
+
+pub(crate) mod assemble;
+pub(crate) mod model;
