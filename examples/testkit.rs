@@ -279,6 +279,9 @@ struct FleetArgs {
     /// Index blobs over which they are spread
     #[arg(long, default_value_t = 1000)]
     index_blobs: u32,
+    /// Hosts over which the sources are spread, as namespaces of a cluster: night-00, night-01 …; 0: one that is called cluster
+    #[arg(long, default_value_t = 0)]
+    hosts: u32,
     #[command(flatten)]
     repository: RepositoryArgs,
 }
@@ -288,7 +291,13 @@ impl FleetArgs {
         let begun = Instant::now();
         let mut writer = RepositoryWriter::create(&self.dir, self.repository.options()?)?;
         let Self { sources, snapshots, index_blobs, .. } = *self;
-        writer.write_fleet(&Fleet { sources, snapshots, index_blobs })?;
+        let fleet = Fleet { sources, snapshots, index_blobs };
+        match self.hosts {
+            0 => writer.write_fleet(&fleet)?,
+            hosts => writer.write_fleet_of(&fleet, |number| {
+                Source::new(format!("volume-{number:05}"), format!("night-{:02}", number % hosts), "/data")
+            })?,
+        }
         writer.finish()?;
         println!("made {} in {:.1?}", self.dir.display(), begun.elapsed());
         Ok(())

@@ -37,6 +37,11 @@ impl Fleet {
 impl RepositoryWriter {
     /// Writes a fleet's snapshots, oldest first.
     pub fn write_fleet(&mut self, fleet: &Fleet) -> Result<()> {
+        self.write_fleet_of(fleet, Fleet::source)
+    }
+
+    /// The same with other sources than [`Fleet::source`] gives.
+    pub fn write_fleet_of(&mut self, fleet: &Fleet, source: impl Fn(u32) -> Source) -> Result<()> {
         let Fleet { sources, snapshots, index_blobs } = *fleet;
         if sources == 0 || index_blobs == 0 {
             return Err(Error::invalid("a fleet has at least one source and one index blob"));
@@ -59,7 +64,7 @@ impl RepositoryWriter {
                 let mut directory = DirectoryBuilder::new();
                 directory.file("data.bin", &attributes, FILE_SIZE, &file.to_string());
                 let root = self.write_directory(directory, Attributes { mode: 0o755, ..attributes })?;
-                self.snapshot(&Fleet::source(number % sources), &root);
+                self.snapshot(&source(number % sources), &root);
             }
             self.flush()?;
         }
