@@ -175,7 +175,7 @@ pub(crate) fn watch(command: &mut Command, patience: Duration) -> Outcome {
     let began = Instant::now();
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let status_file = format!("/proc/{}/status", child.id());
+    let (own, process) = (std::env::current_exe().unwrap(), format!("/proc/{}", child.id()));
     fn reader(from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -191,7 +191,10 @@ pub(crate) fn watch(command: &mut Command, patience: Duration) -> Outcome {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
+        // The kernel wakes a parent a moment before the child leaves the parent's memory, whose peak the status shows until then.
+        let is_program = std::fs::read_link(format!("{process}/exe")).is_ok_and(|exe| exe != own);
+        let status = is_program.then(|| std::fs::read_to_string(format!("{process}/status")));
+        let text = status.and_then(Result::ok).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         peak_kib = peak_kib.max(line.and_then(|number| number.parse().ok()).unwrap_or(0));
         // What has outgrown any budget is not waited for: it would take the machine with it.
