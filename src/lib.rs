@@ -173,6 +173,8 @@ mod audit;
 #[cfg(not(feature = "testkit"))]
 mod blob;
 #[cfg(not(feature = "testkit"))]
+mod cache;
+#[cfg(not(feature = "testkit"))]
 mod checker;
 #[cfg(not(feature = "testkit"))]
 mod codec;
@@ -203,6 +205,8 @@ mod verify;
 pub mod audit;
 #[cfg(feature = "testkit")]
 pub mod blob;
+#[cfg(feature = "testkit")]
+pub mod cache;
 #[cfg(feature = "testkit")]
 pub mod checker;
 #[cfg(feature = "testkit")]

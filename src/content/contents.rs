@@ -38,7 +38,7 @@ impl Contents {
         format: Arc<RepositoryFormat>,
         options: IndexOptions,
     ) -> Result<Self, Error> {
-        let index = IndexReader::new(&store, &format, options.clone()).load()?;
+        let index = IndexReader::with_cache(&store, &format, options.clone())?.load()?;
         Ok(Self::with_index(store, format, options, index))
     }
 
@@ -51,7 +51,7 @@ impl Contents {
         format: Arc<RepositoryFormat>,
         options: IndexOptions,
     ) -> Result<Option<Self>, Error> {
-        let index = IndexReader::new(&store, &format, options.clone()).load_if_it_fits()?;
+        let index = IndexReader::with_cache(&store, &format, options.clone())?.load_if_it_fits()?;
         Ok(index.map(|index| Self::with_index(store, format, options, index)))
     }
 
@@ -117,7 +117,8 @@ impl Contents {
         if self.fixed || !self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.clone()) {
             return Ok(None);
         }
-        let fresh = Arc::new(IndexReader::new(&self.store, &self.format, self.options.clone()).load()?);
+        let reader = IndexReader::with_cache(&self.store, &self.format, self.options.clone())?;
+        let fresh = Arc::new(reader.load()?);
         self.index.store(Arc::clone(&fresh));
         Ok(Some(fresh))
     }

@@ -12,13 +12,13 @@ use super::stream::OpenStream;
 use super::{AlgorithmKind, Error, Secret, hkdf_sha256};
 
 const NONCE_LEN: usize = 12;
-const TAG_LEN: usize = 16;
+pub(super) const TAG_LEN: usize = 16;
 
 /// Bytes that encryption adds: nonce and tag.
 pub const OVERHEAD: usize = NONCE_LEN + TAG_LEN;
 
 /// Length of all keys, in bytes.
-const KEY_LEN: usize = 32;
+pub(super) const KEY_LEN: usize = 32;
 
 /// Longest master key that is accepted, in bytes. Kopia writes 32.
 const MAX_MASTER_KEY: usize = 1024;
@@ -279,8 +279,8 @@ fn checked_master_key(key: &Secret) -> Result<&[u8], Error> {
     Ok(key)
 }
 
-/// The key, expanded. The library does not wipe what it expands to: it is made for one use and never kept.
-fn aead_key(algorithm: &'static Algorithm, key: &[u8]) -> Result<LessSafeKey, Error> {
+/// The key, expanded. The library does not wipe what it expands to: keys of contents are made for one use and never kept.
+pub(super) fn aead_key(algorithm: &'static Algorithm, key: &[u8]) -> Result<LessSafeKey, Error> {
     let key = UnboundKey::new(algorithm, key).map_err(|_| Error::KeyLength {
         what: "the derived key",
         length: key.len(),

@@ -7,6 +7,7 @@ mod hkdf;
 mod kdf;
 #[cfg(test)]
 mod oracle;
+mod piece;
 mod secret;
 mod stream;
 #[cfg(test)]
@@ -17,5 +18,6 @@ pub use error::{AlgorithmKind, Error};
 pub use hash::{ContentHash, ContentHasher, HashAlgorithm, HashStream, MAX_HASH_LEN};
 pub use hkdf::hkdf_sha256;
 pub use kdf::KeyDerivation;
+pub use piece::PieceCipher;
 pub use secret::{Password, Secret};
 pub use stream::OpenStream;

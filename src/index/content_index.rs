@@ -5,12 +5,14 @@ use std::collections::HashMap;
 
 use super::Error;
 use super::active::Doubt;
+use super::cached::CachedIndex;
 use super::entry::{Entry, PackNumber};
 use super::merge::Merge;
 use super::merged::MergedIndex;
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::{self, Spilled, SpilledIndex};
+use super::store::Base;
 use crate::blob::{BlobId, WritablePath};
 use crate::id::ContentId;
 
@@ -21,8 +23,8 @@ const MAX_RUNS: usize = 8;
 /// All entries of a repository, searchable by content ID.
 ///
 /// Built by [`super::IndexReader::load`]. Large index blobs stay as they were stored; small ones are merged into one
-/// table. What does not fit in the memory allowed is one table in a file without a name, where looking up costs a read
-/// of some KiB, mostly from the system's cache.
+/// table. What does not fit in the memory allowed is one table in a file without a name, and what is kept between runs one
+/// in a file of the cache, where looking up costs a read of some KiB, mostly from the system's cache.
 pub struct ContentIndex {
     runs: Vec<Run>,
     packs: Vec<BlobId>,
@@ -56,6 +58,7 @@ enum Run {
     Packed(PackedIndex, Vec<PackNumber>),
     Merged(MergedIndex),
     Spilled(SpilledIndex),
+    Cached(CachedIndex),
 }
 
 impl Run {
@@ -64,6 +67,7 @@ impl Run {
             Self::Packed(index, _) => index.key_size(),
             Self::Merged(index) => index.key_size(),
             Self::Spilled(index) => index.key_size(),
+            Self::Cached(index) => index.key_size(),
         }
     }
 
@@ -72,6 +76,7 @@ impl Run {
             Self::Packed(index, _) => index.len(),
             Self::Merged(index) => index.len(),
             Self::Spilled(index) => index.len(),
+            Self::Cached(index) => index.len(),
         }
     }
 
@@ -80,6 +85,7 @@ impl Run {
             Self::Packed(index, packs) => index.entry(position).and_then(|e| renumbered(e, packs)),
             Self::Merged(index) => index.entry(position),
             Self::Spilled(index) => index.entry(position),
+            Self::Cached(index) => index.entry(position),
         }
     }
 
@@ -88,6 +94,7 @@ impl Run {
             Self::Packed(index, _) => index.find(id.key()).ok(),
             Self::Merged(index) => index.find(id.key()),
             Self::Spilled(index) => return index.find(id.key()).map_err(Error::Spill),
+            Self::Cached(index) => return index.find(id.key()).map_err(Error::Spill),
         };
         Ok(at.and_then(|at| Some((at, self.entry(at)?))))
     }
@@ -102,6 +109,7 @@ impl Run {
             Self::Spilled(index) => {
                 Box::new(index.iter().filter(move |entry| entry.id.prefix() == Some(prefix)))
             }
+            Self::Cached(index) => Box::new(index.with_prefix(prefix)),
         }
     }
 
@@ -109,6 +117,7 @@ impl Run {
     fn iter(&self) -> Box<dyn Iterator<Item = (u32, Entry)> + '_> {
         match self {
             Self::Spilled(index) => Box::new((0..).zip(index.iter())),
+            Self::Cached(index) => Box::new(index.iter()),
             _ => Box::new((0..self.len()).filter_map(|at| Some((at, self.entry(at)?)))),
         }
     }
@@ -124,8 +133,17 @@ impl ContentIndex {
     /// An index of any indexes, each with the name of the blob that it comes from: index blobs, or packs, whose local
     /// indexes can stand in for lost index blobs.
     pub fn build(indexes: Vec<(BlobId, PackedIndex)>, watermark: Option<i64>, doubts: Vec<Doubt>) -> Self {
-        let mut packs = PackNumbers::default();
-        let mut blobs = Vec::new();
+        Self::build_upon(None, indexes, watermark, doubts)
+    }
+
+    /// The same beside what the cache has of other index blobs.
+    pub(super) fn build_upon(
+        base: Option<Base>,
+        indexes: Vec<(BlobId, PackedIndex)>,
+        watermark: Option<i64>,
+        doubts: Vec<Doubt>,
+    ) -> Self {
+        let (mut blobs, mut packs, cached) = taken_apart(base, !indexes.is_empty());
         let mut runs = Vec::new();
         for (blob, index) in indexes {
             blobs.push(blob);
@@ -136,8 +154,10 @@ impl ContentIndex {
         }
         let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
         runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
-        let small = if runs.len() > MAX_RUNS { runs.split_off(MAX_RUNS - 1) } else { Vec::new() };
-        built.runs = runs;
+        let most = MAX_RUNS.saturating_sub(cached.len()).max(1);
+        let small = if runs.len() > most { runs.split_off(most - 1) } else { Vec::new() };
+        built.runs = cached;
+        built.runs.extend(runs);
         let mut by_key_size: HashMap<usize, Vec<Run>> = HashMap::new();
         for run in small {
             by_key_size.entry(run.key_size()).or_default().push(run);
@@ -154,6 +174,7 @@ impl ContentIndex {
 
     /// As [`ContentIndex::build`], of indexes whose records are in a file, into another file in `directory`.
     pub(super) fn build_spilled(
+        base: Option<Base>,
         indexes: Vec<(BlobId, Spilled)>,
         file: &SpillFile,
         directory: &WritablePath,
@@ -161,8 +182,7 @@ impl ContentIndex {
         watermark: Option<i64>,
         doubts: Vec<Doubt>,
     ) -> Result<Self, Error> {
-        let mut packs = PackNumbers::default();
-        let mut blobs = Vec::new();
+        let (mut blobs, mut packs, cached) = taken_apart(base, !indexes.is_empty());
         let mut stored = Vec::new();
         for (blob, index) in indexes {
             blobs.push(blob);
@@ -173,8 +193,24 @@ impl ContentIndex {
         }
         let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
         let merged = spilled::merge(file, stored, directory, memory, &|a, b| built.precedence(a, b).is_gt());
-        built.runs = merged.map_err(Error::Spill)?.into_iter().map(Run::Spilled).collect();
+        built.runs = cached;
+        built.runs.extend(merged.map_err(Error::Spill)?.into_iter().map(Run::Spilled));
         Ok(built)
+    }
+
+    /// The sizes of the keys that there are, in ascending order.
+    pub(super) fn key_sizes(&self) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.runs.iter().map(Run::key_size).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// The entry that counts of each content whose key has this size, hidden ones included.
+    pub(super) fn effective(&self, key_size: usize) -> impl Iterator<Item = Entry> + '_ {
+        let runs = self.runs.iter().filter(|run| run.key_size() == key_size);
+        let sources = runs.map(|run| run.iter().map(|(_, entry)| entry)).collect();
+        Merge::new(sources, |a, b| self.precedence(a, b).is_gt())
     }
 
     /// Whether everything that [`at`](Self::at) and the iterators read could be read. Where parts of the index are in a
@@ -185,6 +221,7 @@ impl ContentIndex {
     pub fn check(&self) -> Result<(), Error> {
         self.runs.iter().try_for_each(|run| match run {
             Run::Spilled(index) => index.check().map_err(Error::Spill),
+            Run::Cached(index) => index.check().map_err(Error::Spill),
             _ => Ok(()),
         })
     }
@@ -244,9 +281,13 @@ impl ContentIndex {
 
     /// As [`ContentIndex::iter`], of the contents with one prefix letter.
     pub fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
+        self.effective_with_prefix(prefix).filter(|entry| self.visible(entry))
+    }
+
+    /// The same with those that are hidden.
+    pub(super) fn effective_with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
         let sources = self.runs.iter().map(|run| run.with_prefix(prefix));
         Merge::new(sources.collect(), |a, b| self.precedence(a, b).is_gt())
-            .filter(|entry| self.visible(entry))
     }
 
     /// As [`ContentIndex::iter`], with the place of each entry.
@@ -294,6 +335,7 @@ impl ContentIndex {
             Run::Packed(index, packs) => index.memory() + packs.len() as u64 * 4,
             Run::Merged(index) => index.memory(),
             Run::Spilled(index) => index.memory(),
+            Run::Cached(index) => index.memory(),
         });
         let names: usize = self.packs.iter().map(|pack| pack.as_str().len() + 40).sum();
         runs.sum::<u64>() + names as u64
@@ -325,6 +367,19 @@ impl ContentIndex {
 pub(super) fn visible(entry: &Entry, watermark: Option<i64>) -> bool {
     let hidden = entry.deleted && watermark.is_some_and(|w| i64::try_from(entry.time).is_ok_and(|t| t <= w));
     !hidden
+}
+
+/// The blobs, packs and entries that the cache has; the packs with their numbers where `more` come.
+fn taken_apart(base: Option<Base>, more: bool) -> (Vec<BlobId>, PackNumbers, Vec<Run>) {
+    let Some(base) = base else { return (Vec::new(), PackNumbers::default(), Vec::new()) };
+    let mut packs = PackNumbers { names: base.packs, numbers: HashMap::new() };
+    if more {
+        let numbered = (0..).map(PackNumber).zip(&packs.names);
+        packs.numbers = numbered.map(|(number, name)| (name.clone(), number)).collect();
+    }
+    let blobs = base.blobs.into_iter().map(|(id, _)| id).collect();
+    let cached = base.indexes.into_iter().filter(|index| index.len() > 0).map(Run::Cached);
+    (blobs, packs, cached.collect())
 }
 
 /// Numbers for the packs that several indexes name.

@@ -21,6 +21,8 @@ pub struct ManifestIndex {
     doubts: Vec<Doubt>,
     /// Of a full index that the entries come from: how many index blobs it was read from, and the packs that it names.
     whole: Option<(usize, Vec<BlobId>)>,
+    /// What the cache has of some of the blobs, which are there without an extract of their own.
+    base: Option<(Vec<BlobId>, Extract)>,
     /// Whether the entries are not those of the blobs any more.
     stale: bool,
 }
@@ -43,15 +45,45 @@ impl ManifestIndex {
             watermark: index.watermark(),
             doubts: index.doubts().to_vec(),
             whole: Some((index.blobs().len(), index.packs().to_vec())),
+            base: None,
             stale: true,
         }
     }
 
-    /// Brings the index up to date with the storage, and tells whether index blobs are new or gone.
-    ///
-    /// # Errors
-    /// As [`IndexReader::update`]; the entries are then those of the last successful update.
-    pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<bool, Error> {
+    /// Takes what the cache has, and puts into it what it lacks, if there is a cache.
+    fn update_by_cache(&mut self, reader: &IndexReader<'_>) -> Result<Option<ActiveSet>, Error> {
+        if !reader.is_cached() || !self.blobs.is_empty() {
+            return Ok(None);
+        }
+        let loaded = reader.load().and_then(|index| {
+            let named = |entry: Entry| Some((entry, index.pack(entry.pack)?.clone()));
+            let manifests = index.effective_with_prefix(ContentId::MANIFEST).filter_map(named).collect();
+            index.check()?;
+            Ok((Extract { manifests, packs: index.packs().to_vec() }, index))
+        });
+        match loaded {
+            Ok((extract, index)) => {
+                let nothing = || Extract { manifests: Vec::new(), packs: Vec::new() };
+                self.blobs = index.blobs().iter().map(|blob| (blob.clone(), nothing())).collect();
+                self.base = Some((index.blobs().to_vec(), extract));
+                self.stale = true;
+                let (watermark, doubts) = (index.watermark(), index.doubts().to_vec());
+                Ok(Some(ActiveSet { watermark, doubts, ..ActiveSet::default() }))
+            }
+            // Less room is needed without a cache.
+            Err(error @ (Error::Spill(_) | Error::OverBudget { .. })) => {
+                tracing::debug!(%error, "the index cannot be loaded by way of the cache");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings the blobs up to date.
+    fn update_blobs(&mut self, reader: &IndexReader<'_>) -> Result<ActiveSet, Error> {
+        if let Some(active) = self.update_by_cache(reader)? {
+            return Ok(active);
+        }
         let (before, read) = (self.blobs.len(), AtomicBool::new(false));
         let updated = reader.update(&mut self.blobs, |blob| {
             read.store(true, Ordering::Relaxed);
@@ -59,7 +91,23 @@ impl ManifestIndex {
         });
         // What was read before an error stays, and counts with the next update.
         self.stale |= read.into_inner() || self.blobs.len() != before;
-        let ActiveSet { watermark, doubts, .. } = updated?;
+        updated
+    }
+
+    /// Brings the index up to date with the storage, and tells whether index blobs are new or gone.
+    ///
+    /// # Errors
+    /// As [`IndexReader::update`]; the entries are then those of the last successful update.
+    pub fn update(&mut self, reader: &IndexReader<'_>) -> Result<bool, Error> {
+        let mut updated = self.update_blobs(reader)?;
+        let lost = |(base, _): &(Vec<BlobId>, _)| base.iter().any(|blob| !self.blobs.contains_key(blob));
+        if self.base.as_ref().is_some_and(lost) {
+            // Some were merged into others: what the cache had of them does not count any more.
+            self.base = None;
+            self.blobs.clear();
+            updated = self.update_blobs(reader)?;
+        }
+        let ActiveSet { watermark, doubts, .. } = updated;
         self.watermark = watermark;
         self.doubts = doubts;
         self.whole = None;
@@ -67,7 +115,8 @@ impl ManifestIndex {
             return Ok(false);
         }
         self.entries.clear();
-        for (entry, pack) in self.blobs.values().flat_map(|extract| &extract.manifests) {
+        let base = self.base.iter().map(|(_, extract)| extract);
+        for (entry, pack) in self.blobs.values().chain(base).flat_map(|extract| &extract.manifests) {
             match self.entries.get_mut(&entry.id) {
                 Some((known, known_pack)) if entry.precedence(pack, known, known_pack).is_le() => {}
                 Some(known) => *known = (*entry, pack.clone()),
@@ -108,7 +157,8 @@ impl ManifestIndex {
     /// Packs that the active index blobs name, some of them more than once.
     pub fn packs(&self) -> impl Iterator<Item = &BlobId> {
         let whole = self.whole.iter().flat_map(|(_, packs)| packs);
-        self.blobs.values().flat_map(|extract| &extract.packs).chain(whole)
+        let base = self.base.iter().map(|(_, extract)| extract);
+        self.blobs.values().chain(base).flat_map(|extract| &extract.packs).chain(whole)
     }
 
     /// Signs that index blobs may be missing.

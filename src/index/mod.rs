@@ -5,6 +5,7 @@
 
 mod active;
 mod bytes;
+mod cached;
 mod content_index;
 mod entry;
 mod epochs;
@@ -21,6 +22,7 @@ mod record;
 mod sealed;
 mod spill;
 mod spilled;
+mod store;
 mod streamed;
 #[cfg(test)]
 mod vectors;

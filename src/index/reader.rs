@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::active::{ActiveSet, Doubt};
@@ -12,8 +12,10 @@ use super::content_index::ContentIndex;
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::Spilled;
+use super::store::{Base, IndexStore};
 use super::{Error, epochs, legacy, sealed, streamed};
 use crate::blob::{BlobId, BlobMetadata, BlobStore, FetchLimits, for_each_blob};
+use crate::cache::{self, Folder};
 use crate::format::RepositoryFormat;
 
 /// Listing and reading race against maintenance, which deletes index blobs it has merged. Each retry lists anew; a
@@ -44,12 +46,24 @@ pub struct IndexOptions {
     /// while the index is loaded, then 45. Without a directory an index over budget is [`Error::OverBudget`]. A verification
     /// puts the order in which it reads there as well: 24 bytes for each content while that is made, then 8.
     pub spill_directory: Option<PathBuf>,
+    /// A directory in which the index is kept between runs, so that the next one reads new index blobs alone. What is kept
+    /// is encrypted with a key of the repository. It is not used when reading degraded.
+    pub cache_directory: Option<PathBuf>,
+    /// Bytes that everything kept in that directory may take, also of other repositories.
+    pub cache_limit: u64,
 }
 
 impl Default for IndexOptions {
     /// As much memory as it takes.
     fn default() -> Self {
-        Self { reads: None, degraded: false, memory: u64::MAX, spill_directory: None }
+        Self {
+            reads: None,
+            degraded: false,
+            memory: u64::MAX,
+            spill_directory: None,
+            cache_directory: None,
+            cache_limit: cache::LIMIT,
+        }
     }
 }
 
@@ -71,6 +85,7 @@ pub struct IndexReader<'a> {
     format: &'a RepositoryFormat,
     options: IndexOptions,
     repairs: AtomicU64,
+    cache: Option<IndexStore>,
 }
 
 /// Where this process begins among blobs that are read in any order: always at the same place, so that of several faults it
@@ -83,9 +98,33 @@ fn begin() -> usize {
 debug_of!(IndexReader<'_>, "IndexReader");
 
 impl<'a> IndexReader<'a> {
-    /// A reader of the indexes in `store`.
+    /// A reader of the indexes in `store`. It reads them whether there is a cache or not.
     pub fn new(store: &'a dyn BlobStore, format: &'a RepositoryFormat, options: IndexOptions) -> Self {
-        Self { store, format, options, repairs: AtomicU64::new(0) }
+        Self { store, format, options, repairs: AtomicU64::new(0), cache: None }
+    }
+
+    /// A reader that takes from the cache what is there of the active index blobs, if the options name one.
+    ///
+    /// # Errors
+    /// [`Error::InRepository`] for a cache in the repository.
+    pub(crate) fn with_cache(
+        store: &'a Arc<dyn BlobStore>,
+        format: &'a Arc<RepositoryFormat>,
+        options: IndexOptions,
+    ) -> Result<Self, Error> {
+        let cache = match options.cache_directory.as_ref().filter(|_| !options.degraded) {
+            None => None,
+            Some(directory) => {
+                let folder = Folder::new(directory, options.cache_limit, &store.guard(), format)?;
+                Some(IndexStore::new(folder, Arc::clone(store), Arc::clone(format), &options))
+            }
+        };
+        Ok(Self { cache, ..Self::new(store, format, options) })
+    }
+
+    /// Whether there is a cache.
+    pub(super) fn is_cached(&self) -> bool {
+        self.cache.is_some()
     }
 
     /// Places in index blobs that error correction had to mend so far.
@@ -242,24 +281,18 @@ impl<'a> IndexReader<'a> {
         Ok(vanished.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Loads the full index: into memory if it fits, else into a file.
+    /// Loads the full index: from the cache what is there, the rest into memory if it fits, else into a file.
     ///
     /// # Errors
     /// As [`IndexReader::update`]; [`Error::OverBudget`] and [`Error::Spill`] when it fits nowhere.
     pub fn load(&self) -> Result<ContentIndex, Error> {
-        let limit = self.options.memory;
-        let active = self.active()?;
-        let needed = self.memory_for(&active);
-        if needed <= limit {
-            return self.load_into_memory(active);
-        }
-        let directory = self.options.spill_directory.as_deref();
-        let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
-        let directory = &self.store.guard().writable(directory)?;
-        let file = SpillFile::create(directory).map_err(Error::Spill)?;
-        let (indexes, active) = self.load_all(active, |blob| self.fetch_spilled(blob, &file))?;
-        let ActiveSet { watermark, doubts, .. } = active;
-        ContentIndex::build_spilled(indexes, &file, directory, limit / 4, watermark, doubts)
+        self.load_set(self.active()?)
+    }
+
+    /// The same for a listing just made.
+    pub(super) fn load_set(&self, active: ActiveSet) -> Result<ContentIndex, Error> {
+        let base = self.base_for(&active);
+        self.load_upon(active, base)
     }
 
     /// Loads the full index, unless it does not fit into memory.
@@ -268,33 +301,93 @@ impl<'a> IndexReader<'a> {
     /// As [`IndexReader::update`].
     pub fn load_if_it_fits(&self) -> Result<Option<ContentIndex>, Error> {
         let active = self.active()?;
-        let fits = self.memory_for(&active) <= self.options.memory;
-        fits.then(|| self.load_into_memory(active)).transpose()
+        let base = self.base_for(&active);
+        let fits = self.memory_for(&active, base.as_ref()) <= self.options.memory;
+        fits.then(|| self.load_upon(active, base)).transpose()
     }
 
-    /// Bytes that loading these blobs into memory takes.
-    fn memory_for(&self, active: &ActiveSet) -> u64 {
+    fn base_for(&self, active: &ActiveSet) -> Option<Base> {
+        self.cache.as_ref()?.base_for(active)
+    }
+
+    /// Bytes that loading what is missing of these blobs into memory takes.
+    fn memory_for(&self, active: &ActiveSet, base: Option<&Base>) -> u64 {
         let stored: u64 = active.blobs.iter().chain(&active.optional).map(|blob| blob.size).sum();
-        (stored.saturating_mul(GROWTH_PERCENT) / 100).saturating_add(self.options.in_flight())
+        let cached: u64 = base.iter().flat_map(|base| &base.blobs).map(|(_, size)| size).sum();
+        let missing = stored.saturating_sub(cached);
+        if missing == 0 && base.is_some() {
+            return 0;
+        }
+        (missing.saturating_mul(GROWTH_PERCENT) / 100).saturating_add(self.options.in_flight())
     }
 
-    fn load_into_memory(&self, active: ActiveSet) -> Result<ContentIndex, Error> {
-        let (indexes, active) = self.load_all(active, |blob| self.fetch(&blob.id))?;
-        Ok(ContentIndex::build(indexes, active.watermark, active.doubts))
+    /// Loads what the base does not have, and keeps the whole for the next run where that is worth it.
+    fn load_upon(&self, active: ActiveSet, base: Option<Base>) -> Result<ContentIndex, Error> {
+        let limit = self.options.memory;
+        let needed = self.memory_for(&active, base.as_ref());
+        let (index, blobs, size) = if needed <= limit {
+            let (indexes, base, active) = self.load_all(active, base, |blob| self.fetch(&blob.id))?;
+            let blobs = sizes_of(&active, base.as_ref(), indexes.iter().map(|(blob, _)| blob));
+            let size = base.as_ref().map(Base::size);
+            (ContentIndex::build_upon(base, indexes, active.watermark, active.doubts), blobs, size)
+        } else {
+            let cache = self.options.cache_directory.as_ref().filter(|_| self.is_cached());
+            let directory = self.options.spill_directory.as_ref().or(cache);
+            let directory = directory.ok_or(Error::OverBudget { needed, limit })?;
+            let directory = &self.store.guard().writable(directory)?;
+            let file = SpillFile::create(directory).map_err(Error::Spill)?;
+            let (indexes, base, active) =
+                self.load_all(active, base, |blob| self.fetch_spilled(blob, &file))?;
+            let blobs = sizes_of(&active, base.as_ref(), indexes.iter().map(|(blob, _)| blob));
+            let size = base.as_ref().map(Base::size);
+            let ActiveSet { watermark, doubts, .. } = active;
+            let index =
+                ContentIndex::build_spilled(base, indexes, &file, directory, limit / 4, watermark, doubts)?;
+            (index, blobs, size)
+        };
+        if let Some(cache) = &self.cache {
+            cache.keep(&index, blobs, size.as_ref());
+        }
+        Ok(index)
     }
 
-    /// All active index blobs, in the order of their names.
+    /// All active index blobs that the base does not have, in the order of their names. A base with blobs that are not
+    /// active any more is given up.
+    #[allow(clippy::type_complexity, reason = "each part goes its own way")]
     fn load_all<T: Send>(
         &self,
         active: ActiveSet,
+        base: Option<Base>,
         read: impl Fn(&BlobMetadata) -> Result<T, Error> + Sync,
-    ) -> Result<(Vec<(BlobId, T)>, ActiveSet), Error> {
-        let mut known = HashMap::new();
-        let active = self.update_from(active, &mut known, read)?;
-        let mut indexes: Vec<_> = known.into_iter().collect();
+    ) -> Result<(Vec<(BlobId, T)>, Option<Base>, ActiveSet), Error> {
+        let cached = base.iter().flat_map(|base| &base.blobs);
+        let mut known: HashMap<BlobId, Option<T>> = cached.map(|(blob, _)| (blob.clone(), None)).collect();
+        let read = |blob: &BlobMetadata| read(blob).map(Some);
+        let mut active = self.update_from(active, &mut known, read)?;
+        let whole = |base: &Base| base.blobs.iter().all(|(blob, _)| known.contains_key(blob));
+        let whole = base.as_ref().is_none_or(whole);
+        let base = base.filter(|_| whole);
+        if !whole {
+            known.retain(|_, read| read.is_some());
+            active = self.update_from(active, &mut known, read)?;
+        }
+        let mut indexes: Vec<_> = known.into_iter().filter_map(|(blob, read)| Some((blob, read?))).collect();
         indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok((indexes, active))
+        Ok((indexes, base, active))
     }
+}
+
+/// These blobs and those of the base, with the sizes that are listed.
+fn sizes_of<'b>(
+    active: &ActiveSet,
+    base: Option<&Base>,
+    read: impl Iterator<Item = &'b BlobId>,
+) -> Vec<(BlobId, u64)> {
+    let listed: HashMap<&BlobId, u64> =
+        active.blobs.iter().chain(&active.optional).map(|blob| (&blob.id, blob.size)).collect();
+    let cached = base.iter().flat_map(|base| base.blobs.iter().cloned());
+    let read = read.filter_map(|blob| Some((blob.clone(), *listed.get(blob)?)));
+    cached.chain(read).collect()
 }
 
 /// Whether a blob that must be read could not be.

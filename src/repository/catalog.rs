@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::manifest_cache::ManifestCache;
 use super::{Error, Options, Repository};
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Decoder, Repairs};
 use crate::format::RepositoryFormat;
-use crate::index::{ContentId, Doubt, Entry, IndexReader, ManifestIndex};
+use crate::index::{self, ContentId, Doubt, Entry, IndexReader, ManifestIndex};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::os::parallel;
 use crate::snapshot::{Selection, Snapshot, Snapshots, Source};
@@ -138,12 +139,12 @@ impl Catalog {
     pub fn refresh(&mut self) -> Result<bool, Error> {
         let mut attempt = 1;
         loop {
-            let reader = IndexReader::new(&self.store, &self.format, self.options.index.clone());
+            let reader = IndexReader::with_cache(&self.store, &self.format, self.options.index.clone())?;
             self.changed |= self.index.update(&reader)?;
             match self.read_manifests() {
-                Err(manifest::Error::Content { source: content::Error::PackMissing { content, blob } })
-                    if attempt < ATTEMPTS =>
-                {
+                Err(Error::Manifest(manifest::Error::Content {
+                    source: content::Error::PackMissing { content, blob },
+                })) if attempt < ATTEMPTS => {
                     tracing::debug!(%content, %blob, "pack vanished while manifests were read, trying again");
                     attempt += 1;
                     std::thread::sleep(PAUSE);
@@ -156,15 +157,21 @@ impl Catalog {
         }
     }
 
-    fn read_manifests(&mut self) -> Result<(), manifest::Error> {
+    fn read_manifests(&mut self) -> Result<(), Error> {
         let live: Vec<(&Entry, &BlobId)> = self.index.live().collect();
         let current: BTreeSet<ContentId> = live.iter().map(|(entry, _)| entry.id).collect();
         let new: Vec<_> = live.into_iter().filter(|(entry, _)| !self.manifests.has(&entry.id)).collect();
+        let cache = match new.is_empty() {
+            true => None,
+            false => {
+                ManifestCache::open(&self.options, &self.store, &self.format).map_err(index::Error::from)?
+            }
+        };
         let room = Room::new(self.options.manifests, self.manifests.memory());
         let read = Mutex::new(Vec::new());
         let skipped = Mutex::new(Vec::new());
         parallel::for_each(&new, self.options.index.reads_of(&self.store), |(entry, pack)| {
-            match self.read_manifest(entry, pack, &room) {
+            match self.read_manifest(entry, pack, &room, cache.as_ref()) {
                 Ok(manifests) => {
                     read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));
                 }
@@ -181,6 +188,9 @@ impl Catalog {
         self.skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
         let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.changed |= self.manifests.update(&current, read);
+        if let Some(cache) = cache {
+            cache.keep(&current);
+        }
         Ok(())
     }
 
@@ -189,13 +199,21 @@ impl Catalog {
         entry: &Entry,
         pack: &BlobId,
         room: &Room,
+        cache: Option<&ManifestCache>,
     ) -> Result<Vec<Manifest>, manifest::Error> {
+        if let Some(payload) = cache.and_then(|cache| cache.get(&entry.id)) {
+            return manifest::parse(entry.id, payload, room);
+        }
         let plaintext = content::read_one(&self.store, &self.format, entry, pack, &self.repairs)?;
         if self.options.hash_manifests && !Decoder::new(&self.format).is_named(&entry.id, &plaintext) {
             let blob = pack.clone();
             return Err(content::Error::WrongHash { content: entry.id, blob, offset: entry.offset }.into());
         }
-        manifest::parse(entry.id, &plaintext, room)
+        let manifests = manifest::parse(entry.id, &plaintext, room)?;
+        if let Some(cache) = cache {
+            cache.add(entry.id, plaintext);
+        }
+        Ok(manifests)
     }
 
     /// All live manifests.

@@ -4,6 +4,7 @@ mod budget;
 mod catalog;
 mod certainty;
 mod error;
+mod manifest_cache;
 #[cfg(test)]
 mod miniature;
 mod opening;

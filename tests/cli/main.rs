@@ -6,6 +6,7 @@ mod common;
 
 mod asking;
 mod auditing;
+mod caching;
 mod certainty;
 mod commands;
 mod doctor;

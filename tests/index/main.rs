@@ -2,6 +2,8 @@
 #![cfg(feature = "testkit")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests and their helpers")]
 
+mod cache;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

@@ -37,10 +37,15 @@ impl WritablePath {
         fs::create_dir_all(&self.0)
     }
 
+    /// Makes the directory, and those above it that are missing, for their owner alone.
+    pub(crate) fn create_private_dir_all(&self) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)
+    }
+
     /// Makes the directory above, and those above that, for their owner alone.
     pub(crate) fn create_private_parent(&self) -> io::Result<()> {
         match self.0.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => fs::DirBuilder::new().recursive(true).mode(0o700).create(parent),
+            Some(parent) => Self::new(parent).create_private_dir_all(),
             None => Ok(()),
         }
     }
@@ -87,7 +92,31 @@ impl WritablePath {
         mode: Option<u32>,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> io::Result<()> {
-        let staged = self.with_suffix(".partial");
+        self.replace_staged(".partial", mode, write)
+    }
+
+    /// The same by way of a file with this at the end of its name, so that several processes can do so at a time.
+    pub(crate) fn replace_by_way_of(
+        &self,
+        suffix: &str,
+        mode: u32,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.replace_staged(suffix, Some(mode), write)
+    }
+
+    /// Removes the file.
+    pub(crate) fn remove_file(&self) -> io::Result<()> {
+        fs::remove_file(&self.0)
+    }
+
+    fn replace_staged(
+        &self,
+        suffix: &str,
+        mode: Option<u32>,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let staged = self.with_suffix(suffix);
         // Never through a link that somebody put there.
         let create =
             || OpenOptions::new().write(true).create_new(true).mode(mode.unwrap_or(0o666)).open(&staged.0);

@@ -84,10 +84,16 @@ pub(super) struct Global {
     #[arg(long, global = true)]
     pub(super) degraded: bool,
 
-    /// Where to put an index that does not fit into memory, until the command ends [default: beside the target of a
-    /// restore, else the directory for temporary files] [env: ROKOPIA_CACHE_DIR]
+    /// Keep the index and the list of snapshots in this directory between runs, so that the next one reads only what is
+    /// new; an index that does not fit into memory is put there as well [default: nothing is kept; the latter goes beside
+    /// the target of a restore, else to the directory for temporary files] [env: ROKOPIA_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
+
+    /// What is kept in --cache-dir may take this much; what was used longest ago is removed first [default: 4GiB] [env:
+    /// ROKOPIA_CACHE_SIZE]
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(super) cache_size: Option<String>,
 
     /// Give up access to other files, programs and the network before the repository is read, as far as the kernel can
     /// [env: ROKOPIA_SANDBOX] [default: off]

@@ -11,6 +11,7 @@ use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::units::{self, human_size};
 use crate::blob::{BlobStore, Guard};
+use crate::cache;
 use crate::checker::FindPassword;
 use crate::content::Contents;
 use crate::crypto::{self, Password};
@@ -70,6 +71,13 @@ impl Context {
         let reads = global.reads.map(|reads| limited("--reads", reads)).transpose()?;
         let cache_dir =
             global.cache_dir.clone().or_else(|| text_variable("ROKOPIA_CACHE_DIR").map(PathBuf::from));
+        let cache_size = global.cache_size.clone().or_else(|| text_variable("ROKOPIA_CACHE_SIZE"));
+        let cache_size = match cache_size {
+            None => cache::LIMIT,
+            Some(text) => units::size(&text)
+                .ok_or_else(|| wrong_value("--cache-size", &text, "a size, such as 500MiB or 4GiB"))?,
+        };
+        let kept = cache_dir.clone().filter(|_| cache_size > 0);
         Ok(Self {
             location: location(global).map(|text| Location::parse(&text)),
             password_file: global.password_file.clone(),
@@ -80,6 +88,8 @@ impl Context {
                     reads,
                     degraded: global.degraded,
                     spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
+                    cache_directory: kept,
+                    cache_limit: cache_size,
                     ..IndexOptions::default()
                 },
                 ..Options::default()
@@ -124,6 +134,13 @@ impl Context {
     pub(super) fn hashing(&self, on: bool) -> Self {
         let mut context = self.clone();
         context.options.hash_manifests |= on;
+        context
+    }
+
+    /// The same for a command that proves what the storage has: nothing comes from an earlier run.
+    pub(super) fn uncached(&self) -> Self {
+        let mut context = self.clone();
+        context.options.index.cache_directory = None;
         context
     }
 
@@ -182,6 +199,13 @@ impl Context {
     pub(super) fn check_written(&self, guard: &Guard) -> Result<(), Failure> {
         for path in &self.written {
             guard.writable(path)?;
+        }
+        // A sandbox lets nobody write where there is no directory yet.
+        if let Some(cache) = &self.options.index.cache_directory
+            && let Err(error) = guard.writable(cache)?.create_private_dir_all()
+        {
+            let directory = cache.display();
+            tracing::debug!(%error, "the cache directory {directory} cannot be made");
         }
         guard.open_file(std::io::stdout())?;
         guard.open_file(std::io::stderr())?;

@@ -184,7 +184,7 @@ impl Args {
             Some(_) => context.unconfined(),
             None => context.clone(),
         };
-        context.reading(&self.merge).writing(outputs)
+        context.uncached().reading(&self.merge).writing(outputs)
     }
 
     /// Finds the snapshots that are asked for.
