@@ -174,13 +174,16 @@ impl Table {
 /// Makes the file anew, after a page of it was found to be changed.
 pub(super) type Rebuild = dyn Fn() -> io::Result<(Sealed, Vec<u8>)> + Send + Sync;
 
+/// A page in memory and its number.
+type Slot = Mutex<Option<(u64, Arc<[u8]>)>>;
+
 /// The pages of one file, of which some are kept in memory.
 pub(super) struct Pages {
     file: Mutex<Arc<Sealed>>,
     /// What the table was, which a new file has to have as well.
     table: [u8; 32],
     rebuild: Box<Rebuild>,
-    slots: Vec<Mutex<Option<(u64, Arc<[u8]>)>>>,
+    slots: Vec<Slot>,
     failure: OnceLock<String>,
 }
 
@@ -247,6 +250,12 @@ pub(super) struct CachedIndex {
     part: Part,
 }
 
+/// Where a key is, or would be, and the page in which that is.
+struct Place {
+    position: Result<u32, u32>,
+    page: Option<Arc<[u8]>>,
+}
+
 impl CachedIndex {
     /// The entries of a file, and the names that its table has besides.
     pub(super) fn all(table: Table, pages: Pages) -> (BlobSet, Vec<BlobId>, Vec<Self>) {
@@ -294,11 +303,10 @@ impl CachedIndex {
         page.get(at as usize * stride..).and_then(|rest| rest.get(..stride)).unwrap_or_default()
     }
 
-    /// Where a key is, or would be, and the page in which that is.
-    fn search(&self, key: &[u8]) -> io::Result<(Result<u32, u32>, Option<Arc<[u8]>>)> {
+    fn search(&self, key: &[u8]) -> io::Result<Place> {
         let page = match search(self.page_count(), key, |page| self.sample(page)) {
             Ok(page) => page,
-            Err(0) => return Ok((Err(0), None)),
+            Err(0) => return Ok(Place { position: Err(0), page: None }),
             Err(after) => after - 1,
         };
         let first = page * self.per_page();
@@ -306,12 +314,13 @@ impl CachedIndex {
         let bytes = self.pages.page(self.number(page))?;
         let key_at = |at| self.record(&bytes, at).get(..self.part.key_size).unwrap_or_default();
         let found = search(count, key, key_at);
-        Ok((found.map(|at| first + at).map_err(|at| first + at), Some(bytes)))
+        let position = found.map(|at| first + at).map_err(|at| first + at);
+        Ok(Place { position, page: Some(bytes) })
     }
 
     /// The entry of a content and its position.
     pub(super) fn find(&self, key: &[u8]) -> io::Result<Option<(u32, Entry)>> {
-        let (Ok(position), Some(page)) = self.search(key)? else { return Ok(None) };
+        let Place { position: Ok(position), page: Some(page) } = self.search(key)? else { return Ok(None) };
         let record = self.record(&page, position % self.per_page());
         Ok(record::decode(record, self.part.key_size).map(|entry| (position, entry)))
     }
@@ -345,7 +354,7 @@ impl CachedIndex {
 
     /// The entries of the contents with one prefix letter.
     pub(super) fn with_prefix(&self, prefix: u8) -> impl Iterator<Item = Entry> + '_ {
-        let first = |key: &[u8]| self.search(key).map(|(found, _)| found.unwrap_or_else(|at| at));
+        let first = |key: &[u8]| self.search(key).map(|place| place.position.unwrap_or_else(|at| at));
         let end = prefix.checked_add(1).map_or(Ok(self.part.count), |next| first(&[next]));
         // What cannot be read is remembered, and said when the index is checked.
         let positions = first(&[prefix]).and_then(|start| Ok(start..end?)).unwrap_or(0..0);
