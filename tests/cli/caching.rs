@@ -75,6 +75,7 @@ fn a_verification_reads_what_the_storage_has() {
 }
 
 /// Runs a command where a script has mounted something on the cache; `None` where the kernel forbids that.
+#[allow(clippy::print_stdout, reason = "a test says that it is skipped")]
 fn mounted(script: &str, cache: &Path) -> Option<Output> {
     let script = format!(r#"set -e; mount --make-rprivate /; {script}; exec "$@""#);
     let program = [env!("CARGO_BIN_EXE_rokopia"), "ls", "-R", "latest"];
