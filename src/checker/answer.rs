@@ -105,11 +105,11 @@ pub(super) fn consider(view: &View, candidates: &Candidates, settings: &Settings
     };
     let exact: Vec<&SourceState> = found(view, &candidates.exact);
     if let Some(answer) = tally(&exact, &blank(State::Exists, None)) {
-        let without_files = || exact.iter().flat_map(|state| state.snapshots()).all(|s| s.files == 0);
+        let without_files = exact.iter().all(|state| state.newest_backup(None).is_none());
         if answer.incomplete == answer.snapshots
-            && (settings.incomplete == Doubtful::Unknown || without_files())
+            && (settings.incomplete == Doubtful::Unknown || without_files)
         {
-            let what = if without_files() { " and have no files" } else { "" };
+            let what = if without_files { " and have no files" } else { "" };
             let reason =
                 Reason::new("only-incomplete", format!("all snapshots of the source are incomplete{what}"));
             return Verdict::Doubt(Answer { state: State::Unknown, reason: Some(reason), ..answer });

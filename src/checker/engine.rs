@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -43,6 +44,7 @@ struct Opened {
     format_blob: Vec<u8>,
     store: Arc<Reopened>,
     repository: Repository,
+    opened_in: Duration,
     catalog: Option<Catalog>,
     parsed: Parsed,
     inventory: Option<Arc<Inventory>>,
@@ -108,12 +110,14 @@ impl Engine {
                 opened
             }
             None => {
+                let begun = Instant::now();
                 let store = Arc::new(Reopened(ArcSwap::from_pointee(store)));
                 let repository = self.unlock(Arc::clone(&store), &format_blob)?;
                 Opened {
                     format_blob,
                     store,
                     repository,
+                    opened_in: begun.elapsed(),
                     catalog: None,
                     parsed: Parsed::new(),
                     inventory: None,
@@ -175,6 +179,8 @@ impl Opened {
             suspects: suspects(&self.parsed),
             doubts,
             indexed: Indexed::of(catalog),
+            manifests: catalog.manifests().live(),
+            opened_in: self.opened_in,
         });
         self.inventory = Some(Arc::clone(&inventory));
         Some(inventory)

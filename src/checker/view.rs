@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::clock::Tick;
 use super::error::Reason;
 use crate::format::RepositoryFormat;
-use crate::manifest::ManifestId;
+use crate::manifest::{ManifestId, ManifestSet};
 use crate::object::ObjectId;
 use crate::repository::{Indexed, Suspect, Unindexed};
-use crate::snapshot::{Snapshot, Snapshots, Source, UtcTimestamp};
+use crate::snapshot::{Snapshot, Snapshots, is_backup, Source, UtcTimestamp};
 
 /// The sources and snapshots of a repository as one refresh found them.
 #[derive(Debug, Clone)]
@@ -34,6 +34,10 @@ pub(super) struct Inventory {
     pub(super) suspects: Vec<Suspect>,
     pub(super) doubts: Vec<Reason>,
     pub(super) indexed: Indexed,
+    /// What the snapshots were parsed from, for lists with everything that Kopia tells of them.
+    pub(super) manifests: ManifestSet,
+    /// How long it took to open the repository: to derive the keys and to check the format.
+    pub(super) opened_in: Duration,
 }
 
 /// What a repository is.
@@ -109,7 +113,7 @@ impl SnapshotInfo {
             end: snapshot.end_time,
             incomplete: snapshot.incomplete.as_str().into(),
             size: summary.map_or(snapshot.stats.total_size, |s| s.size),
-            files: summary.map_or(snapshot.stats.file_count, |s| s.files),
+            files: snapshot.files(),
             errors: i64::try_from(snapshot.unsaved()).unwrap_or(i64::MAX),
             root: snapshot.root_object().cloned(),
         }
@@ -171,9 +175,13 @@ impl SourceState {
         self.snapshots.iter().rev().find(|s| s.is_complete()).map(Arc::as_ref)
     }
 
-    /// The newest complete snapshot that began at or before a time: the one that a restore as of then would choose.
-    pub fn as_of(&self, time: UtcTimestamp) -> Option<&SnapshotInfo> {
-        self.snapshots.iter().rev().find(|s| s.is_complete() && s.start <= time).map(Arc::as_ref)
+    /// The newest snapshot that counts as a backup, of those that began at `until` or before: the one that a restore
+    /// chooses. It is incomplete only where none of these is complete.
+    pub fn newest_backup(&self, until: Option<UtcTimestamp>) -> Option<&SnapshotInfo> {
+        let in_time = |s: &&Arc<SnapshotInfo>| until.is_none_or(|until| s.start <= until);
+        let any = self.snapshots.iter().filter(in_time).any(|s| s.is_complete());
+        let backup = |s: &&Arc<SnapshotInfo>| is_backup(s.is_complete(), s.files > 0, any);
+        self.snapshots.iter().rev().filter(in_time).find(backup).map(Arc::as_ref)
     }
 }
 
@@ -191,6 +199,16 @@ impl View {
     /// What the repository is.
     pub fn repository(&self) -> &RepositoryInfo {
         &self.inventory.repository
+    }
+
+    /// All live manifests.
+    pub(crate) fn manifests(&self) -> &ManifestSet {
+        &self.inventory.manifests
+    }
+
+    /// How long it took to open the repository, the last time that had to be done.
+    pub fn opened_in(&self) -> Duration {
+        self.inventory.opened_in
     }
 
     /// Number of active index blobs.
@@ -217,6 +235,11 @@ impl View {
     /// Why this view cannot say *no* of any source.
     pub fn doubts(&self) -> impl Iterator<Item = &Reason> {
         self.inventory.doubts.iter().chain(self.unindexed.iter().flat_map(|found| &found.doubts))
+    }
+
+    /// Snapshots in packs that no index names: they exist, and are not among those of the sources.
+    pub(crate) fn unlisted(&self) -> impl Iterator<Item = &Suspect> {
+        self.unindexed.iter().flat_map(|found| &found.suspects)
     }
 
     /// Manifests that forbid to say *no* of some sources.

@@ -9,5 +9,7 @@ pub(crate) mod location;
 mod mount;
 #[cfg(feature = "mover")]
 mod mover;
+#[cfg(feature = "cli")]
+mod rows;
 #[cfg(feature = "service")]
 pub mod service;

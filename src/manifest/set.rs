@@ -70,6 +70,11 @@ impl ManifestSet {
         true
     }
 
+    /// The live manifests alone, shared with these. Contents are not remembered, so it cannot be updated.
+    pub(crate) fn live(&self) -> Self {
+        Self { live: self.live.clone(), ..Self::default() }
+    }
+
     /// A live manifest.
     pub fn get(&self, id: &ManifestId) -> Option<&Manifest> {
         self.live.get(id).map(Arc::as_ref)

@@ -153,6 +153,12 @@ impl Snapshots {
     }
 }
 
+/// Whether a snapshot counts as a backup of its source, for every question and every restore alike: a complete one does;
+/// an incomplete one does where the source has no complete one, if a file could be saved before it ended.
+pub(crate) fn is_backup(complete: bool, has_files: bool, any_complete: bool) -> bool {
+    complete || (!any_complete && has_files)
+}
+
 fn sort(snapshots: &mut [Arc<Snapshot>]) {
     snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
 }
@@ -169,6 +175,14 @@ impl Selection {
     #[must_use]
     pub fn complete(mut self) -> Selection {
         self.snapshots.retain(|snapshot| snapshot.is_complete());
+        self
+    }
+
+    /// Those that count as backups: the complete ones, or where there are none, the incomplete ones that have a file.
+    #[must_use]
+    pub fn backups(mut self) -> Selection {
+        let any = self.snapshots.iter().any(|snapshot| snapshot.is_complete());
+        self.snapshots.retain(|snapshot| is_backup(snapshot.is_complete(), snapshot.has_files(), any));
         self
     }
 
@@ -278,6 +292,16 @@ mod tests {
             ],
             &[],
         ))
+    }
+
+    #[test]
+    fn an_incomplete_snapshot_is_a_backup_where_no_complete_one_is() {
+        assert!(is_backup(true, false, true), "of an empty directory");
+        assert!(is_backup(false, true, false));
+        assert!(!is_backup(false, true, true) && !is_backup(false, false, false));
+        let snapshots = sample();
+        let data: Source = "u@h:/data".parse().unwrap();
+        assert_eq!(ids(snapshots.of(&data).backups().iter()), ["a", "b", "e", "c"]);
     }
 
     #[test]

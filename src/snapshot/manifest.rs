@@ -150,6 +150,16 @@ impl Snapshot {
         self.incomplete.is_empty()
     }
 
+    /// Whether there is a file in it.
+    pub(crate) fn has_files(&self) -> bool {
+        self.files() > 0
+    }
+
+    /// The number of its files.
+    pub(crate) fn files(&self) -> i64 {
+        self.summary().map_or(self.stats.file_count, |summary| summary.files)
+    }
+
     /// Number of entries of the source that Kopia could not save, so that the snapshot does not have them.
     pub fn unsaved(&self) -> u64 {
         let summary = self.root.as_ref().and_then(|root| root.summary.as_deref());

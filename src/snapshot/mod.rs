@@ -21,6 +21,7 @@ pub use diff::{Aspect, Diff, Difference};
 pub use directory::{EffectiveEntries, Entries};
 pub use entry::{DirEntry, EntryType, FailedEntry, GoMode, NO_ID, Summary};
 pub use error::Error;
+pub(crate) use list::is_backup;
 pub use list::{Problem, Selection, Snapshots};
 pub use manifest::{Listed, Snapshot, Stats, StorageStats, StorageUsage};
 pub use name::{EntryName, InvalidName};

@@ -9,6 +9,7 @@ use jiff::Zoned;
 use super::units;
 use crate::object::ObjectId;
 use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source, UtcTimestamp};
+use crate::text::counted;
 
 /// Digits of a snapshot ID that are needed at least.
 const LEAST_DIGITS: usize = 4;
@@ -221,26 +222,27 @@ fn choose(
         Ok(Qualifier::AsOf(time, _)) => Some(time.last()),
         _ => None,
     };
-    let complete = all.clone().complete();
-    let count = complete.len();
+    let backups = match until {
+        Some(until) => all.clone().as_of(until).backups(),
+        None => all.clone().backups(),
+    };
+    let count = backups.len();
     let (snapshot, what) = match qualifier {
         Err(what) => return Resolved::Invalid { what },
-        Ok(Qualifier::Latest) => (complete.latest(), format!("{of} has no complete snapshot")),
+        Ok(Qualifier::Latest) => (backups.latest(), format!("{of} has no complete snapshot")),
         Ok(Qualifier::AsOf(time, 0)) => {
             let what = format!("{of} has no complete snapshot that began at {} or before", time.last());
-            (complete.as_of(time.last()).latest(), what)
+            (backups.latest(), what)
         }
         Ok(Qualifier::AsOf(time, steps)) => {
-            let until = complete.as_of(time.last());
-            let (count, last) = (until.len(), time.last());
-            let what = format!(
-                "{of} has {count} complete snapshots that began at {last} or before, not {steps} more"
-            );
-            (until.previous(steps), what)
+            let (complete, last) = (counted(count as u64, "complete snapshot"), time.last());
+            let what = format!("{of} has {complete} that began at {last} or before, not {steps} more");
+            (backups.previous(steps), what)
         }
         Ok(Qualifier::Before(steps)) => {
-            let what = format!("{of} has {count} complete snapshots, not {steps} before its newest one");
-            (complete.previous(steps), what)
+            let complete = counted(count as u64, "complete snapshot");
+            let what = format!("{of} has {complete}, not {steps} before its newest one");
+            (backups.previous(steps), what)
         }
     };
     match snapshot {
@@ -329,13 +331,14 @@ mod tests {
     use crate::snapshot::testing::manifests_from;
 
     fn manifest(id: &str, path: &str, day: u32, incomplete: &str) -> String {
+        let files = if path == "/nothing" { 0 } else { 1 };
         let time = format!("2026-01-{day:02}T03:00:00Z");
         format!(
             r#"{{"id":"{id}","modified":"{time}",
             "labels":{{"type":"snapshot","username":"u","hostname":"h","path":"{path}"}},
             "data":{{"id":"","source":{{"userName":"u","host":"h","path":"{path}"}},"startTime":"{time}",
             "endTime":"{time}","incomplete":"{incomplete}",
-            "rootEntry":{{"name":"x","type":"d","obj":"k{day:032x}"}}}}}}"#
+            "rootEntry":{{"name":"x","type":"d","obj":"k{day:032x}","summ":{{"files":{files}}}}}}}}}"#
         )
     }
 
@@ -347,6 +350,7 @@ mod tests {
             manifest("bbbbbbbb", "/a/b", 4, ""),
             manifest("cccccccc", "/", 5, ""),
             manifest("dddddddd", "/new", 6, "canceled"),
+            manifest("eeeeeeee", "/nothing", 7, "canceled"),
         ]))
     }
 
@@ -394,6 +398,8 @@ mod tests {
             ("u@h:/a/b/../c", "aaaaaa22 c"),
             ("u@h:/etc", "cccccccc etc"),
             ("u@h:/", "cccccccc "),
+            ("u@h:/new", "dddddddd "),
+            ("u@h:/new/x", "dddddddd x"),
             ("k00000000000000000000000000000002/x", "aaaaaa22 x"),
             ("k00000000000000000000000000000009", "k00000000000000000000000000000009 "),
         ] {
@@ -403,11 +409,11 @@ mod tests {
 
     #[test]
     fn what_is_not_there_lists_what_is_near() {
-        let incomplete = "unknown, dddddddd (u@h:/new, 2026-01-06T03:00:00Z, incomplete)";
+        let nothing = "unknown, eeeeeeee (u@h:/nothing, 2026-01-07T03:00:00Z, incomplete)";
         for (reference, expected) in [
             ("v@h:/a", "unknown, u@h:/a"),
             ("bbb", "unknown, bbbbbbbb"),
-            ("u@h:/new", incomplete),
+            ("u@h:/nothing", nothing),
             ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
             ("u@h:/a@2025-12-31", "unknown, aaaaaa11 (u@h:/a, 2026-01-01T03:00:00Z)"),
             ("u@h:/a@yesteryear", "invalid"),

@@ -174,6 +174,14 @@ impl Session {
     pub(super) fn find(&mut self, reference: &str) -> Result<Found, Failure> {
         match reference::resolve(&self.snapshots, reference, &Zoned::now()) {
             Resolved::Found { root, path, newest } => {
+                if let (Root::Snapshot(chosen), Some(_)) = (&root, &newest)
+                    && !chosen.is_complete()
+                {
+                    let why = &chosen.incomplete;
+                    tracing::warn!(
+                        "{root} is incomplete ({why}), and there is no complete snapshot: files may be missing"
+                    );
+                }
                 let newer = newest.and_then(|newest| self.newer(&root, &newest));
                 if let Some(reason) = &newer {
                     tracing::warn!("{root} is the newest that was found; a newer one may exist: {reason}");

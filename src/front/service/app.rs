@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Config;
@@ -11,6 +11,8 @@ pub(super) struct App {
     pub(super) checker: Checker,
     pub(super) config: Config,
     pub(super) counters: Counters,
+    /// Held while all snapshots are listed.
+    pub(super) listing: Mutex<()>,
     changes: watch::Sender<()>,
 }
 
@@ -21,7 +23,7 @@ impl App {
         checker.on_change(move || {
             announced.send_replace(());
         });
-        Self { checker, config, counters: Counters::default(), changes }
+        Self { checker, config, counters: Counters::default(), listing: Mutex::default(), changes }
     }
 
     /// The answer to a question that is asked now, after the configured time at the latest.

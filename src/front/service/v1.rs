@@ -1,6 +1,6 @@
 //! `/v1/`: what the service knows, beyond the one question. Described in `openapi.json`.
 //!
-//! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots` is asked anew.
+//! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots?source=` is asked anew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::app::App;
 use super::http::{json, text};
 use crate::audit::{self, Expectations, Finding};
 use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, Suspect, View};
+use crate::front::rows::{self, SourceRow};
 use crate::gojson::duration::GoDuration;
 use crate::snapshot::{AskedSource, Period, UtcTimestamp};
 
@@ -131,50 +132,15 @@ pub(super) async fn repository(Extract(app): Extract<Arc<App>>) -> Response {
 #[derive(Serialize)]
 struct Sources<'a> {
     view: Age,
-    sources: Vec<SourceSummary<'a>>,
+    sources: Vec<SourceRow<'a>>,
     doubts: Vec<Problem<'a>>,
-}
-
-#[derive(Serialize)]
-struct SourceSummary<'a> {
-    source: String,
-    user: &'a str,
-    host: &'a str,
-    path: &'a str,
-    snapshots: usize,
-    incomplete: usize,
-    newest: Option<UtcTimestamp>,
-    newest_complete: Option<UtcTimestamp>,
-    oldest: Option<UtcTimestamp>,
-    /// Of the newest complete snapshot.
-    size: Option<i64>,
-    files: Option<i64>,
-}
-
-impl<'a> SourceSummary<'a> {
-    fn of(state: &'a SourceState) -> Self {
-        let source = state.source();
-        let newest_complete = state.newest_complete();
-        Self {
-            source: source.to_string(),
-            user: &source.user,
-            host: &source.host,
-            path: &source.path,
-            snapshots: state.snapshots().len(),
-            incomplete: state.snapshots().len() - state.complete(),
-            newest: state.newest().map(|snapshot| snapshot.start),
-            newest_complete: newest_complete.map(|snapshot| snapshot.start),
-            oldest: state.snapshots().first().map(|snapshot| snapshot.start),
-            size: newest_complete.map(|snapshot| snapshot.size),
-            files: newest_complete.map(|snapshot| snapshot.files),
-        }
-    }
 }
 
 pub(super) async fn sources(Extract(app): Extract<Arc<App>>) -> Response {
     match view(&app) {
         Ok(view) => {
-            let sources = view.sources().iter().map(SourceSummary::of).collect();
+            let hidden: Vec<Suspect> = view.unlisted().cloned().collect();
+            let sources = view.sources().iter().map(|state| SourceRow::new(state, &hidden)).collect();
             json(StatusCode::OK, &Sources { view: Age::of(&app, &view), sources, doubts: doubts(&view) })
         }
         Err(response) => *response,
@@ -183,7 +149,7 @@ pub(super) async fn sources(Extract(app): Extract<Arc<App>>) -> Response {
 
 #[derive(Deserialize)]
 pub(super) struct SnapshotQuery {
-    source: String,
+    source: Option<String>,
     as_of: Option<String>,
 }
 
@@ -209,7 +175,38 @@ struct SnapshotSummary<'a> {
     size: i64,
     files: i64,
     errors: i64,
+    /// Why it is incomplete, where it is.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    incomplete: &'a str,
     root: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AllSnapshots<'a> {
+    view: Age,
+    snapshots: Box<serde_json::value::RawValue>,
+    doubts: Vec<Problem<'a>>,
+}
+
+/// All snapshots, those that are incomplete too. They are made one list at a time, so that many questions do not take much
+/// memory.
+async fn all_snapshots(app: Arc<App>) -> Response {
+    let view = match view(&app) {
+        Ok(view) => view,
+        Err(response) => return *response,
+    };
+    let _one = app.listing.lock().await;
+    let listed = Arc::clone(&view);
+    let listing = tokio::task::spawn_blocking(move || {
+        let hidden: Vec<Suspect> = listed.unlisted().cloned().collect();
+        rows::all_snapshots(listed.manifests(), &hidden)
+    });
+    match listing.await {
+        Ok(Ok(snapshots)) => {
+            json(StatusCode::OK, &AllSnapshots { view: Age::of(&app, &view), snapshots, doubts: doubts(&view) })
+        }
+        _ => failed(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "the list could not be made"),
+    }
 }
 
 impl<'a> From<&'a SnapshotInfo> for SnapshotSummary<'a> {
@@ -221,19 +218,25 @@ impl<'a> From<&'a SnapshotInfo> for SnapshotSummary<'a> {
             size: snapshot.size,
             files: snapshot.files,
             errors: snapshot.errors,
+            incomplete: &snapshot.incomplete,
             root: snapshot.root.as_ref().map(ToString::to_string),
         }
     }
 }
 
-/// The snapshot that a restore of a source would choose: the newest complete one, at a time or now.
+/// All snapshots; of one source, the snapshot that a restore would choose, at a time or now.
 pub(super) async fn snapshots(
     Extract(app): Extract<Arc<App>>,
     query: Result<Query<SnapshotQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let usage = |message: &str| failed(StatusCode::BAD_REQUEST, "usage", message);
     let Ok(Query(query)) = query else { return usage("expected ?source=user@host:/path&as_of=TIME") };
-    let source = query.source.parse().ok().filter(|source: &AskedSource| !source.is_without_path());
+    let source = match &query.source {
+        Some(source) => source,
+        None if query.as_of.is_none() => return all_snapshots(app).await,
+        None => return usage("as_of needs a source: ?source=user@host:/path&as_of=TIME"),
+    };
+    let source = source.parse().ok().filter(|source: &AskedSource| !source.is_without_path());
     let Some(source) = source else { return usage("source must look like user@host:/path") };
     let Ok(as_of) = query.as_of.as_deref().map(as_of).transpose() else {
         return usage("as_of must be a time such as 2026-11-21T08:00:00Z");
@@ -275,11 +278,8 @@ fn as_of(text: &str) -> Result<Period, ()> {
 
 fn choose<'a>(view: &'a View, source: &AskedSource, as_of: Option<Period>) -> Option<&'a SnapshotInfo> {
     let found = source.readings().iter().flat_map(|source| view.find(source));
-    let newest = found.filter_map(|state| match as_of {
-        Some(time) => state.as_of(time.last()),
-        None => state.newest_complete(),
-    });
-    newest.max_by_key(|snapshot| (snapshot.start, snapshot.end))
+    let newest = found.filter_map(|state| state.newest_backup(as_of.map(Period::last)));
+    newest.max_by_key(|snapshot| (snapshot.is_complete(), snapshot.start, snapshot.end))
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,6 @@ use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use serde::Serialize;
 
 use crate::Suspect;
 use crate::front::cli::complete;
@@ -16,7 +15,8 @@ use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape, short_id};
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_size, human_time, short_age, table_time};
-use crate::snapshot::{AskedSource, Listed, Period, Policies, Snapshot, UtcTimestamp};
+use crate::front::rows::SnapshotRow;
+use crate::snapshot::{AskedSource, Period, Policies, Snapshot, UtcTimestamp};
 use crate::text::counted;
 
 /// List snapshots
@@ -72,20 +72,6 @@ pub(in crate::front::cli) struct Args {
     /// or minute
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-}
-
-/// What JSON has of a snapshot beside what Kopia has.
-#[derive(Serialize)]
-struct Line<'a> {
-    #[serde(flatten)]
-    snapshot: Listed<'a>,
-    /// Snapshots of the same source that are not listed, because an index blob is lost.
-    #[serde(skip_serializing_if = "is_zero")]
-    unlisted: usize,
-}
-
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -167,13 +153,8 @@ impl Args {
         }
         let mut out = Output::new();
         if context.json {
-            out.json_array(chosen.iter().map(|(snapshot, reasons)| {
-                let of_source = |suspect: &&Suspect| suspect.scope.concerns(&snapshot.found_as);
-                Line {
-                    snapshot: snapshot.listed(reasons),
-                    unlisted: lacking.iter().filter(of_source).count(),
-                }
-            }))?;
+            let rows = chosen.iter().map(|(snapshot, reasons)| SnapshotRow::new(snapshot, reasons, &lacking));
+            out.json_array(rows)?;
         } else if (self.long || is_for_a_program(&self.sources)) && !chosen.is_empty() {
             print_long(&chosen, &mut out)?;
         } else {

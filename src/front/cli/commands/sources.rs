@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 
 use clap::ValueEnum;
-use serde::Serialize;
 
+use crate::checker::SourceState;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table};
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{human_size, short_age, table_time};
-use crate::snapshot::{Source, UtcTimestamp};
+use crate::front::rows::SourceRow;
+use crate::snapshot::UtcTimestamp;
 
 /// List the sources: what was backed up, how often and when last
 #[derive(Debug, clap::Args)]
@@ -43,46 +44,14 @@ enum Sort {
     Snapshots,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    user: &'a str,
-    host: &'a str,
-    path: &'a str,
-    snapshots: usize,
-    latest: UtcTimestamp,
-    oldest: UtcTimestamp,
-    size: i64,
-    /// Snapshots that are not among these, because an index blob is lost.
-    #[serde(skip_serializing_if = "is_zero")]
-    unlisted: usize,
-}
-
-fn is_zero(count: &usize) -> bool {
-    *count == 0
-}
-
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut session = Session::open(context)?;
         let lacking = session.unlisted().snapshots().to_vec();
         let empty = session.snapshots.all().is_empty();
         let exit = session.conclude("sources", empty, &[], |_| true)?;
-        let mut lines = Vec::new();
-        for (source, snapshots) in session.snapshots.groups() {
-            let (Some(oldest), Some(latest)) = (snapshots.first(), snapshots.last()) else { continue };
-            let sized = snapshots.iter().rev().find(|s| s.is_complete()).unwrap_or(latest);
-            let size = sized.root.as_ref().map_or(0, |root| root.kopia_size_and_mtime().0);
-            lines.push(Line {
-                user: &source.user,
-                host: &source.host,
-                path: &source.path,
-                snapshots: snapshots.len(),
-                latest: latest.start_time,
-                oldest: oldest.start_time,
-                size,
-                unlisted: lacking.iter().filter(|suspect| suspect.scope.concerns(source)).count(),
-            });
-        }
+        let states = SourceState::of_all(&session.snapshots);
+        let mut lines: Vec<_> = states.iter().map(|state| SourceRow::new(state, &lacking)).collect();
         match self.sort {
             Sort::Name => {}
             Sort::Age => lines.sort_by_key(|line| line.latest),
@@ -99,10 +68,10 @@ impl Args {
             for line in &lines {
                 table.row([
                     line.snapshots.to_string(),
-                    table_time(line.latest),
-                    short_age(line.latest, now),
+                    line.latest.map_or_else(|| "-".to_owned(), table_time),
+                    line.latest.map_or_else(|| "-".to_owned(), |latest| short_age(latest, now)),
                     human_size(u64::try_from(line.size).unwrap_or(0)),
-                    Source::new(line.user, line.host, line.path).to_string(),
+                    line.source.clone(),
                 ]);
             }
             table.print(&mut out)?;
