@@ -15,6 +15,7 @@ mod names;
 mod scheduler;
 mod settings;
 mod state;
+mod usage;
 mod view;
 
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -30,6 +31,7 @@ pub use error::{Error, Reason};
 pub use names::{Candidates, InvalidName, InvalidTemplate, Question, Template};
 pub use settings::Settings;
 pub use state::Failure;
+pub use usage::{BlobUsage, Usage};
 pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
 
 use crate::Options;
@@ -60,6 +62,8 @@ pub struct Status {
     pub hung_threads: usize,
     /// Whether the packs that no index names have been looked at.
     pub scanned: bool,
+    /// What the repository takes in its storage, as measured within the last hours; `None` until it was measured.
+    pub usage: Option<Arc<(Tick, Usage)>>,
 }
 
 debug_of!(Checker, "Checker", "settings" = |checker| &checker.shared.settings);
@@ -87,6 +91,7 @@ impl Checker {
             changed: Condvar::new(),
             listener: OnceLock::new(),
             counters: Counters::default(),
+            meter: usage::Meter::default(),
         });
         let scheduled = Arc::clone(&shared);
         std::thread::Builder::new().name("scheduler".into()).spawn(move || scheduler::run(&scheduled))?;
@@ -206,6 +211,7 @@ impl Checker {
             refreshes: scheduler::counted(&counters.refreshes),
             failures: scheduler::counted(&counters.failures),
             followers: scheduler::counted(&counters.followers),
+            usage: self.shared.meter.usage(),
             hung_threads: state.refresh.abandoned + state.scan_work.abandoned,
         }
     }

@@ -217,6 +217,7 @@ fn begin_scan(shared: &Arc<Shared>, state: &mut State, now: Tick) {
         }));
         drop(view);
         finish_scan(&thread, scan.ok(), generation);
+        thread.meter.measure(repository.store(), &thread.clock);
     });
     if spawned.is_err() {
         state.scan_work.running = None;

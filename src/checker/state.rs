@@ -10,6 +10,7 @@ use super::Settings;
 use super::clock::{Clock, Tick};
 use super::engine::{Engine, FindPassword, OpenStore};
 use super::error::Reason;
+use super::usage::Meter;
 use super::view::View;
 use crate::repository::Scan;
 use crate::{Options, Repository};
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) changed: Condvar,
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     pub(super) counters: Counters,
+    pub(super) meter: Meter,
 }
 
 /// What has happened so far.

@@ -10,7 +10,7 @@ use crate::format::RepositoryFormat;
 use crate::manifest::{ManifestId, ManifestSet};
 use crate::object::ObjectId;
 use crate::repository::{Indexed, Suspect, Unindexed};
-use crate::snapshot::{Snapshot, Snapshots, is_backup, Source, UtcTimestamp};
+use crate::snapshot::{Snapshot, Snapshots, Source, UtcTimestamp, is_backup};
 
 /// The sources and snapshots of a repository as one refresh found them.
 #[derive(Debug, Clone)]

@@ -1,10 +1,12 @@
 //! Cases 41 to 60: health, start and end, secrets, metrics, and what policies make of the answers.
 
-use std::process::Output;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::common;
 use crate::process::{Server, refused, until};
 use crate::world::{PASSWORD, World, open_dir};
 
@@ -263,6 +265,51 @@ fn cases_55_and_56_metrics() {
         let name = format!("pvc_plumber_backup_check_total{{backend=\"kopia-fs\",decision=\"{decision}\"}}");
         assert_eq!(server.metric(&name), Some(count), "{decision}");
     }
+}
+
+#[test]
+fn metrics_of_the_program_the_process_and_the_repository() {
+    let world = World::fixture();
+    let server = Server::ready(&world.repo(), &[]);
+    server.get("/exists/media/none");
+    crate::process::until("the repository is measured", || {
+        server.metric("rokopia_repository_blobs{kind=\"metadata\"}") > Some(0.0)
+    });
+    let metric = |name: &str| server.metric(name).unwrap_or_else(|| panic!("{name} is missing"));
+    assert_eq!(metric(concat!("rokopia_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}")), 1.0);
+    let route = "route=\"/exists/{namespace}/{pvc}\"";
+    assert_eq!(metric(&format!("rokopia_http_request_duration_seconds_count{{{route}}}")), 1.0);
+    assert_eq!(metric(&format!("rokopia_http_request_duration_seconds_bucket{{{route},le=\"+Inf\"}}")), 1.0);
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_open_fds",
+        "rokopia_open_duration_seconds",
+        "rokopia_repository_size_bytes{kind=\"data\"}",
+    ] {
+        assert!(metric(name) > 0.0, "{name}");
+    }
+    let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/existence.md")).unwrap();
+    let text = server.get("/metrics").body;
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()) {
+        assert!(docs.contains(name), "{name} is not explained in docs/existence.md");
+    }
+    lint(&text);
+}
+
+/// What Prometheus' own tool has to say about the names and types.
+fn lint(text: &str) {
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else { return common::say("no promtool here: metrics NOT CHECKED by it") };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The conditions of the policies, on the bodies that they would see.

@@ -110,7 +110,8 @@ fn conforms(description: &Value, schema: &Value, value: &Value, place: &str) {
     }
     if let Some(choices) = schema["oneOf"].as_array() {
         let has_all = |choice: &Value| {
-            let resolved = choice["$ref"].as_str().map_or(choice, |name| description.pointer(&name[1..]).unwrap());
+            let resolved =
+                choice["$ref"].as_str().map_or(choice, |name| description.pointer(&name[1..]).unwrap());
             let required = resolved["required"].as_array().into_iter().flatten();
             required.into_iter().all(|key| value.get(key.as_str().unwrap()).is_some())
         };
@@ -185,13 +186,47 @@ fn the_page_names_every_source_and_runs_nothing() {
         "stale",
         "(1 incomplete)",
         "odd-backup",
-        "ready",
+        // The worst of all comes first, not that questions are answered.
+        "<span class=\"warn\">● 9 of 13 sources are stale",
+        "href=\"/v1/audit\"",
+        "href=\"data:image/svg+xml,",
+        concat!("rokopia ", env!("CARGO_PKG_VERSION")),
     ] {
         assert!(page.body.contains(text), "{text}");
     }
     assert!(
         !page.body.contains("<script") && !page.body.contains("http://") && !page.body.contains("https://")
     );
+}
+
+#[test]
+fn the_page_shows_what_verify_reported() {
+    let world = World::fixture();
+    let dir = crate::world::open_dir();
+    let report = dir.path().join("report.json");
+    let path = report.to_str().unwrap();
+    let server = Server::ready(&world.repo(), &[("ROKOPIA_VERIFY_REPORT", path)]);
+    assert!(
+        server.get("/").body.contains("the verify report cannot be read")
+            || server.get("/").body.contains("stale")
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_rokopia"))
+        .args(["verify", "--report", path, "--repo"])
+        .arg(world.repo())
+        .env("ROKOPIA_PASSWORD", crate::world::PASSWORD)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    crate::world::chmod(&report, 0o644);
+    let page = server.get("/").body;
+    assert!(page.contains("no damage found</span>, 100 % proved (level files)"), "{page}");
+    let mut damaged: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    damaged["result"] = "damaged".into();
+    damaged["damage"] = serde_json::json!([{"code": "x"}]);
+    std::fs::write(&report, damaged.to_string()).unwrap();
+    let page = server.get("/").body;
+    assert!(page.contains("<span class=\"bad\">"), "{page}");
+    assert!(page.contains("1 damage</span>"), "{page}");
 }
 
 /// A browser lays the page out on a desk and on a phone, in light and in dark.

@@ -4,6 +4,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Config;
+use super::latency::Latencies;
 use super::metrics::Counters;
 use crate::checker::{Answer, Candidates, Checker};
 
@@ -11,6 +12,7 @@ pub(super) struct App {
     pub(super) checker: Checker,
     pub(super) config: Config,
     pub(super) counters: Counters,
+    pub(super) latencies: Latencies,
     /// Held while all snapshots are listed.
     pub(super) listing: Mutex<()>,
     changes: watch::Sender<()>,
@@ -23,7 +25,14 @@ impl App {
         checker.on_change(move || {
             announced.send_replace(());
         });
-        Self { checker, config, counters: Counters::default(), listing: Mutex::default(), changes }
+        Self {
+            checker,
+            config,
+            counters: Counters::default(),
+            latencies: Latencies::default(),
+            listing: Mutex::default(),
+            changes,
+        }
     }
 
     /// The answer to a question that is asked now, after the configured time at the latest.

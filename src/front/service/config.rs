@@ -1,6 +1,7 @@
 //! What the service is told, beside what the checker is.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::admission::RestoredFrom;
@@ -21,6 +22,8 @@ pub struct Config {
     pub metric_sources: usize,
     /// A source without a complete snapshot of at most this age is stale.
     pub stale_after: Duration,
+    /// The report of `rokopia verify --report` whose result the page shows.
+    pub verify_report: Option<PathBuf>,
     /// Also answer as an admission webhook.
     pub admission: Option<Admission>,
     /// What the webhook has claims restored from.
@@ -45,6 +48,7 @@ impl Default for Config {
             legacy: false,
             metric_sources: 2000,
             stale_after: Duration::from_secs(26 * 3600),
+            verify_report: None,
             admission: None,
             restored_from: RestoredFrom::default(),
         }

@@ -6,19 +6,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response as HttpResponse, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
 use serde::Serialize;
 
 use super::app::App;
-use super::{exists, metrics, page, probes, v1};
+use super::{exists, latency, metrics, page, probes, v1};
 
 /// The reference takes all that begins with /exists/ for a question, however badly put.
 const QUESTIONS: [&str; 3] = ["/exists", "/exists/", "/exists/{*rest}"];
 
 struct Route {
     /// The path as `openapi.json` writes it.
-    #[cfg_attr(not(test), allow(dead_code, reason = "a test compares it with the description"))]
     described: &'static str,
     /// The paths that lead here.
     paths: Vec<&'static str>,
@@ -57,8 +57,10 @@ fn routes() -> Vec<Route> {
 pub(super) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes() {
+        let handler =
+            route.handler.layer(from_fn_with_state((Arc::clone(&app), route.described), latency::timed));
         for path in route.paths {
-            router = router.route(path, route.handler.clone());
+            router = router.route(path, handler.clone());
         }
     }
     router.fallback(not_found).with_state(app)

@@ -15,7 +15,8 @@ use axum::response::Response;
 use super::app::App;
 use super::exists::decision;
 use super::http::text;
-use crate::checker::{Answer, SourceState, State, Status, View};
+use super::process::Process;
+use crate::checker::{Answer, BlobUsage, SourceState, State, Status, Usage, View};
 use crate::snapshot::UtcTimestamp;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -62,13 +63,65 @@ pub(super) async fn metrics(Extract(app): Extract<Arc<App>>) -> Response {
 fn render(app: &App) -> String {
     let mut out = Exposition::default();
     let status = app.checker.status();
+    let name = "rokopia_build_info";
+    out.head(name, "gauge", "The program.");
+    out.sample(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
     requests(&mut out, app, &status);
+    latencies(&mut out, app);
     refreshes(&mut out, app, &status);
     if let Some(view) = &status.view {
         repository(&mut out, view);
         sources(&mut out, view, app.config.metric_sources);
     }
+    if let Some(usage) = status.usage.as_deref() {
+        usage_of_storage(&mut out, &usage.1);
+    }
+    process(&mut out, &Process::now());
     out.0
+}
+
+fn latencies(out: &mut Exposition, app: &App) {
+    let name = "rokopia_http_request_duration_seconds";
+    out.head(name, "histogram", "How long answers took, by route.");
+    for (route, measured) in app.latencies.measured() {
+        for (bound, count) in &measured.buckets {
+            out.sample(&format!("{name}_bucket"), &[("route", route), ("le", &bound.to_string())], count);
+        }
+        out.sample(&format!("{name}_bucket"), &[("route", route), ("le", "+Inf")], measured.count);
+        out.sample(&format!("{name}_sum"), &[("route", route)], measured.seconds);
+        out.sample(&format!("{name}_count"), &[("route", route)], measured.count);
+    }
+}
+
+fn usage_of_storage(out: &mut Exposition, usage: &Usage) {
+    type Value = fn(&BlobUsage) -> u64;
+    let per_kind: [(&str, &str, Value); 2] = [
+        ("rokopia_repository_size_bytes", "What the repository takes in its storage.", |usage| usage.bytes),
+        ("rokopia_repository_blobs", "Blobs of the repository.", |usage| usage.blobs),
+    ];
+    for (name, help, value) in per_kind {
+        out.head(name, "gauge", help);
+        for (kind, usage) in usage {
+            out.sample(name, &[("kind", kind)], value(usage));
+        }
+    }
+}
+
+fn process(out: &mut Exposition, process: &Process) {
+    let count = |value: Option<u64>| value.map(|value| value as f64);
+    let figures = [
+        ("process_cpu_seconds_total", "counter", "Time that processors worked for it.", process.cpu_seconds),
+        ("process_resident_memory_bytes", "gauge", "Memory in use.", count(process.resident_bytes)),
+        ("process_virtual_memory_bytes", "gauge", "Size of the address space.", count(process.virtual_bytes)),
+        ("process_start_time_seconds", "gauge", "When it was started, in Unix time.", process.start_seconds),
+        ("process_open_fds", "gauge", "Open file descriptors.", count(process.open_fds)),
+        ("process_max_fds", "gauge", "The most file descriptors that may be open.", count(process.max_fds)),
+    ];
+    for (name, kind, help, value) in figures {
+        if let Some(value) = value {
+            out.single(name, kind, help, value);
+        }
+    }
 }
 
 fn requests(out: &mut Exposition, app: &App, status: &Status) {
@@ -126,6 +179,12 @@ fn refreshes(out: &mut Exposition, app: &App, status: &Status) {
             "gauge",
             "Time the last refresh took.",
             took.as_secs_f64(),
+        );
+        out.single(
+            "rokopia_open_duration_seconds",
+            "gauge",
+            "Time it took to open the repository, the last time that had to be done.",
+            view.opened_in().as_secs_f64(),
         );
     }
 }

@@ -10,53 +10,113 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderValue};
 use axum::response::Response;
 
 use super::app::App;
+use super::headline::{Grade, headline};
 use super::http;
 use super::timeline;
-use super::v1::{age_of, is_stale};
-use crate::checker::{Reason, SourceState, View};
+use super::v1::{age_of, audited, findings, is_stale};
+use super::verified::{Verdict, Verified};
+use crate::checker::{Reason, SourceState, Usage, View};
 use crate::snapshot::UtcTimestamp;
-use crate::text::{escape_html, human_size};
+use crate::text::{counted, escape_html, human_size};
 
 const STYLE: &str = include_str!("page.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+
+/// Where more is told.
+const LINKS: [(&str, &str); 5] = [
+    ("/v1/snapshots", "Snapshots"),
+    ("/v1/sources", "Sources"),
+    ("/v1/audit", "Audit"),
+    ("/metrics", "Metrics"),
+    ("/v1/openapi.json", "API"),
+];
 
 /// Doubts that are spelled out; of the rest, the number.
 const MAX_DOUBTS: usize = 20;
 
 pub(super) async fn page(Extract(app): Extract<Arc<App>>) -> Response {
-    let mut response = http::text(StatusCode::OK, "text/html; charset=utf-8", render(&app));
+    let verified = match app.config.verify_report.clone() {
+        Some(path) => Some(Verified::read(path).await),
+        None => None,
+    };
+    let html = render(&app, verified.as_ref());
+    let mut response = http::text(StatusCode::OK, "text/html; charset=utf-8", html);
     let headers = response.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn render(app: &App) -> String {
-    let mut html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-         content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"refresh\" content=\"60\"><title>Backups</title>\
-         <style>{STYLE}</style></head><body>"
-    );
+fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
     let now = app.checker.now();
     let status = app.checker.status();
     let ready = app.checker.ready();
-    match &ready {
-        Ok(()) => html.push_str("<h1>Backups <span class=\"good\">● ready</span></h1>"),
-        Err(reason) => {
-            html.push_str("<h1>Backups <span class=\"bad\">● not ready</span></h1>");
-            problem(&mut html, "bad", "Every question is answered with unknown", reason);
-        }
+    let stale_after = app.config.stale_after;
+    let findings = status.view.as_deref().map(|view| findings(&audited(view, now.utc(), stale_after)));
+    let findings = findings.unwrap_or_default();
+    let (grade, words) = headline(&ready, &status, verified, findings.len(), now.utc(), stale_after);
+    let class = grade.class();
+    let icon = icon(grade);
+    let mut html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width,initial-scale=1\"><meta http-equiv=\"refresh\" content=\"60\">\
+         <title>Backups: {words}</title><link rel=\"icon\" href=\"{icon}\"><style>{STYLE}</style></head><body>\
+         <h1>Backups <span class=\"{class}\">● {words}</span></h1><nav>"
+    );
+    for (href, name) in LINKS {
+        let _ = write!(html, "<a href=\"{href}\">{name}</a> ");
+    }
+    html.push_str("</nav>");
+    if let Err(reason) = &ready {
+        problem(&mut html, "bad", "Every question is answered with unknown", reason);
     }
     if let Some(failure) = status.failure.as_ref().filter(|_| ready.is_ok()) {
         problem(&mut html, "warn", "The last attempt to read the repository failed", &failure.reason);
     }
     if let Some(view) = &status.view {
-        summary(&mut html, view, now.elapsed_since(view.started()));
+        let usage = status.usage.as_deref().map(|usage| &usage.1);
+        let verified = verification(verified, now.utc());
+        summary(&mut html, view, usage, verified, now.elapsed_since(view.started()));
         doubts(&mut html, view);
-        sources(&mut html, view, now.utc(), app.config.stale_after);
+        let found: Vec<_> =
+            findings.iter().map(|f| (format!("{}: ", f.source), f.message.as_str(), f.code)).collect();
+        list(&mut html, "warn", "Findings of the audit", &found);
+        sources(&mut html, view, now.utc(), stale_after);
     }
-    html.push_str("</body></html>\n");
+    let version = env!("CARGO_PKG_VERSION");
+    let _ = writeln!(html, "<footer>rokopia {version}, read-only</footer></body></html>");
     html
+}
+
+/// A disc in the colour of the headline, as the address of an image.
+fn icon(grade: Grade) -> String {
+    let colour = match grade {
+        Grade::Good => "18794e",
+        Grade::Warn => "d97706",
+        Grade::Bad => "c62a2f",
+    };
+    format!(
+        "data:image/svg+xml,%3Csvg xmlns='http%3A//www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' \
+         fill='%23{colour}'/%3E%3C/svg%3E"
+    )
+}
+
+/// What the last verification says.
+fn verification(verified: Option<&Result<Verified, String>>, now: UtcTimestamp) -> String {
+    let verified = match verified {
+        None => return "<span class=\"dim\">no report (--verify-report)</span>".to_owned(),
+        Some(Err(why)) => return format!("<span class=\"warn\">{}</span>", escape_html(why)),
+        Some(Ok(verified)) => verified,
+    };
+    let (class, result) = match verified.result {
+        Verdict::Clean => ("good", "no damage found".to_owned()),
+        Verdict::Damaged => ("bad", counted(verified.damages(), "damage")),
+        Verdict::Incomplete => ("warn", "not all could be checked".to_owned()),
+    };
+    let age = span(u64::try_from(now.seconds_since(verified.started)).unwrap_or(0));
+    let (percent, level) = (verified.percent(), escape_html(&verified.level));
+    format!("<span class=\"{class}\">{result}</span>, {percent} % proved (level {level}), {age} ago")
 }
 
 fn problem(html: &mut String, class: &str, title: &str, reason: &Reason) {
@@ -67,9 +127,14 @@ fn problem(html: &mut String, class: &str, title: &str, reason: &Reason) {
     );
 }
 
-fn summary(html: &mut String, view: &View, age: Duration) {
+fn summary(html: &mut String, view: &View, usage: Option<&Usage>, verified: String, age: Duration) {
     let info = view.repository();
     let newest = view.sources().iter().filter_map(SourceState::newest_complete).map(|s| s.start).max();
+    let size = usage.map(|usage| {
+        let (blobs, bytes) =
+            usage.values().fold((0, 0), |sum, kind| (sum.0 + kind.blobs, sum.1 + kind.bytes));
+        format!("{} in {}", human_size(bytes), counted(blobs, "blob"))
+    });
     html.push_str("<div class=\"box\"><dl>");
     for (name, value) in [
         ("Repository", escape_html(&info.location)),
@@ -77,6 +142,8 @@ fn summary(html: &mut String, view: &View, age: Duration) {
         ("Sources", view.sources().len().to_string()),
         ("Snapshots", view.snapshots().to_string()),
         ("Newest", newest.map_or("none".to_owned(), day)),
+        ("Size", size.unwrap_or_else(|| "not measured yet".to_owned())),
+        ("Verified", verified),
         ("Index blobs", view.index_blobs().to_string()),
         ("Read", format!("{} ago, in {} ms", span(age.as_secs()), view.took().as_millis())),
     ] {
@@ -86,21 +153,25 @@ fn summary(html: &mut String, view: &View, age: Duration) {
 }
 
 fn doubts(html: &mut String, view: &View) {
-    let global: Vec<_> = view.doubts().map(|reason| (String::new(), reason)).collect();
-    let scoped: Vec<_> =
-        view.suspects().map(|suspect| (format!("{}: ", suspect.source()), &suspect.reason)).collect();
+    let global: Vec<_> =
+        view.doubts().map(|reason| (String::new(), reason.message(), reason.code())).collect();
+    let scoped: Vec<_> = view
+        .suspects()
+        .map(|suspect| (format!("{}: ", suspect.source()), suspect.reason.message(), suspect.reason.code()))
+        .collect();
     list(html, "bad", "No source can be called absent", &global);
     list(html, "warn", "Sources that cannot be called absent", &scoped);
 }
 
-fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &Reason)]) {
+/// A list of what is wrong: where, what, and the code of it.
+fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &str, &str)]) {
     if reasons.is_empty() {
         return;
     }
     let _ = write!(html, "<div class=\"box {class}\"><strong>{title}</strong><ul>");
-    for (source, reason) in reasons.iter().take(MAX_DOUBTS) {
-        let (source, message) = (escape_html(source), escape_html(reason.message()));
-        let _ = write!(html, "<li>{source}{message} <code>{}</code></li>", reason.code());
+    for (source, message, code) in reasons.iter().take(MAX_DOUBTS) {
+        let (source, message) = (escape_html(source), escape_html(message));
+        let _ = write!(html, "<li>{source}{message} <code>{code}</code></li>");
     }
     if let Some(more) = reasons.len().checked_sub(MAX_DOUBTS).filter(|more| *more > 0) {
         let _ = write!(html, "<li>and {more} more</li>");

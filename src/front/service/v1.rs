@@ -202,9 +202,10 @@ async fn all_snapshots(app: Arc<App>) -> Response {
         rows::all_snapshots(listed.manifests(), &hidden)
     });
     match listing.await {
-        Ok(Ok(snapshots)) => {
-            json(StatusCode::OK, &AllSnapshots { view: Age::of(&app, &view), snapshots, doubts: doubts(&view) })
-        }
+        Ok(Ok(snapshots)) => json(
+            StatusCode::OK,
+            &AllSnapshots { view: Age::of(&app, &view), snapshots, doubts: doubts(&view) },
+        ),
         _ => failed(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "the list could not be made"),
     }
 }
@@ -300,16 +301,16 @@ struct Audit<'a> {
 }
 
 #[derive(Serialize)]
-struct Found {
-    source: String,
-    code: &'static str,
+pub(super) struct Found {
+    pub(super) source: String,
+    pub(super) code: &'static str,
     severity: &'static str,
-    message: String,
+    pub(super) message: String,
     help: &'static str,
 }
 
 /// The findings of an audit in one list, without those about ages: they are told as stale.
-fn findings(audit: &audit::Audit) -> Vec<Found> {
+pub(super) fn findings(audit: &audit::Audit) -> Vec<Found> {
     let mut found = Vec::new();
     for source in &audit.sources {
         let told =
@@ -350,6 +351,12 @@ pub(super) fn is_stale(state: &SourceState, now: UtcTimestamp, limit: Duration) 
     age_of(state, now).is_none_or(|age| i128::from(age) > i128::from(limit.as_secs()))
 }
 
+/// The histories of all sources, looked through.
+pub(super) fn audited(view: &View, now: UtcTimestamp, max_age: Duration) -> audit::Audit {
+    let expectations = Expectations::default().with_default_limit(Some(max_age));
+    audit::audit(view.sources(), true, &expectations, now)
+}
+
 /// The sources whose newest complete snapshot is too old, and what else their histories show.
 pub(super) async fn audit_sources(
     Extract(app): Extract<Arc<App>>,
@@ -383,8 +390,7 @@ pub(super) async fn audit_sources(
         })
         .collect();
     let doubts = doubts(&view);
-    let expectations = Expectations::default().with_default_limit(Some(max_age));
-    let audited = audit::audit(view.sources(), true, &expectations, now);
+    let audited = audited(&view, now, max_age);
     let audit = Audit {
         ok: stale.is_empty() && doubts.is_empty() && audited.is_good(),
         max_age_seconds: max_age.as_secs(),

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Check whether a source has a backup, and how old it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 a backup exists; 1 there is none; 3 unknown. Any doubt is unknown, with --degraded too. Incomplete snapshots count, and so do \
+Exit codes: 0 a backup exists; 1 there is none; 3 unknown. Any doubt is unknown, with --degraded too. An incomplete snapshot with a file counts where there is no complete one, as it does for `rokopia restore`, and so do \
 snapshots of a parent of the path. The service (`rokopia serve`) answers by the same rules.
 
 Examples:

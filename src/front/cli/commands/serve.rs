@@ -110,6 +110,10 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "ROKOPIA_METRIC_SOURCES", default_value = "2000", value_name = "N")]
     metric_sources: String,
 
+    /// Report of `rokopia verify --report FILE` whose result the page shows
+    #[arg(long, env = "ROKOPIA_VERIFY_REPORT", value_name = "FILE")]
+    verify_report: Option<PathBuf>,
+
     /// Also answer as an admission webhook for PersistentVolumeClaims: POST /mutate and /validate, over TLS
     #[arg(long, env = "ROKOPIA_ADMISSION")]
     admission: bool,
@@ -158,6 +162,7 @@ impl Args {
         let log = Log::start(level)
             .map_err(|e| Failure::new(Exit::Negative, "out-of-threads", format!("starting the log: {e}")))?;
         entered.log();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), repository = %location, "starting");
         if self.legacy_answers {
             tracing::warn!(
                 code = "legacy-answers",
@@ -204,6 +209,7 @@ impl Args {
             legacy: self.legacy_answers,
             metric_sources: number("ROKOPIA_METRIC_SOURCES", &self.metric_sources)?,
             stale_after: stale_after.positive().unwrap_or(defaults.0.stale_after),
+            verify_report: self.verify_report.clone(),
             admission: self.webhook()?,
             restored_from: self.restore_from.parse::<RestoredFrom>().map_err(|e| invalid(e.to_string()))?,
         };
