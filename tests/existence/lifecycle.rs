@@ -286,7 +286,7 @@ fn metrics_of_the_program_the_process_and_the_repository() {
         "process_start_time_seconds",
         "process_open_fds",
         "rokopia_open_duration_seconds",
-        "rokopia_repository_size_bytes{kind=\"data\"}",
+        "rokopia_repository_size_bytes{kind=\"metadata\"}",
     ] {
         assert!(metric(name) > 0.0, "{name}");
     }

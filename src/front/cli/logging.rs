@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Color, Global, LogFormat};
 use super::output::escape;
+use super::progress::Talk;
 
 /// Starts logging as the options say.
 pub(super) fn start(global: &Global) {
@@ -23,7 +24,7 @@ pub(super) fn start(global: &Global) {
     };
     // Ours alone: what libraries say of connections nobody asked for, and it may be more than should be in a log.
     let ours = EnvFilter::new(format!("off,rokopia={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(ours).with_writer(stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| Talk);
     // A subscriber is there already only where tests run the command twice in one process.
     let _ = match global.log_format {
         LogFormat::Json => {

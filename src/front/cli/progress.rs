@@ -1,7 +1,7 @@
-//! How far a restore has come: a bar on a terminal, a line now and then in a log.
+//! How far a command has come: a bar on a terminal, a line now and then in a log.
 
-use std::io::{IsTerminal, stderr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, IsTerminal, Write, stderr};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,173 +11,327 @@ use super::units::{human_duration, human_size};
 use crate::restore::{EntryError, Progress, Status};
 use crate::text::counted;
 
-/// Seconds between lines in a log.
-const INTERVAL: u64 = 10;
+/// A log has a line this often, or for each tenth of the whole if these are further apart than `LEAST_INTERVAL`.
+const INTERVAL: Duration = Duration::from_secs(30);
+const LEAST_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What takes less than this shows no progress.
 const SILENCE: Duration = Duration::from_secs(1);
 
 const REDRAW: Duration = Duration::from_millis(200);
 
-/// Shows that a command is at work, once it has taken more than a second: on a terminal alone.
-pub(super) struct Activity {
+/// The message is cut to the width that the terminal has at the moment.
+const WITH_TOTAL: &str = "{spinner} {bar:16} {wide_msg}";
+const WITHOUT_TOTAL: &str = "{spinner} {wide_msg}";
+
+/// The bar on the terminal, which talk on stderr must not be mixed with.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Standard error, written to while no bar is drawn.
+pub(super) struct Talk;
+
+impl Write for Talk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Taken out of its lock: drawing takes others.
+        let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match bar {
+            Some(bar) => bar.suspend(|| stderr().write_all(bytes))?,
+            None => stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        stderr().flush()
+    }
+}
+
+/// How far something has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Position {
+    done: u64,
+    total: Option<u64>,
+    elapsed: Duration,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Unit {
+    Bytes,
+    /// Things of this name, such as `entry/entries`.
+    Things(&'static str),
+}
+
+impl Unit {
+    fn amount(self, count: u64) -> String {
+        match self {
+            Self::Bytes => human_size(count),
+            Self::Things(name) => counted(count, name),
+        }
+    }
+
+    /// What is done of how much, how fast, and how long the rest will take.
+    fn describe(self, at: Position, more: &str) -> String {
+        let Position { done, total, elapsed } = at;
+        let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+        let total = total.filter(|total| *total > 0);
+        let mut text = match total {
+            None => self.amount(done),
+            Some(total) => {
+                let percent = u128::from(done.min(total)) * 100 / u128::from(total);
+                let done = match self {
+                    Self::Bytes => human_size(done),
+                    Self::Things(_) => done.to_string(),
+                };
+                format!("{percent} %, {done} of {}", self.amount(total))
+            }
+        };
+        if !more.is_empty() {
+            text += &format!(", {more}");
+        }
+        if elapsed >= SILENCE {
+            match self {
+                Self::Bytes => text += &format!(", {}/s", human_size(rate as u64)),
+                Self::Things(_) => text += &format!(", {rate:.0}/s"),
+            }
+        }
+        if let Some(rest) = total.and_then(|total| total.checked_sub(done)).filter(|rest| *rest > 0)
+            && rate >= 1.0
+        {
+            text += &format!(", {} left", human_duration(Duration::from_secs_f64(rest as f64 / rate)));
+        }
+        text
+    }
+}
+
+/// When a log was last told, and at which tenth of the whole.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    at: Duration,
+    tenth: u64,
+}
+
+impl Told {
+    /// Whether it is time for a line; notes that it is written.
+    fn is_due(&mut self, at: Position) -> bool {
+        let tenth = match at.total {
+            Some(total) if total > 0 => {
+                u64::try_from(u128::from(at.done) * 10 / u128::from(total)).unwrap_or(0)
+            }
+            _ => 0,
+        };
+        let since = at.elapsed.saturating_sub(self.at);
+        let due = since >= INTERVAL || (tenth > self.tenth && since >= LEAST_INTERVAL);
+        if due {
+            *self = Self { at: at.elapsed, tenth };
+        }
+        due
+    }
+}
+
+/// Shows how far something is.
+struct Meter {
     bar: Option<ProgressBar>,
+    unit: Unit,
     started: Instant,
+    told: Mutex<Told>,
+}
+
+impl Meter {
+    fn new(context: &Context, unit: Unit) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let bar = (stderr().is_terminal() && !context.quiet && !dumb).then(|| {
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style(WITHOUT_TOTAL))
+        });
+        Self { bar, unit, started: Instant::now(), told: Mutex::default() }
+    }
+
+    /// Shows where it is; `more` is put between the amount and the rate.
+    fn show(&self, done: u64, total: Option<u64>, more: &str) {
+        let at = Position { done, total, elapsed: self.started.elapsed() };
+        let Some(bar) = &self.bar else {
+            if let Ok(mut told) = self.told.try_lock()
+                && told.is_due(at)
+            {
+                tracing::info!("{}", self.unit.describe(at, more));
+            }
+            return;
+        };
+        if at.elapsed < SILENCE {
+            return;
+        }
+        if total.is_some() && bar.length() != total {
+            bar.set_length(total.unwrap_or_default());
+            bar.set_style(style(WITH_TOTAL));
+        }
+        bar.set_position(done);
+        bar.set_message(self.unit.describe(at, more));
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            // Something turns also while one step takes long.
+            bar.enable_steady_tick(REDRAW);
+            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+        }
+    }
+
+    /// Takes the bar off the terminal.
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_spinner()).progress_chars("=> ")
+}
+
+/// Counts what a command does, and shows it once that has taken more than a second.
+pub(super) struct Activity {
+    meter: Meter,
+    total: Option<u64>,
     drawn: Instant,
-    what: &'static str,
     count: u64,
+    steps: u64,
 }
 
 impl Activity {
-    /// `what` is counted, such as `entries`.
-    pub(super) fn new(context: &Context, what: &'static str) -> Self {
-        let bar = (stderr().is_terminal() && !context.quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-            let style = ProgressStyle::with_template("{spinner} {wide_msg}");
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        });
-        let now = Instant::now();
-        Self { bar, started: now, drawn: now, what, count: 0 }
+    /// Of a `total` that is known or not.
+    pub(super) fn new(context: &Context, unit: Unit, total: Option<u64>) -> Self {
+        Self { meter: Meter::new(context, unit), total, drawn: Instant::now(), count: 0, steps: 0 }
     }
 
     /// Counts one more.
     pub(super) fn step(&mut self) {
-        self.count += 1;
-        let Some(bar) = &self.bar else { return };
+        self.advance(1);
+    }
+
+    /// Counts so many more.
+    pub(super) fn advance(&mut self, count: u64) {
+        self.count += count;
+        self.steps += 1;
         // The clock is asked now and then alone: entries are many.
-        if self.count % 64 != 1 && self.count > 1024 || self.drawn.elapsed() < REDRAW {
+        if (self.steps % 64 != 1 && self.steps > 1024) || self.drawn.elapsed() < REDRAW {
             return;
         }
         self.drawn = Instant::now();
-        let elapsed = self.started.elapsed();
-        if elapsed >= SILENCE {
-            if bar.is_hidden() {
-                bar.set_draw_target(ProgressDrawTarget::stderr());
-            }
-            bar.set_message(format!("{} {}, {}", self.count, self.what, human_duration(elapsed)));
-            bar.tick();
-        }
+        self.meter.show(self.count, self.total, "");
     }
 
     /// Does something that prints, with the terminal clear of the progress.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
-        match self.bar.as_ref().filter(|bar| !bar.is_hidden()) {
+        match self.meter.bar.as_ref().filter(|bar| !bar.is_hidden()) {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
     }
 }
 
-impl Drop for Activity {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
+/// Shows how far a verification is. Called from several threads.
+pub(super) struct Verifying(Meter);
 
-/// Shows the progress of a restore on stderr, and names what goes wrong.
-pub(super) struct Reporter {
-    bar: Option<ProgressBar>,
-    /// Intervals that have passed.
-    told: AtomicU64,
-}
-
-impl Reporter {
+impl Verifying {
     pub(super) fn new(context: &Context) -> Self {
-        let bar = (stderr().is_terminal() && !context.quiet).then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::default_bar());
-            bar
-        });
-        Self { bar, told: AtomicU64::new(0) }
+        Self(Meter::new(context, Unit::Bytes))
+    }
+
+    pub(super) fn show(&self, progress: &crate::verify::Progress) {
+        let mut more = format!("{} of {}", progress.packs, counted(progress.of_packs, "pack"));
+        if progress.damaged > 0 {
+            more += &format!(", {}", counted(progress.damaged, "damaged content"));
+        }
+        if progress.packs == progress.of_packs {
+            more += ", now the snapshots";
+        }
+        self.0.show(progress.bytes, Some(progress.of_bytes), &more);
     }
 
     /// Takes the bar off the terminal.
     pub(super) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.0.finish();
+    }
+}
+
+/// Shows the progress of a restore on stderr, and names what goes wrong.
+pub(super) struct Reporter(Meter);
+
+impl Reporter {
+    pub(super) fn new(context: &Context) -> Self {
+        Self(Meter::new(context, Unit::Bytes))
     }
 
-    fn above_the_bar(&self, say: impl FnOnce()) {
-        match &self.bar {
-            Some(bar) => bar.suspend(say),
-            None => say(),
-        }
-    }
-
-    fn draw(bar: &ProgressBar, status: &Status) {
-        if let Some(total) = status.total_bytes
-            && bar.length() != Some(total)
-            && let Ok(style) = ProgressStyle::with_template(
-                "{wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left, {msg}",
-            )
-        {
-            bar.set_length(total);
-            bar.set_style(style);
-        }
-        bar.set_position(status.bytes);
-        bar.set_message(match status.errors {
-            0 => counted(status.files, "file"),
-            errors => format!("{}, {}", counted(status.files, "file"), counted(errors, "error")),
-        });
+    /// Takes the bar off the terminal.
+    pub(super) fn finish(&self) {
+        self.0.finish();
     }
 }
 
 impl Progress for Reporter {
     fn status(&self, status: &Status) {
-        if let Some(bar) = &self.bar {
-            return Self::draw(bar, status);
+        let mut more = counted(status.files, "file");
+        if status.errors > 0 {
+            more += &format!(", {}", counted(status.errors, "error"));
         }
-        let interval = status.elapsed.as_secs() / INTERVAL;
-        if interval > self.told.swap(interval, Ordering::Relaxed) {
-            tracing::info!("{}", line(status));
-        }
+        self.0.show(status.bytes, status.total_bytes, &more);
     }
 
     fn error(&self, error: &EntryError) {
-        self.above_the_bar(|| tracing::error!("{:?}: {} [{}]", error.path, error.message, error.code));
+        tracing::error!("{:?}: {} [{}]", error.path, error.message, error.code);
     }
 
     fn warning(&self, message: &str) {
-        self.above_the_bar(|| tracing::warn!("{message}"));
+        tracing::warn!("{message}");
     }
-}
-
-fn line(status: &Status) -> String {
-    let rate = status.bytes as f64 / status.elapsed.as_secs_f64().max(0.001);
-    let mut line = human_size(status.bytes);
-    if let Some(total) = status.total_bytes {
-        line += &format!(" of {}", human_size(total));
-    }
-    line += &format!(", {}, {}/s", counted(status.files, "file"), human_size(rate as u64));
-    if let Some(rest) = status.total_bytes.and_then(|total| total.checked_sub(status.bytes))
-        && rate >= 1.0
-    {
-        line += &format!(", {} left", human_duration(Duration::from_secs_f64(rest as f64 / rate)));
-    }
-    if status.errors > 0 {
-        line += &format!(", {}", counted(status.errors, "error"));
-    }
-    line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(done: u64, total: Option<u64>, seconds: u64) -> Position {
+        Position { done, total, elapsed: Duration::from_secs(seconds) }
+    }
+
     #[test]
     fn a_line_says_how_long_it_will_take() {
-        let status = Status {
-            files: 7,
-            bytes: 10 << 20,
-            total_bytes: Some(30 << 20),
-            elapsed: Duration::from_secs(10),
-            ..Status::default()
-        };
-        assert_eq!(line(&status), "10.0 MiB of 30.0 MiB, 7 files, 1.0 MiB/s, 20s left");
-        let status = Status { total_bytes: None, errors: 2, ..status };
-        assert_eq!(line(&status), "10.0 MiB, 7 files, 1.0 MiB/s, 2 errors");
+        for (unit, position, more, line) in [
+            (
+                Unit::Bytes,
+                at(10 << 20, Some(30 << 20), 10),
+                "7 files",
+                "33 %, 10.0 MiB of 30.0 MiB, 7 files, 1.0 MiB/s, 20s left",
+            ),
+            (Unit::Bytes, at(10 << 20, None, 10), "2 errors", "10.0 MiB, 2 errors, 1.0 MiB/s"),
+            (
+                Unit::Things("entry/entries"),
+                at(50, Some(200), 10),
+                "",
+                "25 %, 50 of 200 entries, 5/s, 30s left",
+            ),
+            (Unit::Things("difference"), at(1, None, 0), "", "1 difference"),
+            // Totals of snapshots are what a client once counted.
+            (Unit::Things("entry/entries"), at(9, Some(3), 1), "", "100 %, 9 of 3 entries, 9/s"),
+            (Unit::Bytes, at(0, Some(0), 5), "", "0 B, 0 B/s"),
+        ] {
+            assert_eq!(unit.describe(position, more), line);
+        }
+    }
+
+    #[test]
+    fn a_log_has_a_line_each_half_minute_or_tenth() {
+        let mut told = Told::default();
+        let mut due = |done, seconds| told.is_due(at(done, Some(100), seconds));
+        assert!(!due(1, 1) && !due(15, 9), "too early");
+        assert!(due(15, 10), "a tenth");
+        assert!(!due(19, 21) && due(20, 22) && !due(29, 51) && due(29, 52));
+        assert!(!due(60, 53) && due(60, 62));
     }
 }

@@ -9,7 +9,7 @@ use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::short;
 use crate::front::cli::output::{Output, Table, short_id};
-use crate::front::cli::progress::Activity;
+use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::session::{Found, Session};
 use crate::front::cli::tree::{Troubles, locate};
 use crate::front::cli::units::{human_size, table_time};
@@ -195,7 +195,7 @@ fn what_is_new(
     let asked = AskedSource::from(named.found_as.clone());
     let snapshots = session.snapshots.of(&named.found_as).complete();
     let mut troubles = Troubles::default();
-    let mut activity = Activity::new(context, "differences");
+    let mut activity = Activity::new(context, Unit::Things("difference"), None);
     let mut lines = Vec::new();
     let mut before: Option<Tree<'_>> = None;
     for snapshot in snapshots.iter() {

@@ -11,7 +11,7 @@ use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
 use crate::front::cli::pax::Archive;
-use crate::front::cli::progress::Activity;
+use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::tree::{Place, Troubles, at, from};
 use crate::object::{self, Reader, read_all};
 use crate::snapshot::{DirEntry, EntryType, Tree, WalkEntry};
@@ -48,13 +48,17 @@ impl Args {
     }
 }
 
-fn write(context: &Context, Place { contents, tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+fn write(context: &Context, Place { contents, tree, entry, found }: &Place<'_>) -> Result<Exit, Failure> {
     let mut writer = Writer {
         contents,
         tree,
         archive: Archive::new(Output::new()),
         troubles: Troubles::default(),
-        activity: Activity::new(context, "entries archived"),
+        activity: Activity::new(
+            context,
+            Unit::Bytes,
+            entry.summary.as_ref().map(|s| s.size.max(0).unsigned_abs()),
+        ),
     };
     writer.everything(&found.path)?;
     writer.archive.finish().map_err(Failure::output)?.finish()?;
@@ -87,7 +91,6 @@ impl Writer<'_> {
                     continue;
                 }
             };
-            self.activity.step();
             let begin = *begin.get_or_insert(path.len());
             let name = match (depth, entry.is_directory()) {
                 (0, true) => ".".to_owned(),
@@ -142,6 +145,7 @@ impl Writer<'_> {
         match begun {
             Ok(Begun::Whole(data)) => {
                 self.archive.file(name, entry, data.len() as u64).map_err(Failure::output)?;
+                self.activity.advance(data.len() as u64);
                 self.archive.data(&data).map_err(Failure::output)
             }
             Ok(Begun::Open(mut reader, length)) => {
@@ -192,6 +196,7 @@ impl Writer<'_> {
             if got == 0 {
                 break;
             }
+            self.activity.advance(got as u64);
             self.archive.data(buffer.get(..got).unwrap_or_default()).map_err(Failure::output)?;
         }
         if self.archive.is_whole() {

@@ -9,7 +9,7 @@ use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::Attributes;
 use crate::front::cli::output::Output;
-use crate::front::cli::progress::Activity;
+use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::front::cli::units::human_size;
@@ -73,7 +73,7 @@ pub(super) fn run(
     })?;
     let mut troubles = Troubles::default();
     let mut out = Output::new();
-    let mut activity = Activity::new(context, "differences");
+    let mut activity = Activity::new(context, Unit::Things("difference"), None);
     let (mut differences, mut uncompared) = (0, 0);
     for item in comparison.by_ref() {
         let found = match item {
@@ -98,11 +98,12 @@ pub(super) fn run(
                 |entry, here: bool| Attributes::new(&tree, &found.path, entry, !here, &mut troubles);
             let old = found.old.as_ref().map(|entry| shown(entry, !is_new));
             let new = found.new.as_ref().map(|entry| shown(entry, is_new));
-            out.json(&Line::new(&found, old, new))?;
+            activity.aside(|| out.json(&Line::new(&found, old, new)))?;
         } else {
-            out.line(text(&found))?;
+            activity.aside(|| out.line(text(&found)))?;
         }
     }
+    drop(activity);
     let compared = comparison.compared();
     if compared.special > 0 {
         let special = counted(compared.special, "socket, pipe or device/sockets, pipes and devices");

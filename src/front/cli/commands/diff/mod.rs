@@ -11,7 +11,7 @@ use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::{Attributes, short};
 use crate::front::cli::output::Output;
-use crate::front::cli::progress::Activity;
+use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::snapshot::{Aspect, Diff, Difference};
@@ -123,7 +123,7 @@ impl Args {
         let mut troubles = Troubles::default();
         let mut out = Output::new();
         let mut exit = Exit::Done;
-        let mut activity = Activity::new(context, "differences");
+        let mut activity = Activity::new(context, Unit::Things("difference"), None);
         for item in Diff::new((&old_tree, old_entry), (&new_tree, new_entry)) {
             let found = match item {
                 Ok(found) => found,
@@ -140,11 +140,12 @@ impl Args {
                 let mut shown = |tree, entry| Attributes::new(tree, path, entry, true, &mut troubles);
                 let old = old.as_ref().map(|entry| shown(&old_tree, entry));
                 let new = new.as_ref().map(|entry| shown(&new_tree, entry));
-                out.json(&Line::new(&found, old, new))?;
+                activity.aside(|| out.json(&Line::new(&found, old, new)))?;
             } else {
-                out.line(text(&found))?;
+                activity.aside(|| out.line(text(&found)))?;
             }
         }
+        drop(activity);
         out.finish()?;
         Ok(troubles.exit(exit))
     }

@@ -15,7 +15,7 @@ use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::{Attributes, Line};
 use crate::front::cli::output::{Output, escape, shell_word, short_id};
-use crate::front::cli::progress::Activity;
+use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, each, locate};
 use crate::front::cli::units::{self, human_size, table_time};
@@ -173,6 +173,12 @@ impl Args {
             (_, true) => Form::Null,
             _ => Form::Text,
         };
+        let total = match &found {
+            Some(found) if !found.path.is_empty() => None,
+            Some(found) => found.snapshot().and_then(entries),
+            // Of a snapshot without a summary nothing is known, so neither of all.
+            None => session.snapshots.all().iter().map(|snapshot| entries(snapshot)).sum(),
+        };
         let mut search = Search {
             pattern,
             wanted,
@@ -180,7 +186,7 @@ impl Args {
             digits: session.snapshots.unique_digits(),
             out: Output::new(),
             troubles: Troubles::default(),
-            activity: Activity::new(context, "entries searched"),
+            activity: Activity::new(context, Unit::Things("entry/entries"), total),
             matches: 0,
             seen: (!self.every && !self.all && !context.json && reference.is_none()).then(Seen::default),
             versions: self.all.then(Versions::default),
@@ -225,13 +231,20 @@ impl Args {
                 session.conclude("matches", search.matches == 0, &[], |_| true)?
             }
         };
-        search.out.finish()?;
         drop(search.activity);
+        search.out.finish()?;
         if search.matches == 0 && !context.json {
             tracing::info!("no matches");
         }
         Ok(search.troubles.exit(exit))
     }
+}
+
+/// How many entries a snapshot has by its summary.
+fn entries(snapshot: &Snapshot) -> Option<u64> {
+    let summary = snapshot.summary()?;
+    let count = summary.files.checked_add(summary.dirs)?.checked_add(summary.symlinks)?;
+    u64::try_from(count).ok()
 }
 
 /// All snapshots, grouped by source, the newest of each first.

@@ -9,13 +9,13 @@ mod text;
 mod words;
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::blob::{Guard, WritablePath};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
+use crate::front::cli::progress::Verifying;
 use crate::front::cli::session::Session;
 use crate::front::cli::signals::CleanUp;
 use crate::front::cli::units;
@@ -23,9 +23,6 @@ use crate::verify::{
     Ledger, Level, MergedLedgers, Order, Progress, Report, Settings, Shard, Verifier, write_repaired,
 };
 use crate::{Error, Repository};
-
-/// How often a log is told how far it is.
-const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The exporter that serves metrics is another user, and they name no files.
 const FOR_EVERYBODY: u32 = 0o644;
@@ -149,8 +146,8 @@ impl Args {
         }
         let clean_up = CleanUp::new();
         let flag = clean_up.flag();
-        let told = Mutex::new(Instant::now());
-        let progress = |progress: &Progress| tell(&told, progress);
+        let shown = Verifying::new(context);
+        let progress = |progress: &Progress| shown.show(progress);
         let ledger = self.ledger(&repository)?;
         let merged = self.merged(&repository)?;
         let mut verifier = Verifier::new(&repository, &settings).interrupted(&flag).progress(&progress);
@@ -161,6 +158,7 @@ impl Args {
             verifier = verifier.merged(merged);
         }
         let report = verifier.run().map_err(failed)?;
+        shown.finish();
         self.put_out(context, &report, &repository.store().guard())?;
         if let Some(dir) = &self.write_repaired {
             for path in write_repaired(&repository, &report, dir).map_err(failed)? {
@@ -286,21 +284,6 @@ fn amount(option: &str, text: Option<&str>) -> Result<Option<u64>, Failure> {
         size.ok_or_else(|| wrong_value(option, text, "a size with its unit such as 50MB"))
     };
     text.map(parse).transpose()
-}
-
-fn tell(told: &Mutex<Instant>, progress: &Progress) {
-    let Ok(mut told) = told.try_lock() else { return };
-    if told.elapsed() >= INTERVAL {
-        *told = Instant::now();
-        tracing::info!(
-            "{} of {} packs, {} of {}, {} contents damaged",
-            progress.packs,
-            progress.of_packs,
-            units::human_size(progress.bytes),
-            units::human_size(progress.of_bytes),
-            progress.damaged
-        );
-    }
 }
 
 /// Complete under its name, or not there.

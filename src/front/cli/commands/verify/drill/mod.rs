@@ -17,6 +17,7 @@ use crate::content::Contents;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
+use crate::front::cli::progress::Reporter;
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
@@ -117,15 +118,15 @@ struct Times {
     total: Duration,
 }
 
-/// Notices when the first file is in place.
-#[derive(Default)]
-struct First(OnceLock<Duration>);
+/// Notices when the first file is in place, and shows how far it is.
+struct First(OnceLock<Duration>, Reporter);
 
 impl Progress for First {
     fn status(&self, status: &Status) {
         if status.files > 0 {
             let _ = self.0.set(status.elapsed);
         }
+        self.1.status(status);
     }
 }
 
@@ -247,7 +248,7 @@ impl Wanted<'_> {
             .verify(true)
             .cancel(clean_up.flag());
         let failed = |e| Failure::from(Error::from(e)).during("the restore drill");
-        let (first, restored) = (First::default(), begun.elapsed());
+        let (first, restored) = (First(OnceLock::new(), Reporter::new(context)), begun.elapsed());
         let (summary, total) = match self.options.to.as_deref() {
             None | Some(NULL) => (restore.run_to_null(&first).map_err(failed)?, begun.elapsed()),
             Some(to) => {
@@ -261,6 +262,7 @@ impl Wanted<'_> {
                 (summary, total)
             }
         };
+        first.1.finish();
         let first_file = first.0.get().map_or(total, |first| restored + *first);
         let times = Times { opened, first_file, total };
         let result = match (summary.error_count > 0, problems.is_empty()) {
