@@ -254,6 +254,7 @@ impl Wanted<'_> {
             Some(to) => {
                 let target = Scratch::new(&contents.store().guard().writable(Path::new(to))?)?;
                 let summary = restore.run(target.0.as_path(), &first).map_err(failed)?;
+                first.1.finish();
                 let total = begun.elapsed();
                 if let Some(command) = &self.options.exec {
                     let tree = target.0.as_path();
