@@ -122,7 +122,7 @@
 //! | `verify` | `Verifier`: proof that everything can be read back, and what is lost where it cannot |
 //! | `glob` | patterns in [`Filter`] |
 //! | `sandbox` | what the program gives up before it reads |
-//! | `cli`, `kopia-front`, `mover`, `service` | the programs in the binary; nothing public |
+//! | `cli`, `kopia-front`, `mount`, `mover`, `nfs`, `service` | the programs in the binary; nothing public |
 //! | `testkit` | a writer of test repositories, and every module of this crate as public; without any promise |
 
 #![cfg_attr(
@@ -131,6 +131,7 @@
         feature = "kopia-front",
         feature = "mount",
         feature = "mover",
+        feature = "nfs",
         feature = "service",
         feature = "verify",
         feature = "sandbox"
@@ -236,7 +237,7 @@ pub mod snapshot;
 pub mod testkit;
 #[cfg(all(feature = "verify", feature = "testkit"))]
 pub mod verify;
-#[cfg(feature = "mount")]
+#[cfg(any(feature = "mount", feature = "nfs"))]
 pub mod vfs;
 
 mod error;

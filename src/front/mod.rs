@@ -9,6 +9,8 @@ pub(crate) mod location;
 mod mount;
 #[cfg(feature = "mover")]
 mod mover;
+#[cfg(feature = "nfs")]
+mod nfs;
 #[cfg(feature = "cli")]
 mod rows;
 #[cfg(feature = "service")]

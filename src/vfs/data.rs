@@ -130,6 +130,12 @@ impl File {
         Ok(bytes)
     }
 
+    /// Bytes that it takes beside its data.
+    pub fn memory(&self) -> u64 {
+        let chunks = self.chunks.as_ref().map_or(0, Vec::len);
+        (size_of::<Self>() + chunks * size_of::<Chunk>()) as u64
+    }
+
     fn read_chunks(
         &self,
         chunks: &[Chunk],

@@ -1,10 +1,10 @@
 //! Where snapshots lie in the tree: `/USER@HOST/PATH/TIME`, and `latest`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::nodes::What;
-use super::root_of;
+use super::nodes::{What, number};
+use super::{ROOT, root_of};
 use crate::snapshot::{DirEntry, Snapshots, UtcTimestamp};
 
 /// The link beside the times.
@@ -18,17 +18,30 @@ pub(super) enum Child {
     Root(Arc<DirEntry>),
 }
 
+impl Child {
+    /// The node of that name in a directory.
+    pub(super) fn what(&self, directory: &str, name: &str) -> What {
+        match self {
+            Self::Directory => What::Virtual(format!("{directory}/{name}").into()),
+            Self::Link(target) => What::Link(Arc::clone(target)),
+            Self::Root(root) => What::Entry(Arc::clone(root)),
+        }
+    }
+}
+
 /// All directories above the snapshots, by their paths. The path of the root is empty, all others begin with a slash.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     directories: BTreeMap<String, BTreeMap<String, Child>>,
     /// What the root is, where it is not a directory of this layout.
     root: Option<Arc<DirEntry>>,
+    /// All of these, with the roots of snapshots, by their numbers.
+    numbers: HashMap<u64, What>,
 }
 
 impl Layout {
     pub(super) fn of_directory(root: DirEntry) -> Self {
-        Self { root: Some(Arc::new(root)), ..Self::default() }
+        Self { root: Some(Arc::new(root)), ..Self::default() }.numbered()
     }
 
     pub(super) fn of_snapshots(snapshots: &Snapshots) -> Self {
@@ -58,7 +71,30 @@ impl Layout {
                 layout.add(&path, LATEST.to_owned(), Child::Link(name.into()));
             }
         }
-        layout
+        layout.numbered()
+    }
+
+    /// Gives everything its number.
+    fn numbered(mut self) -> Self {
+        let mut numbers = HashMap::from([(ROOT, self.root())]);
+        let mut below = vec![(ROOT, String::new())];
+        while let Some((inode, path)) = below.pop() {
+            for (name, child) in self.directories.get(&path).into_iter().flatten() {
+                let number = number(inode, name);
+                let what = child.what(&path, name);
+                if let Child::Directory = child {
+                    below.push((number, format!("{path}/{name}")));
+                }
+                numbers.insert(number, what);
+            }
+        }
+        self.numbers = numbers;
+        self
+    }
+
+    /// What has this number.
+    pub(super) fn numbered_as(&self, inode: u64) -> Option<What> {
+        self.numbers.get(&inode).cloned()
     }
 
     /// Adds a child and tells its name, which gets a number if something else has it.

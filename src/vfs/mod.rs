@@ -8,11 +8,13 @@
 
 mod data;
 mod error;
+mod handle;
 mod layout;
 mod nodes;
 
 pub use data::File;
 pub use error::Error;
+pub use handle::{Handle, HandleKey};
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -22,6 +24,7 @@ use crate::content::ContentSource;
 use crate::object::{self, ObjectId};
 use crate::snapshot::{DirEntry, EffectiveEntries, EntryType, Snapshot, Snapshots, UtcTimestamp};
 use data::{Ahead, Data};
+use handle::Place;
 use layout::{Child, Layout};
 use nodes::{Node, Nodes, What};
 
@@ -252,7 +255,11 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotALink`], and a target that cannot be read.
     pub fn link_target(&self, inode: u64) -> Result<Vec<u8>, Error> {
-        match self.node(inode)?.what {
+        self.target_of(&self.node(inode)?.what)
+    }
+
+    fn target_of(&self, what: &What) -> Result<Vec<u8>, Error> {
+        match what {
             What::Link(target) => Ok(target.as_bytes().to_vec()),
             What::Entry(entry) if entry.kind == EntryType::Symlink => {
                 let object = entry.object.as_ref().ok_or(Error::NoObject)?;
@@ -267,7 +274,11 @@ impl Vfs {
     /// # Errors
     /// [`Error::NotAFile`], and a table that cannot be read.
     pub fn open(&self, inode: u64) -> Result<File, Error> {
-        match self.node(inode)?.what {
+        self.open_what(&self.node(inode)?.what)
+    }
+
+    fn open_what(&self, what: &What) -> Result<File, Error> {
+        match what {
             What::Entry(entry) if entry.kind == EntryType::File => {
                 let object = entry.object.as_ref().ok_or(Error::NoObject)?;
                 File::open(Arc::clone(&self.data), self.ahead.clone(), object)
@@ -275,15 +286,120 @@ impl Vfs {
             _ => Err(Error::NotAFile),
         }
     }
+
+    /// What a handle names, whether or not any node is in use.
+    fn named(&self, handle: &Handle) -> Result<What, Error> {
+        let stale = Error::Stale { inode: handle.inode };
+        match handle.place {
+            Place::Layout => self.layout().numbered_as(handle.inode).ok_or(stale),
+            Place::Entry { directory, position } => {
+                let entries =
+                    self.directories.get_or_insert_with(&directory, || self.read_directory(&directory))?;
+                let entry = usize::try_from(position).ok().and_then(|position| entries.get(position));
+                Ok(entry.ok_or(stale)?.what.clone())
+            }
+        }
+    }
+
+    /// The attributes of the node that a handle names.
+    ///
+    /// # Errors
+    /// [`Error::Stale`], and a directory that cannot be read.
+    pub fn attributes_of(&self, handle: &Handle) -> Result<Attributes, Error> {
+        Ok(attributes(handle.inode, &self.named(handle)?))
+    }
+
+    /// The node of that name in a directory.
+    ///
+    /// # Errors
+    /// As [`Vfs::lookup`], and [`Error::Stale`].
+    pub fn child_of(&self, directory: &Handle, name: &str) -> Result<(Handle, Attributes), Error> {
+        let listing = self.listing_of(directory)?;
+        let position =
+            listing.entries.binary_search_by(|entry| (*entry.name).cmp(name)).map_err(|_| Error::NotFound)?;
+        listing.get(position).ok_or(Error::NotFound)
+    }
+
+    /// The entries of a directory.
+    ///
+    /// # Errors
+    /// As [`Vfs::child_of`].
+    pub fn listing_of(&self, directory: &Handle) -> Result<Listing, Error> {
+        let what = self.named(directory)?;
+        let entries = self.entries(&what)?;
+        let object = match &what {
+            What::Entry(entry) => entry.object,
+            What::Virtual(_) | What::Link(_) => None,
+        };
+        Ok(Listing { handle: *directory, object, entries })
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    /// As [`Vfs::link_target`], and [`Error::Stale`].
+    pub fn link_target_of(&self, handle: &Handle) -> Result<Vec<u8>, Error> {
+        self.target_of(&self.named(handle)?)
+    }
+
+    /// Opens a file, as [`Vfs::open`] does.
+    ///
+    /// # Errors
+    /// As [`Vfs::open`], and [`Error::Stale`].
+    pub fn open_file(&self, handle: &Handle) -> Result<File, Error> {
+        self.open_what(&self.named(handle)?)
+    }
+}
+
+/// The entries of a directory, in the order of names, each with its handle.
+#[derive(Debug)]
+pub struct Listing {
+    handle: Handle,
+    /// The directory; `None` above the snapshots.
+    object: Option<ObjectId>,
+    entries: Arc<Vec<Listed>>,
+}
+
+impl Listing {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the entries can change: above the snapshots alone.
+    pub fn changes(&self) -> bool {
+        self.object.is_none()
+    }
+
+    /// The name of an entry.
+    pub fn name(&self, position: usize) -> Option<&str> {
+        Some(&self.entries.get(position)?.name)
+    }
+
+    /// The handle and the attributes of an entry.
+    pub fn get(&self, position: usize) -> Option<(Handle, Attributes)> {
+        let entry = self.entries.get(position)?;
+        let (parent, inode) = (self.handle.inode, nodes::number(self.handle.inode, &entry.name));
+        let place = match self.object {
+            None => Place::Layout,
+            Some(directory) => Place::Entry { directory, position: u32::try_from(position).ok()? },
+        };
+        Some((Handle { inode, parent, place }, attributes(inode, &entry.what)))
+    }
 }
 
 fn listed(name: &str, directory: &str, child: &Child) -> Listed {
-    let (kind, what) = match child {
-        Child::Directory => (Kind::Directory, What::Virtual(format!("{directory}/{name}").into())),
-        Child::Link(target) => (Kind::Link, What::Link(target.clone())),
-        Child::Root(root) => (kind_of(root.kind).unwrap_or(Kind::Directory), What::Entry(Arc::clone(root))),
+    let kind = match child {
+        Child::Directory => Kind::Directory,
+        Child::Link(_) => Kind::Link,
+        Child::Root(root) => kind_of(root.kind).unwrap_or(Kind::Directory),
     };
-    Listed { name: name.into(), kind, what }
+    Listed { name: name.into(), kind, what: child.what(directory, name) }
 }
 
 fn kind_of(kind: EntryType) -> Option<Kind> {

@@ -150,6 +150,12 @@ impl Context {
         Self { sandbox: Sandbox::off(), ..self.clone() }
     }
 
+    /// The same for a command that answers over the network.
+    #[cfg(feature = "nfs")]
+    pub(super) fn listening(&self) -> Self {
+        Self { sandbox: self.sandbox.clone().listening(), ..self.clone() }
+    }
+
     /// The same for a command that writes there: of what is not there yet, in the nearest directory above it.
     pub(super) fn writing<'a>(&self, paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let mut context = self.clone();

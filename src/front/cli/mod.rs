@@ -8,6 +8,8 @@ mod complete;
 mod context;
 mod doubts;
 mod failure;
+#[cfg(any(feature = "mount", feature = "nfs"))]
+mod follow;
 mod help;
 mod links;
 mod listing;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use super::context::wrong_value;
+use super::failure::Failure;
 use crate::snapshot::{Period, UtcTimestamp};
 use crate::text::counted;
 pub(super) use crate::text::{duration, human_size};
@@ -55,6 +57,13 @@ pub(super) fn period(text: &str, now: &Zoned) -> Option<Period> {
         }
         None => Period::parse(text, now),
     }
+}
+
+/// Reads an owner and a group: `1000:1000`, the value of `--owner`.
+#[cfg(any(feature = "mount", feature = "nfs"))]
+pub(super) fn owner(text: &str) -> Result<(u32, u32), Failure> {
+    let numbers = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    numbers.ok_or_else(|| wrong_value("--owner", text, "two numbers such as 1000:1000"))
 }
 
 /// A time for people: to the second, in the local zone.

@@ -9,6 +9,8 @@ mod diff;
 mod doctor;
 mod du;
 mod exists;
+#[cfg(feature = "nfs")]
+mod export;
 mod find;
 mod history;
 mod index;
@@ -75,6 +77,8 @@ commands! {
     tar => Tar,
     #[cfg(feature = "mount")]
     mount => Mount,
+    #[cfg(feature = "nfs")]
+    export => Export,
     exists => Exists,
     audit => Audit,
     doctor => Doctor,

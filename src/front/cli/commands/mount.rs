@@ -3,21 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
-use crate::content::{self, ContentSource, Contents};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::follow::Follow;
 use crate::front::cli::session::Session;
 use crate::front::cli::tree::locate;
 use crate::front::cli::units;
 use crate::front::mount::{self, Options};
-use crate::index::ContentId;
 use crate::os::signals::CleanUp;
 use crate::vfs::Vfs;
-use crate::{Catalog, Repository, repository};
 
 /// How often the end of the mount and signals are looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -61,22 +57,9 @@ pub(in crate::front::cli) struct Args {
     refresh: String,
 }
 
-/// The contents of a repository that grows: those of the index that was read last.
-struct Growing(ArcSwap<Contents>);
-
-impl ContentSource for Growing {
-    fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
-        self.0.load_full().get(id)
-    }
-
-    fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {
-        self.0.load_full().original_length(id)
-    }
-}
-
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let owner = self.owner.as_deref().map(owner).transpose()?;
+        let owner = self.owner.as_deref().map(units::owner).transpose()?;
         let refresh = units::duration(&self.refresh)
             .ok_or_else(|| wrong_value("--refresh", &self.refresh, "a duration such as 5m"))?;
         if !self.directory.is_dir() {
@@ -98,11 +81,7 @@ impl Args {
         let reads = context.reads.unwrap_or(contents.store().hints().reads);
         let cleanup = CleanUp::new();
         let Some(reference) = &self.reference else {
-            let growing = Arc::new(Growing(ArcSwap::from_pointee(contents)));
-            let source: Arc<dyn ContentSource> = growing.clone();
-            let vfs = Arc::new(Vfs::of_snapshots(source, &session.snapshots, memory, reads));
-            let mut follow =
-                Follow::new(session.repository, session.catalog, growing, Arc::clone(&vfs), refresh);
+            let (vfs, mut follow) = Follow::new(session, contents, memory, reads, refresh);
             return self.serve(vfs, &options, &cleanup.flag(), || follow.tick());
         };
         let found = session.find(reference)?;
@@ -140,50 +119,5 @@ impl Args {
         let ended = if session.guard.is_finished() { session.join() } else { session.umount_and_join() };
         ended.map_err(|e| failed("unmounting", &e))?;
         Ok(Exit::Done)
-    }
-}
-
-fn owner(text: &str) -> Result<(u32, u32), Failure> {
-    let numbers = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
-    numbers.ok_or_else(|| wrong_value("--owner", text, "two numbers such as 1000:1000"))
-}
-
-/// Brings a mounted tree up to date.
-struct Follow {
-    repository: Repository,
-    catalog: Catalog,
-    contents: Arc<Growing>,
-    vfs: Arc<Vfs>,
-    every: Duration,
-    last: Instant,
-}
-
-impl Follow {
-    fn new(
-        repository: Repository,
-        catalog: Catalog,
-        contents: Arc<Growing>,
-        vfs: Arc<Vfs>,
-        every: Duration,
-    ) -> Self {
-        Self { repository, catalog, contents, vfs, every, last: Instant::now() }
-    }
-
-    fn tick(&mut self) {
-        if self.every.is_zero() || self.last.elapsed() < self.every {
-            return;
-        }
-        if let Err(error) = self.refresh() {
-            tracing::warn!("looking for new snapshots: {error}");
-        }
-        self.last = Instant::now();
-    }
-
-    fn refresh(&mut self) -> Result<(), repository::Error> {
-        if self.catalog.refresh()? {
-            self.contents.0.store(Arc::new(self.repository.contents()?));
-            self.vfs.update(&self.catalog.all_snapshots());
-        }
-        Ok(())
     }
 }

@@ -1,0 +1,139 @@
+//! `rokopia export`: snapshots for other machines.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::follow::Follow;
+use crate::front::cli::session::Session;
+use crate::front::cli::tree::locate;
+use crate::front::cli::units;
+use crate::front::nfs::{self, Export, Network, Server};
+use crate::os::signals::CleanUp;
+use crate::vfs::{HandleKey, Vfs};
+
+/// The port of NFS.
+const PORT: u16 = 2049;
+
+/// Share of the memory that tables of open files may take.
+const TABLES: u64 = 8;
+
+/// Serve snapshots as a read-only NFS file system until Ctrl-C is pressed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Needs no privilege, no kernel module and no portmapper. Without REF, the file system has USER@HOST/PATH/TIME/… and `latest` \
+beside the times; new snapshots appear. With REF, its tree is the root. A server that is started anew goes on where the \
+old one was: clients need not mount again.
+
+Clients say who they are, as NFS has it, so whoever is let in can read everything: only this machine is unless --allow \
+names others. A client mounts it with:
+  mount -t nfs -o ro,vers=3,proto=tcp,nolock,port=2049,mountport=2049,mountproto=tcp HOST:/ /mnt/backups
+
+Examples:
+  rokopia export --nfs
+  rokopia export --nfs --allow 10.0.0.0/8 data-demo@apps:/data
+  rokopia export --nfs --listen 127.0.0.1:12049 --owner 1000:1000 latest")]
+pub(in crate::front::cli) struct Args {
+    /// Serve NFS version 3
+    #[arg(long, required = true)]
+    nfs: bool,
+
+    /// Serve only this: a snapshot, source or object, and a path in it that leads to a directory
+    #[arg(value_name = "REF")]
+    reference: Option<String>,
+
+    /// Where to listen [default: 127.0.0.1:2049; with --allow, 0.0.0.0:2049]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// Let in the clients of this network, such as 10.0.0.0/8, or with this address. May be given several times
+    #[arg(long, value_name = "NETWORK")]
+    allow: Vec<String>,
+
+    /// Who everything belongs to, instead of the owners in the snapshots
+    #[arg(long, value_name = "UID:GID")]
+    owner: Option<String>,
+
+    /// How often to look for new snapshots; 0 never
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    refresh: String,
+}
+
+impl Args {
+    pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let owner = self.owner.as_deref().map(units::owner).transpose()?;
+        let refresh = units::duration(&self.refresh)
+            .ok_or_else(|| wrong_value("--refresh", &self.refresh, "a duration such as 5m"))?;
+        let allowed = self.networks()?;
+        let address = self.address(&allowed)?;
+        let failed = |error: std::io::Error| {
+            Failure::new(Exit::Unknown, "export-failed", format!("listening on {address}: {error}"))
+        };
+        let server = Server::bind(address, allowed).map_err(failed)?;
+        let bound = server.address().map_err(failed)?;
+        let context = context.listening();
+        let mut session = Session::open_for_contents(&context)?;
+        let contents = session.contents()?;
+        let memory = context.memory_for_data(&contents)?;
+        let memory = memory - nfs::REPLIES.min(memory / 2);
+        let (tables, memory) = (memory / TABLES, memory - memory / TABLES);
+        let reads = context.reads.unwrap_or(contents.store().hints().reads);
+        let secret = contents.format().derivation_secret().expose().to_vec();
+        let found = self.reference.as_deref().map(|reference| session.find(reference)).transpose()?;
+        let mut follow = None;
+        let (root, vfs) = match (&self.reference, found) {
+            (Some(reference), Some(found)) => {
+                let (_, entry) = locate(&mut session, &contents, reference, &found)?;
+                let object = entry.object.filter(|_| entry.is_directory()).ok_or_else(|| {
+                    let message =
+                        format!("{reference} is not a directory, and only a directory can be served");
+                    Failure::new(Exit::Unknown, "export-failed", message)
+                        .with_help("`rokopia cat` prints a file")
+                })?;
+                (object.to_string(), Arc::new(Vfs::of_directory(Arc::new(contents), entry, memory, reads)))
+            }
+            _ => {
+                let (vfs, following) = Follow::new(session, contents, memory, reads, refresh);
+                follow = Some(following);
+                (String::new(), vfs)
+            }
+        };
+        let key = HandleKey::new(&secret, &root);
+        let export = Arc::new(Export::new(vfs, key.clone(), owner, key.number(), tables));
+        let cleanup = CleanUp::new();
+        tracing::info!("serving NFS on {bound}; Ctrl-C ends it");
+        server.serve(&export, &cleanup.flag(), || {
+            if let Some(follow) = &mut follow {
+                follow.tick();
+            }
+        });
+        Ok(Exit::Done)
+    }
+
+    fn networks(&self) -> Result<Vec<Network>, Failure> {
+        let network = |text: &String| {
+            text.parse()
+                .map_err(|()| wrong_value("--allow", text, "a network such as 10.0.0.0/8, or an address"))
+        };
+        self.allow.iter().map(network).collect()
+    }
+
+    /// Where to listen. Beyond this machine only for clients that are named.
+    fn address(&self, allowed: &[Network]) -> Result<SocketAddr, Failure> {
+        let Some(text) = &self.listen else {
+            let ip = if allowed.is_empty() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+            return Ok(SocketAddr::new(IpAddr::V4(ip), PORT));
+        };
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| wrong_value("--listen", text, "an address and a port such as 127.0.0.1:2049"))?;
+        if allowed.is_empty() && !address.ip().is_loopback() {
+            return Err(Failure::wrong_usage(format!(
+                "--listen {text} is open to other machines, and --allow names none of them"
+            ))
+            .with_help("give --allow NETWORK for each that may read all backups; 0.0.0.0/0 is everybody"));
+        }
+        Ok(address)
+    }
+}
