@@ -195,6 +195,8 @@ mod object;
 mod pack;
 #[cfg(not(feature = "testkit"))]
 mod repository;
+#[cfg(all(feature = "cli", not(feature = "testkit")))]
+mod restic;
 #[cfg(not(feature = "testkit"))]
 mod restore;
 #[cfg(not(feature = "testkit"))]
@@ -228,6 +230,8 @@ pub mod object;
 pub mod pack;
 #[cfg(feature = "testkit")]
 pub mod repository;
+#[cfg(all(feature = "cli", feature = "testkit"))]
+pub mod restic;
 #[cfg(feature = "testkit")]
 pub mod restore;
 #[cfg(feature = "testkit")]

@@ -128,11 +128,16 @@ impl SnapshotInfo {
 impl SourceState {
     /// All sources of a list of snapshots, in the order in which Kopia lists them.
     pub fn of_all(snapshots: &Snapshots) -> Vec<Self> {
+        let all = snapshots.all();
+        Self::of(all.iter().map(|snapshot| (snapshot.found_as.clone(), SnapshotInfo::new(snapshot))))
+    }
+
+    /// All sources of these snapshots, in the order of their display form.
+    pub(crate) fn of(snapshots: impl Iterator<Item = (Source, SnapshotInfo)>) -> Vec<Self> {
         let mut states: BTreeMap<Source, Self> = BTreeMap::new();
-        for snapshot in snapshots.all() {
-            let source = &snapshot.found_as;
-            let state = states.entry(source.clone()).or_insert_with(|| Self::new(source.clone()));
-            state.add(Arc::new(SnapshotInfo::new(&snapshot)));
+        for (source, snapshot) in snapshots {
+            let state = states.entry(source.clone()).or_insert_with(|| Self::new(source));
+            state.add(Arc::new(snapshot));
         }
         states.values_mut().for_each(Self::sort);
         states.into_values().collect()

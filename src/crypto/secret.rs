@@ -120,6 +120,11 @@ impl Password {
         Ok(Self(bytes.into()))
     }
 
+    /// The bytes as they were given.
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
     /// The byte strings to try, in order: without white space around it, as Kopia's command line takes it, then as
     /// given, if that differs (format-spec/03-keys-and-ciphers.md).
     pub fn candidates(&self) -> impl Iterator<Item = &[u8]> {

@@ -52,6 +52,7 @@ fn codes_in(source: &str) -> BTreeSet<String> {
         "finding(",
         "Reason::new(",
         "Suspect::new(manifest,",
+        "Problem::new(",
         ".note(",
         "code: ",
     ] {

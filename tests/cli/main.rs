@@ -1,5 +1,11 @@
 //! The command line as its users see it: options, exit codes, messages, and what README and `docs/` say about them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests and their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests and their helpers"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -17,6 +23,7 @@ mod looking;
 mod opening;
 mod outputs;
 mod passwords;
+mod restic;
 mod restoring;
 mod signals;
 mod support;

@@ -276,6 +276,24 @@ impl Context {
         })
     }
 
+    /// The directory of a repository of restic, where that is what was given.
+    pub(super) fn restic(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(self.location()?.restic().map(Path::to_path_buf))
+    }
+
+    /// The password of a repository of restic: where nothing else tells it, as restic itself finds it.
+    pub(super) fn restic_password(&self) -> Result<Password, Failure> {
+        if self.password_file.is_none() && self.password_fd.is_none() && Password::from_env().is_err() {
+            if let Some(file) = std::env::var_os("RESTIC_PASSWORD_FILE").filter(|file| !file.is_empty()) {
+                return Password::from_file(Path::new(&file)).map_err(|e| Error::from(e).into());
+            }
+            if let Some(password) = text_variable("RESTIC_PASSWORD") {
+                return Ok(Password::new(password));
+            }
+        }
+        self.password()
+    }
+
     /// Where the repository is, or else where a command looks for it by itself.
     pub(super) fn location_or(&self, default: impl FnOnce() -> Location) -> Location {
         self.location.clone().unwrap_or_else(default)

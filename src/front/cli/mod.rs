@@ -19,6 +19,7 @@ mod pax;
 mod program;
 mod progress;
 mod reference;
+mod restic;
 mod session;
 mod tree;
 mod units;

@@ -42,10 +42,29 @@ pub(crate) enum Location {
     /// A container of Azure.
     #[cfg(feature = "azure")]
     Azure(Box<AzureOptions>),
+    /// A repository of restic in a directory. No blobs of Kopia are in it.
+    Restic(PathBuf),
     /// A kind of storage that is not in this build.
     Unsupported { location: String, reason: &'static str },
     /// A location that does not make sense; what is shown of it has no secrets.
     Invalid { location: String, reason: String },
+}
+
+/// What comes before the location of a repository of restic.
+const RESTIC: &[u8] = b"restic:";
+
+const RESTIC_ANSWERS: &str = "of a repository of restic, `exists`, `sources`, `snapshots` and `audit` can be asked; \
+                              `restic restore` gives its data back";
+
+/// Where a repository of restic is.
+fn restic(whole: &OsStr, rest: &OsStr) -> Location {
+    let (is_path, is_empty) = (!rest.as_bytes().contains(&b':'), rest.is_empty());
+    if is_path && !is_empty {
+        return Location::Restic(rest.into());
+    }
+    let reason = "repositories of restic are read in directories: after restic: a path is needed. Mount other storage, or \
+                  copy config, keys and snapshots of it";
+    Location::Unsupported { location: shown(whole), reason }
 }
 
 impl Location {
@@ -53,6 +72,9 @@ impl Location {
     pub(crate) fn parse(text: &OsStr) -> Self {
         if let Some(file) = text.as_bytes().strip_prefix(b"@").filter(|file| !file.is_empty()) {
             return connection::in_file(Path::new(OsStr::from_bytes(file)));
+        }
+        if let Some(rest) = text.as_bytes().strip_prefix(RESTIC) {
+            return restic(text, OsStr::from_bytes(rest));
         }
         let Some((scheme, rest)) = path::split_scheme(text) else { return Self::Directory(text.into()) };
         let reason = match scheme.as_str() {
@@ -105,6 +127,10 @@ impl Location {
             Self::Gcs(options) => Arc::new(options.as_ref().clone().open()?),
             #[cfg(feature = "azure")]
             Self::Azure(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::Restic(path) => {
+                let (location, reason) = (format!("restic:{}", path.display()), RESTIC_ANSWERS);
+                return Err(Error::UnsupportedLocation { location, reason });
+            }
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }
@@ -125,10 +151,18 @@ impl Location {
         }
     }
 
+    /// The directory of a repository of restic, where it is one.
+    pub(crate) fn restic(&self) -> Option<&Path> {
+        match self {
+            Self::Restic(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Adds what the storage needs when it is read.
     pub(crate) fn allow(&self, sandbox: Sandbox) -> Sandbox {
         match self {
-            Self::Directory(path) => sandbox.repository(path),
+            Self::Directory(path) | Self::Restic(path) => sandbox.repository(path),
             Self::Unsupported { .. } | Self::Invalid { .. } => sandbox,
             #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
             _ => cloud::token_files().fold(sandbox.connecting(), Sandbox::reading),
@@ -141,6 +175,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => path.display().fmt(f),
+            Self::Restic(path) => write!(f, "restic:{}", path.display()),
             #[cfg(feature = "s3")]
             Self::S3(options) => options.fmt(f),
             #[cfg(feature = "gcs")]
@@ -193,6 +228,9 @@ mod tests {
         for (text, hint, code) in [
             ("sftp://host/path", "not supported", "location-unsupported"),
             ("gdrive://folder", "Google Drive", "location-unsupported"),
+            ("restic:s3:host/bucket", "directories", "location-unsupported"),
+            ("restic:", "path", "location-unsupported"),
+            ("restic:/srv/restic", "restic restore", "location-unsupported"),
             ("file://host/path", "absolute path", "location-unsupported"),
             ("filesystem://", "absolute path", "location-unsupported"),
             ("gopher://x", "not known", "location-unsupported"),

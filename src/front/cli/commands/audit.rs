@@ -10,6 +10,7 @@ use crate::checker::SourceState;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape};
+use crate::front::cli::restic::Listed;
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_duration, human_size};
 use crate::snapshot::UtcTimestamp;
@@ -85,10 +86,9 @@ struct FindingLine {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let expectations = self.expectations()?;
-        let mut session = Session::open(context)?;
-        let certain = session.lists_are_complete();
+        let (states, certain) = states(context)?;
         let now = UtcTimestamp::now();
-        let audit = audit(&SourceState::of_all(&session.snapshots), certain, &expectations, now);
+        let audit = audit(&states, certain, &expectations, now);
         let mut out = Output::new();
         if context.json {
             out.json(&Report {
@@ -116,6 +116,17 @@ impl Args {
         let listed = self.expect.as_deref().map(read).transpose()?.unwrap_or_default();
         Ok(listed.with_default_limit(default))
     }
+}
+
+/// The sources of the repository, and whether the list is certainly complete.
+fn states(context: &Context) -> Result<(Vec<SourceState>, bool), Failure> {
+    if let Some(directory) = context.restic()? {
+        let listed = Listed::open(&directory, context)?;
+        return Ok((listed.sources(), listed.is_complete()));
+    }
+    let mut session = Session::open(context)?;
+    let certain = session.lists_are_complete();
+    Ok((SourceState::of_all(&session.snapshots), certain))
 }
 
 fn read(path: &Path) -> Result<Expectations, Failure> {

@@ -11,6 +11,7 @@ use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, escape};
+use crate::front::cli::restic::Listed;
 use crate::front::cli::units::{ago, human_time};
 use crate::snapshot::{AskedSource, UtcTimestamp};
 use crate::text::counted;
@@ -60,6 +61,9 @@ impl Args {
             .ok()
             .filter(|source: &AskedSource| !source.is_without_path())
             .ok_or_else(|| wrong_value("SOURCE", &self.source, "user@host:/path"))?;
+        if let Some(directory) = context.restic()? {
+            return Listed::open(&directory, context)?.exists(&source, context);
+        }
         let answer = ask(context, source)?;
         print(context, &answer)?;
         match (answer.state, &answer.reason) {

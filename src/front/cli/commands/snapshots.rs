@@ -13,6 +13,7 @@ use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape, short_id};
+use crate::front::cli::restic::Listed;
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_size, human_time, short_age, table_time};
 use crate::front::rows::SnapshotRow;
@@ -124,6 +125,15 @@ impl Args {
 
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let filter = self.filter()?;
+        if let Some(directory) = context.restic()? {
+            let others = [!self.tags.is_empty(), self.since.is_some(), self.until.is_some(), self.long];
+            if others.contains(&true) || self.sort != Sort::Time {
+                return Err(Failure::wrong_usage(
+                    "of a repository of restic, snapshots can be chosen by SOURCE, --latest and --limit alone",
+                ));
+            }
+            return Listed::open(&directory, context)?.print(&filter.sources, self.limit(), context);
+        }
         let mut session = Session::open(context)?;
         let lacking = session.unlisted().snapshots().to_vec();
         let policies = Policies::new(session.catalog.manifests());

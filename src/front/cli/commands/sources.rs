@@ -4,10 +4,12 @@ use std::cmp::Reverse;
 
 use clap::ValueEnum;
 
+use crate::Suspect;
 use crate::checker::SourceState;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table};
+use crate::front::cli::restic::Listed;
 use crate::front::cli::session::Session;
 use crate::front::cli::units::{human_size, short_age, table_time};
 use crate::front::rows::SourceRow;
@@ -32,6 +34,20 @@ pub(in crate::front::cli) struct Args {
     limit: Option<usize>,
 }
 
+/// The sources, the snapshots that the lists lack, and how the list ends.
+fn states(context: &Context) -> Result<(Vec<SourceState>, Vec<Suspect>, Exit), Failure> {
+    if let Some(directory) = context.restic()? {
+        let listed = Listed::open(&directory, context)?;
+        let exit = listed.conclude("sources", listed.snapshots.is_empty())?;
+        return Ok((listed.sources(), Vec::new(), exit));
+    }
+    let mut session = Session::open(context)?;
+    let lacking = session.unlisted().snapshots().to_vec();
+    let empty = session.snapshots.all().is_empty();
+    let exit = session.conclude("sources", empty, &[], |_| true)?;
+    Ok((SourceState::of_all(&session.snapshots), lacking, exit))
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Sort {
     #[default]
@@ -46,11 +62,7 @@ enum Sort {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
-        let lacking = session.unlisted().snapshots().to_vec();
-        let empty = session.snapshots.all().is_empty();
-        let exit = session.conclude("sources", empty, &[], |_| true)?;
-        let states = SourceState::of_all(&session.snapshots);
+        let (states, lacking, exit) = states(context)?;
         let mut lines: Vec<_> = states.iter().map(|state| SourceRow::new(state, &lacking)).collect();
         match self.sort {
             Sort::Name => {}
