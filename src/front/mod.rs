@@ -15,3 +15,4 @@ mod nfs;
 mod rows;
 #[cfg(feature = "service")]
 pub mod service;
+mod waiting;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::active::{ActiveSet, Doubt};
 use super::content_index::ContentIndex;
+use super::loading::{Loading, Stage};
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::Spilled;
@@ -51,6 +52,9 @@ pub struct IndexOptions {
     pub cache_directory: Option<PathBuf>,
     /// Bytes that everything kept in that directory may take, also of other repositories.
     pub cache_limit: u64,
+    /// Counts what is read, for those who wait.
+    #[doc(hidden)]
+    pub loading: Option<Loading>,
 }
 
 impl Default for IndexOptions {
@@ -63,6 +67,7 @@ impl Default for IndexOptions {
             spill_directory: None,
             cache_directory: None,
             cache_limit: cache::LIMIT,
+            loading: None,
         }
     }
 }
@@ -259,11 +264,15 @@ impl<'a> IndexReader<'a> {
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
         let limits =
             FetchLimits { reads: self.options.reads_of(self.store), bytes: self.options.in_flight() };
+        let loading = self.options.loading.as_ref();
+        loading.inspect(|loading| loading.expect(Stage::Index, missing.len()));
         let found = Mutex::new(Vec::new());
         let vanished = Mutex::new(None);
         let doubts = Mutex::new(Vec::new());
         let outcome = for_each_blob(&missing, limits, |blob| {
-            match read(blob) {
+            let read = read(blob);
+            loading.inspect(|loading| loading.step(Stage::Index));
+            match read {
                 Ok(kept) => push(&found, (blob.id.clone(), kept)),
                 Err(Error::Blob(e)) if e.is_not_found() => {
                     *vanished.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob.id.clone());
@@ -275,6 +284,7 @@ impl<'a> IndexReader<'a> {
             }
             Ok(())
         });
+        loading.inspect(|loading| loading.settle(Stage::Index));
         known.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
         active.doubts.extend(doubts.into_inner().unwrap_or_else(PoisonError::into_inner));
         outcome?;

@@ -10,7 +10,7 @@ use super::{Error, Options, Repository};
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Decoder, Repairs};
 use crate::format::RepositoryFormat;
-use crate::index::{self, ContentId, Doubt, Entry, IndexReader, ManifestIndex};
+use crate::index::{self, ContentId, Doubt, Entry, IndexReader, ManifestIndex, Stage};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::os::parallel;
 use crate::snapshot::{Selection, Snapshot, Snapshots, Source};
@@ -170,8 +170,12 @@ impl Catalog {
         let room = Room::new(self.options.manifests, self.manifests.memory());
         let read = Mutex::new(Vec::new());
         let skipped = Mutex::new(Vec::new());
-        parallel::for_each(&new, self.options.index.reads_of(&self.store), |(entry, pack)| {
-            match self.read_manifest(entry, pack, &room, cache.as_ref()) {
+        let loading = self.options.index.loading.as_ref();
+        loading.inspect(|loading| loading.expect(Stage::Manifests, new.len()));
+        let outcome = parallel::for_each(&new, self.options.index.reads_of(&self.store), |(entry, pack)| {
+            let manifests = self.read_manifest(entry, pack, &room, cache.as_ref());
+            loading.inspect(|loading| loading.step(Stage::Manifests));
+            match manifests {
                 Ok(manifests) => {
                     read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));
                 }
@@ -184,7 +188,9 @@ impl Catalog {
                 Err(error) => return Err(error),
             }
             Ok(())
-        })?;
+        });
+        loading.inspect(|loading| loading.settle(Stage::Manifests));
+        outcome?;
         self.skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
         let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.changed |= self.manifests.update(&current, read);

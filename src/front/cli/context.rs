@@ -17,7 +17,7 @@ use crate::content::Contents;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
 use crate::front::location::Location;
-use crate::index::IndexOptions;
+use crate::index::{IndexOptions, Loading};
 use crate::os::parallel;
 use crate::os::sandbox::existing_directory;
 use crate::repository::TooSmall;
@@ -90,6 +90,7 @@ impl Context {
                     spill_directory: Some(cache_dir.clone().unwrap_or_else(std::env::temp_dir)),
                     cache_directory: kept,
                     cache_limit: cache_size,
+                    loading: Some(Loading::default()),
                     ..IndexOptions::default()
                 },
                 ..Options::default()

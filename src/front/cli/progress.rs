@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::context::Context;
 use super::units::{human_duration, human_size};
+use crate::front::waiting::{self, Step};
+use crate::index::{Loading, Stage};
 use crate::restore::{EntryError, Progress, Status};
 use crate::text::counted;
 
@@ -139,8 +141,12 @@ struct Meter {
 
 impl Meter {
     fn new(context: &Context, unit: Unit) -> Self {
+        Self::of(context.quiet, unit)
+    }
+
+    fn of(quiet: bool, unit: Unit) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let bar = (stderr().is_terminal() && !context.quiet && !dumb).then(|| {
+        let bar = (stderr().is_terminal() && !quiet && !dumb).then(|| {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style(WITHOUT_TOTAL))
         });
         Self { bar, unit, started: Instant::now(), told: Mutex::default() }
@@ -232,6 +238,40 @@ impl Activity {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
+    }
+}
+
+/// Shows how far opening has come, which takes long where there are many index blobs and each read is slow.
+#[derive(Clone)]
+pub(super) struct Waiter {
+    loading: Option<Loading>,
+}
+
+impl Waiter {
+    /// For what is read with the options of this run.
+    pub(super) fn new(context: &Context) -> Self {
+        let loading = context.options().index.loading;
+        Self { loading: loading.filter(|_| !context.quiet) }
+    }
+
+    /// Does the work that somebody waits for.
+    pub(super) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let mut shown: Option<(Stage, Meter)> = None;
+        let show = |Step { stage, done, total }| {
+            if shown.as_ref().is_none_or(|(before, _)| *before != stage) {
+                let unit = Unit::Things(match stage {
+                    Stage::Index => "index blob",
+                    Stage::Manifests => "manifest",
+                });
+                // One bar is taken away before the next is there.
+                drop(shown.take());
+                shown = Some((stage, Meter::of(false, unit)));
+            }
+            if let Some((_, meter)) = &shown {
+                meter.show(done, Some(total), "");
+            }
+        };
+        waiting::during(self.loading.as_ref(), REDRAW, show, work)
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::Zoned;
 use super::context::Context;
 use super::doubts::{self, Doubts};
 use super::failure::{Exit, Failure};
+use super::progress::Waiter;
 use super::reference::{self, Newest, Resolved, Root};
 use crate::content::Contents;
 use crate::snapshot::{AskedSource, Snapshot, Snapshots, UtcTimestamp};
@@ -21,6 +22,7 @@ pub(super) struct Session {
     pub(super) doubts: Doubts,
     degraded: bool,
     contents: Option<Contents>,
+    waiter: Waiter,
     /// Snapshots that the lists lack, once they were looked for.
     unlisted: Option<Unlisted>,
 }
@@ -62,7 +64,8 @@ impl Session {
         let catalog = repository.catalog().map_err(unreadable)?;
         let (snapshots, doubts) = (catalog.all_snapshots(), Doubts::new(true));
         let unlisted = Some(Unlisted::default());
-        Ok(Self { repository, catalog, snapshots, doubts, degraded: true, contents: None, unlisted })
+        let waiter = Waiter::new(context);
+        Ok(Self { repository, catalog, snapshots, doubts, degraded: true, contents: None, waiter, unlisted })
     }
 
     /// The same for a command that will need the full index.
@@ -72,14 +75,16 @@ impl Session {
 
     /// The same in a repository that is open.
     pub(super) fn for_contents(context: &Context, repository: Repository) -> Result<Self, Failure> {
-        let (catalog, contents) = repository.catalog_and_contents().map_err(unreadable)?;
-        Ok(Self::with_catalog(repository, catalog, contents, context.degraded))
+        let waiter = Waiter::new(context);
+        let (catalog, contents) = waiter.during(|| repository.catalog_and_contents()).map_err(unreadable)?;
+        Ok(Self::with_catalog(repository, catalog, contents, waiter, context.degraded))
     }
 
     /// Reads the manifests of an opened repository.
     pub(super) fn with_repository(context: &Context, repository: Repository) -> Result<Self, Failure> {
-        let catalog = repository.catalog().map_err(unreadable)?;
-        Ok(Self::with_catalog(repository, catalog, None, context.degraded))
+        let waiter = Waiter::new(context);
+        let catalog = waiter.during(|| repository.catalog()).map_err(unreadable)?;
+        Ok(Self::with_catalog(repository, catalog, None, waiter, context.degraded))
     }
 
     /// Opens the repository by way of what all packs say of themselves besides the index blobs, because some of these
@@ -91,7 +96,8 @@ impl Session {
         for why in &recovered.unreadable {
             tracing::warn!("{why}");
         }
-        let session = Self::with_catalog(repository, recovered.catalog, Some(recovered.contents), true);
+        let (catalog, contents) = (recovered.catalog, Some(recovered.contents));
+        let session = Self::with_catalog(repository, catalog, contents, Waiter::new(context), true);
         // All packs were read.
         Ok(Self { unlisted: Some(Unlisted::default()), ..session })
     }
@@ -100,6 +106,7 @@ impl Session {
         repository: Repository,
         catalog: Catalog,
         contents: Option<Contents>,
+        waiter: Waiter,
         degraded: bool,
     ) -> Self {
         let snapshots = catalog.all_snapshots();
@@ -110,7 +117,7 @@ impl Session {
         for problem in snapshots.problems() {
             doubts.add(Reason::from(problem));
         }
-        Self { repository, catalog, snapshots, doubts, degraded, contents, unlisted: None }
+        Self { repository, catalog, snapshots, doubts, degraded, contents, waiter, unlisted: None }
     }
 
     /// Snapshots that the lists lack because an index blob is lost; looked for once.
@@ -122,7 +129,7 @@ impl Session {
     pub(super) fn contents(&mut self) -> Result<Contents, Failure> {
         let contents = match self.contents.take() {
             Some(contents) => contents,
-            None => self.repository.contents()?,
+            None => self.waiter.during(|| self.repository.contents())?,
         };
         let bytes = contents.index().memory();
         tracing::debug!(bytes, "the index is loaded");

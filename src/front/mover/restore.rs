@@ -16,7 +16,8 @@ use super::{discovery, log, memory};
 use crate::blob::BlobStore;
 use crate::content::Contents;
 use crate::crypto::Password;
-use crate::index::IndexOptions;
+use crate::front::waiting;
+use crate::index::{IndexOptions, Loading};
 use crate::os::signals;
 use crate::snapshot::{Snapshot, Snapshots};
 use crate::{Absence, Access, Catalog, Entered, Opening, Options, Repository, Sandbox, Unlisted};
@@ -103,24 +104,22 @@ fn confine(plan: &Plan) {
 
 /// Opens the repository, lists its snapshots, and loads its index where that fits into memory.
 fn open(plan: &Plan, store: impl BlobStore + 'static) -> Result<Opened, Error> {
-    let opening = Opening {
-        password: &plan.password,
-        options: options(plan),
-        budget: memory::budget(),
-        access: Access::Snapshots,
-    };
+    let options = options(plan);
+    let loading = options.index.loading.clone();
+    let opening =
+        Opening { password: &plan.password, options, budget: memory::budget(), access: Access::Snapshots };
     let repository = log::timed("opening the repository", || opening.open(store))
         .map_err(|e| Error::repository("open the repository", e))?;
     for warning in repository.format().warnings() {
         log::warn(warning);
     }
-    let (catalog, contents) = match log::timed("listing the snapshots", || repository.catalog_and_contents())
-    {
+    let list = || waiting(loading.as_ref(), || repository.catalog_and_contents());
+    let (catalog, contents) = match log::timed("listing the snapshots", list) {
         Ok(read) => read,
         Err(source) => {
             let error = Error::repository("list the snapshots", source);
             // What can be read still tells the identities that there are.
-            let index = IndexOptions { degraded: true, ..options(plan).index };
+            let index = IndexOptions { degraded: true, ..repository.options().index };
             return Err(match repository.with_index_options(index).catalog() {
                 Ok(catalog) => tell(plan, &catalog.all_snapshots(), error),
                 Err(_) => error,
@@ -137,7 +136,13 @@ fn options(plan: &Plan) -> Options {
     let mut options = memory::budget().bound(Options::default());
     options.index.degraded = plan.arguments.degraded;
     options.index.spill_directory = Some(plan.target.clone());
+    options.index.loading = Some(Loading::default());
     options
+}
+
+/// Does what reads the index, and logs now and then how far it has come.
+fn waiting<T>(loading: Option<&Loading>, work: impl FnOnce() -> T) -> T {
+    waiting::during(loading, waiting::LOG_INTERVAL, log::info, work)
 }
 
 fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
@@ -168,7 +173,9 @@ fn restore_chosen(plan: &Plan, opened: Opened) -> Result<(), Error> {
     log::info(format_args!("it began at {} and ended at {}", snapshot.start_time, snapshot.end_time));
     let contents = match contents {
         Some(contents) => Ok(contents),
-        None => log::timed("loading the index", || repository.contents()),
+        None => log::timed("loading the index", || {
+            waiting(repository.options().index.loading.as_ref(), || repository.contents())
+        }),
     };
     contents
         .map_err(|e| Error::repository("load the index", e))

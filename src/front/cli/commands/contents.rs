@@ -5,6 +5,7 @@ use crate::front::cli::context::Context;
 use crate::front::cli::doubts::Doubts;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
+use crate::front::cli::progress::Waiter;
 use crate::index::Entry;
 
 /// List the contents in the index
@@ -30,7 +31,8 @@ pub(in crate::front::cli) struct Args {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let contents = context.repository()?.contents()?;
+        let repository = context.repository()?;
+        let contents = Waiter::new(context).during(|| repository.contents())?;
         let index = contents.index();
         let mut doubts = Doubts::new(context.degraded);
         for doubt in index.doubts() {
