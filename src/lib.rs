@@ -278,7 +278,7 @@ pub use snapshot::{
 };
 #[cfg(feature = "verify")]
 pub use verify::{
-    Error as VerifyError, Finding, Ledger, Level, Report, Settings as VerifySettings, Verdict, Verifier,
+    Damage, Error as VerifyError, Ledger, Level, Report, Settings as VerifySettings, Verdict, Verifier,
 };
 
 #[cfg(all(feature = "testkit", feature = "kopia-front"))]

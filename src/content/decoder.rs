@@ -41,15 +41,19 @@ impl Scratch {
 }
 
 /// Contents that are hashed together: enough for the lanes of vector registers to stay filled.
-pub(crate) const TOGETHER: usize = 64;
+pub(crate) const MAX_BATCH: usize = 64;
 
-/// How many contents of these sizes are worked on together, from the first on, and their bytes: up to `most`, and of up to
-/// `limit` bytes unless the first alone has more.
-pub(crate) fn together(sizes: impl Iterator<Item = usize>, most: usize, limit: usize) -> (usize, usize) {
+/// Returns the number and total size of the leading items that form one batch: at most `max_items` and `max_bytes`, but
+/// always at least one.
+pub(crate) fn next_batch(
+    sizes: impl Iterator<Item = usize>,
+    max_items: usize,
+    max_bytes: usize,
+) -> (usize, usize) {
     let (mut count, mut bytes) = (0, 0_usize);
-    for size in sizes.take(most) {
+    for size in sizes.take(max_items) {
         let sum = bytes.saturating_add(size);
-        if count > 0 && sum > limit {
+        if count > 0 && sum > max_bytes {
             break;
         }
         (count, bytes) = (count + 1, sum);
@@ -57,8 +61,8 @@ pub(crate) fn together(sizes: impl Iterator<Item = usize>, most: usize, limit: u
     (count, bytes)
 }
 
-/// Makes so many buffers ready, and gives those back that hold more than `keep` bytes together.
-pub(crate) fn make_room(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
+/// Makes sure that there are `count` buffers. Buffers that hold more than `keep` bytes in all are freed first.
+pub(crate) fn ensure_buffers(buffers: &mut Vec<Scratch>, count: usize, keep: usize) {
     if buffers.iter().map(Scratch::capacity).sum::<usize>() > keep {
         buffers.clear();
     }

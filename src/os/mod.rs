@@ -10,5 +10,6 @@ pub(crate) mod privacy;
 pub(crate) mod sandbox;
 #[cfg(feature = "cli")]
 pub(crate) mod signals;
+pub(crate) mod sync;
 #[cfg(any(feature = "kopia-front", feature = "mover"))]
 pub(crate) mod users;

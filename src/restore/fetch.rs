@@ -13,7 +13,7 @@ use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
 use super::session::Session;
 use crate::content::{
-    self, ContentSource, Decoder, Scratch, TOGETHER, make_room, pack_of, read_error, together,
+    self, ContentSource, Decoder, MAX_BATCH, Scratch, ensure_buffers, next_batch, pack_of, read_error,
 };
 use crate::crypto::ContentHash;
 use crate::index::Entry;
@@ -138,11 +138,11 @@ impl<'s> Fetcher<'s> {
         let mut rest = pieces.as_mut_slice();
         while !rest.is_empty() {
             let sizes = rest.iter().map(|piece| decoder.inflated(&piece.entry));
-            let (count, bytes) = together(sizes, if verify { TOGETHER } else { 1 }, self.round);
+            let (count, bytes) = next_batch(sizes, if verify { MAX_BATCH } else { 1 }, self.round);
             let Some((pieces, others)) = rest.split_at_mut_checked(count) else { break };
             rest = others;
             let _inflating = (bytes > self.round).then(|| self.inflating.take(bytes));
-            make_room(buffers, count, self.round);
+            ensure_buffers(buffers, count, self.round);
             self.decode_together(batch, pieces, buffers);
             if bytes > self.round {
                 buffers.clear();

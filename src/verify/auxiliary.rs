@@ -1,6 +1,6 @@
 //! Blobs beside packs and indexes. Nothing is restored from them, but rot in them is rot of the same disk.
 
-use super::findings::{Finding, is_refusal};
+use super::fault::{Fault, is_refusal};
 use crate::blob::{self, BlobKind, BlobMetadata, BlobStore};
 use crate::crypto::MaintenanceCipher;
 use crate::format::RepositoryFormat;
@@ -18,7 +18,7 @@ pub(super) fn check(
     store: &dyn BlobStore,
     format: &RepositoryFormat,
     blob: &BlobMetadata,
-) -> Option<(Finding, bool)> {
+) -> Option<(Fault, bool)> {
     let name = blob.id.as_str();
     let read = || store.read(&blob.id, LIMIT);
     let (code, problem) = match blob.id.kind() {
@@ -44,7 +44,7 @@ pub(super) fn check(
         Problem::Unread(e) if is_refusal(&e) => (e.code(), e.to_string(), true),
         Problem::Unread(e) => (code, e.to_string(), false),
     };
-    Some((Finding { unchecked, ..Finding::of_blob(code, &blob.id, detail) }, is_vital))
+    Some((Fault { unchecked, ..Fault::of_blob(code, &blob.id, detail) }, is_vital))
 }
 
 enum Problem {

@@ -3,8 +3,9 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::findings::{Finding, is_refusal};
-use super::snapshots::Known;
+use super::fault::{Fault, is_refusal};
+use super::snapshots::ListedSnapshots;
+use super::time::rfc3339;
 use crate::blob::{self, BlobId, BlobKind, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, read_with};
 use crate::format::RepositoryFormat;
@@ -21,11 +22,11 @@ const NAMED: usize = 5;
 #[derive(Default)]
 pub(super) struct Forensics {
     /// What means that something needed may be gone.
-    pub(super) damage: Vec<Finding>,
+    pub(super) damage: Vec<Fault>,
     /// Whether index blobs that may be good could not be read, so that more contents may exist than are known.
     pub(super) index_unread: bool,
     /// What no snapshot needs.
-    pub(super) unneeded: Vec<Finding>,
+    pub(super) unneeded: Vec<Fault>,
     /// What is odd.
     pub(super) warnings: Vec<String>,
     /// Contents that the active indexes have lost, and the superseded index blob that still knows each.
@@ -55,10 +56,10 @@ impl Forensics {
     pub(super) fn add_doubts(&mut self, index: &ContentIndex, active: &ActiveSet) {
         let optional: HashSet<&BlobId> = active.optional.iter().map(|blob| &blob.id).collect();
         for doubt in index.doubts() {
-            let finding = |code| Finding {
+            let finding = |code| Fault {
                 blob: doubt.blob().cloned(),
                 unrepairable: matches!(doubt, Doubt::Unreadable { unrepairable: true, .. }),
-                ..Finding::new(code, doubt.to_string())
+                ..Fault::new(code, doubt.to_string())
             };
             let (list, finding) = match doubt {
                 Doubt::Unreadable { blob, .. } if optional.contains(blob) => {
@@ -133,7 +134,7 @@ impl<'a> Examined<'a> {
         if self.active.blobs.is_empty() && found.damage.is_empty() {
             let detail = "there is no index blob, and even a new repository has one: all that was saved is gone, or \
                           only a part of the repository is here";
-            found.damage.push(Finding::new("index-missing", detail));
+            found.damage.push(Fault::new("index-missing", detail));
         }
         if found.index_unread {
             // What is missing may be in the index blobs that nobody could read.
@@ -169,10 +170,10 @@ impl<'a> Examined<'a> {
                 Err(index::Error::Blob(e)) if e.is_not_found() => continue,
                 Err(e) => {
                     let detail = format!("{e}; it is superseded, so that nothing needs it");
-                    found.unneeded.push(Finding {
+                    found.unneeded.push(Fault {
                         unchecked: matches!(&e, index::Error::Blob(source) if is_refusal(source)),
                         unrepairable: matches!(&e, index::Error::Unrepairable { .. }),
-                        ..Finding::of_blob("index-superseded-damaged", &blob.id, detail)
+                        ..Fault::of_blob("index-superseded-damaged", &blob.id, detail)
                     });
                     continue;
                 }
@@ -251,7 +252,7 @@ impl<'a> Examined<'a> {
         }
         let blob = manifests.values().next().map(|(_, pack)| pack.clone());
         let source = Unindexed { store: self.store, format: self.format, contents: &unknown };
-        let known = Known::read(&source, &manifests.keys().copied().collect(), self.room);
+        let known = ListedSnapshots::read(&source, &manifests.keys().copied().collect(), self.room);
         let named: Vec<String> = known.snapshots.iter().take(NAMED).map(describe).collect();
         let snapshots = match known.snapshots.len() {
             0 => "manifests, but none of a snapshot".to_owned(),
@@ -262,7 +263,7 @@ impl<'a> Examined<'a> {
             "{summary}, among them {snapshots}. An index blob is lost; `verify --recover-index` says what can be read \
              back without it"
         );
-        found.damage.push(Finding { blob, ..Finding::new("index-missing", detail) });
+        found.damage.push(Fault { blob, ..Fault::new("index-missing", detail) });
     }
 
     /// Whether the entry of a content can have left the indexes in the normal course of things. Compactions of epochs
@@ -315,7 +316,7 @@ impl UnreadPacks {
 
 fn describe(snapshot: &Snapshot) -> String {
     let (seconds, _) = snapshot.start_time.to_unix();
-    format!("{} of {} at {}", snapshot.id, snapshot.source, super::report::model::rfc3339(seconds))
+    format!("{} of {} at {}", snapshot.id, snapshot.source, rfc3339(seconds))
 }
 
 /// Contents by what the local indexes of packs say.

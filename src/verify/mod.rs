@@ -5,30 +5,35 @@
 
 mod auxiliary;
 mod error;
-mod findings;
+mod failures;
+mod fault;
 mod forensics;
+mod job;
 mod ledger;
 mod lookup;
 mod options;
 mod outcome;
 mod plan;
 mod read;
+mod reading;
 mod recover;
 mod repaired;
 mod report;
 mod run;
 mod snapshots;
+mod time;
 mod trees;
+mod verifier;
+mod view;
 
 pub use error::Error;
-pub use findings::{Cause, Finding};
+pub use job::Progress;
 pub use ledger::{Ledger, MergedLedgers};
-pub use options::{Level, Shard};
-pub use plan::selection::Order;
+pub use options::{Level, Order, Settings, Shard};
 pub use recover::{RecoveredSnapshot, RecoveryReport, recover_index};
 pub use repaired::write_repaired;
 pub use report::model::{
     Coverage, Damage, DamageGroup, Ecc, ForeignFiles, LostPath, RepairedBlob, Report, SnapshotState, Stopped,
     Unreferenced, Verdict,
 };
-pub use run::{Progress, Settings, Verifier};
+pub use verifier::Verifier;

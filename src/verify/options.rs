@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::os::parallel;
 
 /// How far a verification goes. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,6 +111,77 @@ impl FromStr for Shard {
             Self::new(index.parse().ok()?, count.parse().ok()?)
         };
         parse().ok_or_else(|| "expected I/N with 0 <= I < N".to_owned())
+    }
+}
+
+/// The order in which packs are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// As they lie on the disk, those of the same former run together: the head moves forward.
+    #[default]
+    Disk,
+    /// Strictly by the age of their proofs.
+    Oldest,
+}
+
+impl std::str::FromStr for Order {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "disk" => Ok(Self::Disk),
+            "oldest" => Ok(Self::Oldest),
+            _ => Err(format!("{text:?} is neither disk nor oldest")),
+        }
+    }
+}
+
+/// How a repository is verified.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How far.
+    pub level: Level,
+    /// Threads that decode.
+    pub threads: usize,
+    /// Packs read at the same time. One keeps a disk from seeking; a network file system wants more.
+    pub reads: usize,
+    /// Bytes of memory to stay below.
+    pub memory: u64,
+    /// Stop reading after this time.
+    pub max_duration: Option<Duration>,
+    /// Read no faster than so many bytes in a second.
+    pub rate: Option<u64>,
+    /// Only this part of the packs.
+    pub shard: Shard,
+    /// Read no more stored bytes of contents than this, the most urgent first; but one pack in any case. Nothing at all
+    /// for 0: then the report is of what is remembered.
+    pub budget: Option<u64>,
+    /// Leave out packs that were proved within this time, and count no older proofs.
+    pub max_age: Option<Duration>,
+    /// In which order packs are read.
+    pub order: Order,
+    /// Only what these snapshots need, by the IDs of their manifests.
+    pub snapshots: Option<Vec<String>>,
+    /// Whether it is known why snapshots that the ledger saw are gone.
+    pub accept_missing_snapshots: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            level: Level::Files,
+            threads: parallel::available_threads(),
+            reads: 1,
+            memory: 256 << 20,
+            max_duration: None,
+            rate: None,
+            shard: Shard::WHOLE,
+            budget: None,
+            max_age: None,
+            order: Order::default(),
+            snapshots: None,
+            accept_missing_snapshots: false,
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use super::findings::{Cause, Failures, Finding};
+use super::failures::Failures;
+use super::fault::Fault;
 use super::ledger::Proof;
 use super::plan::packs::PackPlan;
 use super::read::scan::PackResult;
-use super::report::assemble;
+use super::time::now;
 use crate::blob::BlobId;
 use crate::index::Position;
 
@@ -31,7 +32,7 @@ pub(super) struct Outcome {
     pub(super) gone: u64,
     /// Ranges of blobs that error correction mended.
     pub(super) repairs: Vec<(BlobId, Range<u64>)>,
-    pub(super) footers: Vec<Finding>,
+    pub(super) footers: Vec<Fault>,
     /// Places in the index.
     pub(super) vanished: Vec<Position>,
 }
@@ -43,10 +44,10 @@ impl Outcome {
         self.oldest_proof = Some(self.oldest_proof.map_or(time, |oldest| oldest.min(time)));
     }
 
-    pub(super) fn take_in(&mut self, pack: &PackPlan, result: PackResult) {
+    pub(super) fn add(&mut self, pack: &PackPlan, result: PackResult) {
         let PackResult { checked, footer, footer_repairs } = result;
         self.read_bytes += pack.bytes;
-        self.prove(usize::try_from(checked.good).unwrap_or(usize::MAX), checked.bytes, assemble::now());
+        self.prove(usize::try_from(checked.good).unwrap_or(usize::MAX), checked.bytes, now());
         self.good_packs += u64::from(checked.failures.is_empty() && checked.vanished.is_empty());
         for (content, cause) in checked.failures {
             self.failures.insert(content, cause);
@@ -78,7 +79,7 @@ impl Outcome {
         for bad in &proof.damaged {
             if let Ok(content) = bad.content.parse() {
                 self.failures
-                    .insert(content, Cause::recalled(&bad.code, &pack.blob, &bad.detail, proof.time));
+                    .insert(content, Fault::recalled(&bad.code, &pack.blob, &bad.detail, proof.time));
             }
         }
     }

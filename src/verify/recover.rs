@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::findings::Failures;
+use super::failures::Failures;
 use super::report::model::SnapshotState;
 use super::trees::impact::Impact;
 use super::trees::walk::Walk;

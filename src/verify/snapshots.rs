@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::findings::{Finding, is_refusal};
+use super::fault::{Fault, Finding, is_refusal};
 use crate::content::{self, ContentSource, Contents};
 use crate::index::ContentId;
 use crate::manifest::{self, ManifestSet, Room};
@@ -11,7 +11,7 @@ use crate::snapshot::{Snapshot, Snapshots};
 
 /// Snapshots whose manifests can be read, oldest first.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct ListedSnapshots {
     pub(super) snapshots: Vec<Snapshot>,
     /// Manifests that cannot be read: each may have held snapshots.
     pub(super) findings: Vec<Finding>,
@@ -19,7 +19,7 @@ pub(super) struct Known {
     pub(super) deleted: HashSet<String>,
 }
 
-impl Known {
+impl ListedSnapshots {
     /// Reads all live manifests.
     pub(super) fn load(contents: &Contents, room: &Room) -> Self {
         let index = contents.index();
@@ -39,12 +39,18 @@ impl Known {
             let parsed = contents.get(id).map_err(manifest::Error::from);
             match parsed.and_then(|payload| manifest::parse(*id, &payload, room)) {
                 Ok(manifests) => read.push((*id, manifests)),
-                Err(e) => known.findings.push(Finding {
-                    blob: e.blob().cloned(),
-                    content: Some(*id),
-                    unchecked: unchecked(&e),
-                    ..Finding::new(e.code(), format!("{e}; snapshots may be listed nowhere else"))
-                }),
+                Err(e) => {
+                    let fault = Fault {
+                        blob: e.blob().cloned(),
+                        unchecked: unchecked(&e),
+                        unrepairable: matches!(
+                            e,
+                            manifest::Error::Content { source: content::Error::Unrepairable { .. } }
+                        ),
+                        ..Fault::new(e.code(), format!("{e}; snapshots may be listed nowhere else"))
+                    };
+                    known.findings.push(Finding { content: Some(*id), ..fault.into() });
+                }
             }
         }
         let mut set = ManifestSet::default();
@@ -53,7 +59,9 @@ impl Known {
         known.deleted = deleted.map(|manifest| manifest.id().to_string()).collect();
         let snapshots = Snapshots::new(&set);
         let problems = snapshots.problems().iter();
-        known.findings.extend(problems.map(|problem| Finding::new(problem.code, problem.reason.clone())));
+        known
+            .findings
+            .extend(problems.map(|problem| Fault::new(problem.code, problem.reason.clone()).into()));
         known.snapshots = snapshots.all.into_iter().map(Arc::unwrap_or_clone).collect();
         known
     }

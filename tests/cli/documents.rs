@@ -48,7 +48,7 @@ fn codes_in(source: &str) -> BTreeSet<String> {
         "new(",
         "Facts::new(",
         ".code(",
-        "Finding::new(",
+        "Fault::new(",
         "finding(",
         "Reason::new(",
         "Suspect::new(manifest,",

@@ -18,7 +18,7 @@ use crate::blob::WritablePath;
 use crate::format::RepositoryFormat;
 #[cfg(test)]
 pub(super) use record::tests as examples;
-pub(super) use record::{Bad, Proof, Seen, SeenSource};
+pub(super) use record::{DamagedContent, Proof, SnapshotRecord, SourceRecord};
 use record::{FORMAT, Record};
 
 /// A ledger is written anew when it has this many lines for each one that still counts.
@@ -34,14 +34,14 @@ const SMALL: usize = 10_000;
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
-    known: Known,
+    known: LedgerState,
     file: Mutex<Flock<File>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct LedgerState {
     proofs: HashMap<Box<str>, Proof>,
-    seen: Option<Seen>,
+    snapshots: Option<SnapshotRecord>,
 }
 
 impl Ledger {
@@ -88,18 +88,19 @@ impl Ledger {
         format: &RepositoryFormat,
     ) -> Result<MergedLedgers, Error> {
         let repository = hex::encode(format.unique_id());
-        let mut merged = Known::default();
+        let mut merged = LedgerState::default();
         for path in paths {
             let path = path.as_ref();
             let text = read(&mut File::open(path).map_err(io_error(path))?, path)?;
-            let (known, _) = Known::parse(path, &text, &repository)?;
+            let (known, _) = LedgerState::parse(path, &text, &repository)?;
             let mut proofs: Vec<Proof> = known.proofs.into_values().collect();
             proofs.extend(std::mem::take(&mut merged.proofs).into_values());
             proofs.sort_by_key(|proof| proof.time);
             proofs.into_iter().for_each(|proof| merged.take_in(Record::Pack(proof)));
-            let newer = |seen: &Seen| merged.seen.as_ref().is_none_or(|known| known.time < seen.time);
-            if let Some(seen) = known.seen.filter(newer) {
-                merged.seen = Some(seen);
+            let newer =
+                |seen: &SnapshotRecord| merged.snapshots.as_ref().is_none_or(|known| known.time < seen.time);
+            if let Some(seen) = known.snapshots.filter(newer) {
+                merged.snapshots = Some(seen);
             }
         }
         Ok(MergedLedgers(merged))
@@ -117,9 +118,13 @@ impl Ledger {
         if text.is_empty() {
             let header = Record::Ledger { format: FORMAT, repository: repository.to_owned() };
             append(&mut *file, &header).map_err(io_error(path))?;
-            return Ok(Self { path: path.to_path_buf(), known: Known::default(), file: Mutex::new(file) });
+            return Ok(Self {
+                path: path.to_path_buf(),
+                known: LedgerState::default(),
+                file: Mutex::new(file),
+            });
         }
-        let (known, lines) = Known::parse(path, &text, repository)?;
+        let (known, lines) = LedgerState::parse(path, &text, repository)?;
         if lines > SMALL && lines > WASTE * known.proofs.len() {
             known.write_anew(writable, repository).map_err(io_error(path))?;
             file = lock(open()?)?;
@@ -138,8 +143,8 @@ impl Ledger {
     }
 
     /// Writes down which snapshots there are.
-    pub(super) fn note_seen(&self, seen: Seen) -> Result<(), Error> {
-        self.append(&Record::Seen(seen))
+    pub(super) fn note_snapshots(&self, seen: SnapshotRecord) -> Result<(), Error> {
+        self.append(&Record::Snapshots(seen))
     }
 
     /// Makes sure that what was written survives a power failure.
@@ -156,38 +161,38 @@ impl Ledger {
 
 /// What several ledgers know together.
 #[derive(Debug)]
-pub struct MergedLedgers(Known);
+pub struct MergedLedgers(LedgerState);
 
 /// Knowledge from former runs, as of the beginning of this one.
-pub(super) trait Memory: Sync {
+pub(super) trait ProofHistory: Sync {
     /// What is known of a pack.
     fn proof(&self, pack: &str) -> Option<&Proof>;
 
     /// The snapshots that the last complete run saw.
-    fn seen(&self) -> Option<&Seen>;
+    fn snapshots(&self) -> Option<&SnapshotRecord>;
 }
 
-impl Memory for Ledger {
+impl ProofHistory for Ledger {
     fn proof(&self, pack: &str) -> Option<&Proof> {
         self.known.proofs.get(pack)
     }
 
-    fn seen(&self) -> Option<&Seen> {
-        self.known.seen.as_ref()
+    fn snapshots(&self) -> Option<&SnapshotRecord> {
+        self.known.snapshots.as_ref()
     }
 }
 
-impl Memory for MergedLedgers {
+impl ProofHistory for MergedLedgers {
     fn proof(&self, pack: &str) -> Option<&Proof> {
         self.0.proofs.get(pack)
     }
 
-    fn seen(&self) -> Option<&Seen> {
-        self.0.seen.as_ref()
+    fn snapshots(&self) -> Option<&SnapshotRecord> {
+        self.0.snapshots.as_ref()
     }
 }
 
-impl Known {
+impl LedgerState {
     fn parse(path: &Path, text: &str, repository: &str) -> Result<(Self, usize), Error> {
         let foreign = || Error::LedgerForeign { path: path.to_path_buf() };
         let mut known = Self::default();
@@ -214,7 +219,7 @@ impl Known {
     fn take_in(&mut self, record: Record) {
         match record {
             Record::Ledger { .. } => {}
-            Record::Seen(seen) => self.seen = Some(seen),
+            Record::Snapshots(seen) => self.snapshots = Some(seen),
             Record::Pack(proof) => {
                 let known = self.proofs.get(&proof.pack);
                 if known.is_none_or(|known| proof.replaces(known)) {
@@ -232,8 +237,8 @@ impl Known {
             for proof in self.proofs.values() {
                 append(&mut file, &Record::Pack(proof.clone()))?;
             }
-            if let Some(seen) = &self.seen {
-                append(&mut file, &Record::Seen(seen.clone()))?;
+            if let Some(seen) = &self.snapshots {
+                append(&mut file, &Record::Snapshots(seen.clone()))?;
             }
             file.flush()
         })

@@ -20,7 +20,8 @@ pub(super) enum Record {
     /// A pack was read from end to end.
     Pack(Proof),
     /// A run came to its end and saw these snapshots.
-    Seen(Seen),
+    #[serde(rename = "seen")]
+    Snapshots(SnapshotRecord),
 }
 
 /// That a pack was read, and what came out.
@@ -40,12 +41,12 @@ pub(in crate::verify) struct Proof {
     pub(in crate::verify) digest: Box<str>,
     /// Contents that are no good; the pack is good where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::verify) damaged: Vec<Bad>,
+    pub(in crate::verify) damaged: Vec<DamagedContent>,
 }
 
 /// A content that is no good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::verify) struct Bad {
+pub(in crate::verify) struct DamagedContent {
     pub(in crate::verify) content: Box<str>,
     pub(in crate::verify) code: Box<str>,
     #[serde(default, skip_serializing_if = "str::is_empty")]
@@ -54,14 +55,14 @@ pub(in crate::verify) struct Bad {
 
 /// Snapshots as a run saw them, by source.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(in crate::verify) struct Seen {
+pub(in crate::verify) struct SnapshotRecord {
     pub(in crate::verify) time: i64,
-    pub(in crate::verify) sources: BTreeMap<String, SeenSource>,
+    pub(in crate::verify) sources: BTreeMap<String, SourceRecord>,
 }
 
 /// Snapshots of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::verify) struct SeenSource {
+pub(in crate::verify) struct SourceRecord {
     pub(in crate::verify) snapshots: u64,
     /// ID and start time of the newest.
     pub(in crate::verify) newest: String,
@@ -117,7 +118,7 @@ pub(in crate::verify) mod tests {
     }
 
     pub(in crate::verify) fn damaged(proof: Proof) -> Proof {
-        let bad = Bad { content: "00".into(), code: "content-damaged".into(), detail: "".into() };
+        let bad = DamagedContent { content: "00".into(), code: "content-damaged".into(), detail: "".into() };
         Proof { damaged: vec![bad], ..proof }
     }
 

@@ -19,7 +19,7 @@ fn filled(path: &Path) {
     let new = ledger(path).unwrap();
     new.note_pack(proof("p1", Level::Hash, 10)).unwrap();
     new.note_pack(damaged(proof("p2", Level::Hash, 11))).unwrap();
-    new.note_seen(Seen { time: 12, ..Seen::default() }).unwrap();
+    new.note_snapshots(SnapshotRecord { time: 12, ..SnapshotRecord::default() }).unwrap();
     new.note_pack(proof("p1", Level::Decrypt, 13)).unwrap();
     new.sync().unwrap();
 }
@@ -33,7 +33,7 @@ fn what_is_noted_is_known_next_time() {
     assert_eq!(again.proof("p1").unwrap(), &proof("p1", Level::Hash, 10));
     assert!(!again.proof("p2").unwrap().is_good());
     assert_eq!(again.proof("p3"), None);
-    assert_eq!(again.seen().unwrap().time, 12);
+    assert_eq!(again.snapshots().unwrap().time, 12);
     assert_eq!(code(ledger(&path)), "ledger-in-use");
 }
 

@@ -9,7 +9,8 @@ use crate::blob::{self, BlobId, BlobMetadata, WritablePath};
 use crate::content::{self, Decoder};
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentIndex, Entry, Position};
-use crate::verify::findings::{Cause, Failures};
+use crate::verify::failures::Failures;
+use crate::verify::fault::Fault;
 use crate::verify::options::Shard;
 use crate::verify::plan::places::{Item, Places, Sorter};
 
@@ -85,7 +86,7 @@ impl Plan {
                 return;
             };
             if let Err(e) = check(format, &entry, blob) {
-                plan.failures.insert(entry.id, Cause::of(&e));
+                plan.failures.insert(entry.id, Fault::of_content(&e));
                 plan.impossible += 1;
                 return;
             }

@@ -1,30 +1,8 @@
 //! Which packs are read in this run, in which order, and what former runs proved of the others.
 
-use crate::verify::ledger::{Memory, Proof};
-use crate::verify::options::Level;
+use crate::verify::ledger::{Proof, ProofHistory};
+use crate::verify::options::{Level, Order};
 use crate::verify::plan::packs::PackPlan;
-
-/// In which order packs are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// As they lie on the disk, those of the same former run together: the head moves forward.
-    #[default]
-    Disk,
-    /// Strictly by the age of their proofs.
-    Oldest,
-}
-
-impl std::str::FromStr for Order {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "disk" => Ok(Self::Disk),
-            "oldest" => Ok(Self::Oldest),
-            _ => Err(format!("{text:?} is neither disk nor oldest")),
-        }
-    }
-}
 
 /// What decides about packs.
 pub(crate) struct Rules<'a> {
@@ -36,7 +14,7 @@ pub(crate) struct Rules<'a> {
     pub(crate) max_age: Option<i64>,
     /// Stored bytes to be read.
     pub(crate) budget: Option<u64>,
-    pub(crate) memory: Option<&'a dyn Memory>,
+    pub(crate) history: Option<&'a dyn ProofHistory>,
 }
 
 /// What is to be done with the packs of a plan.
@@ -108,7 +86,7 @@ impl<'m> Rules<'m> {
     /// What is known of just this pack with just these contents, at this level or a higher one, neither too old nor of
     /// the future. Damage that was found does not become too old.
     fn valid(&self, pack: &PackPlan) -> Option<&'m Proof> {
-        let proof = self.memory?.proof(pack.blob.as_str())?;
+        let proof = self.history?.proof(pack.blob.as_str())?;
         let same = proof.size == pack.size && proof.mtime == pack.mtime && *proof.digest == *pack.digest;
         let young = self.max_age.is_none_or(|age| self.now.saturating_sub(proof.time) <= age);
         let said = proof.level >= self.level && proof.time <= self.now && young;
@@ -136,16 +114,16 @@ mod tests {
 
     use super::*;
     use crate::blob::BlobId;
-    use crate::verify::ledger::{Seen, examples};
+    use crate::verify::ledger::{SnapshotRecord, examples};
 
     struct Remembered(BTreeMap<String, Proof>);
 
-    impl Memory for Remembered {
+    impl ProofHistory for Remembered {
         fn proof(&self, pack: &str) -> Option<&Proof> {
             self.0.get(pack)
         }
 
-        fn seen(&self) -> Option<&Seen> {
+        fn snapshots(&self) -> Option<&SnapshotRecord> {
             None
         }
     }
@@ -162,7 +140,7 @@ mod tests {
             now: 1000,
             max_age: None,
             budget: None,
-            memory: Some(memory),
+            history: Some(memory),
         }
     }
 

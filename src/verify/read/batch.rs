@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::blob::BlobId;
-use crate::content::{Decoded, Decoder, Error, Scratch, TOGETHER, make_room, together};
+use crate::content::{Decoded, Decoder, Error, MAX_BATCH, Scratch, ensure_buffers, next_batch};
 use crate::crypto::ContentHash;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry, Position};
-use crate::verify::findings::Cause;
+use crate::verify::fault::Fault;
 use crate::verify::options::Level;
 
 /// Plaintext held at once, unless one content alone has more.
@@ -16,7 +16,7 @@ const BATCH_BYTES: usize = 16 << 20;
 /// Plaintext buffers kept for the next batch.
 const KEPT: usize = 16 << 20;
 
-/// Bad contents of one pack that are held one by one.
+/// DamagedContent contents of one pack that are held one by one.
 const MAX_FAILED: usize = 250_000;
 
 /// A content and its stored bytes, which decoding overwrites.
@@ -25,12 +25,12 @@ pub(crate) struct Piece<'b> {
     pub(crate) stored: &'b mut [u8],
 }
 
-/// What came out for some contents of a pack.
+/// The result for some contents of a pack.
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) good: u64,
     pub(crate) bytes: u64,
-    pub(crate) failures: Vec<(ContentId, Cause)>,
+    pub(crate) failures: Vec<(ContentId, Fault)>,
     /// Contents that failed besides these.
     pub(crate) more_failed: u64,
     /// Ranges of the pack that error correction mended.
@@ -56,11 +56,11 @@ impl Checked {
             self.more_failed += 1;
             return;
         }
-        let cause = Cause::of(error).beside(self.failures.len());
+        let cause = Fault::of_content(error).beside(self.failures.len());
         self.failures.push((content, cause));
     }
 
-    /// Takes in what a content hashes to.
+    /// Compares the hash of a content with its name.
     pub(crate) fn judge(
         &mut self,
         pack: &BlobId,
@@ -84,14 +84,14 @@ impl Checked {
 }
 
 /// One thread's decoder with its buffers.
-pub(crate) struct Checker<'a> {
+pub(crate) struct BatchHasher<'a> {
     format: &'a RepositoryFormat,
     decoder: Decoder<'a>,
     level: Level,
     buffers: Vec<Scratch>,
 }
 
-impl<'a> Checker<'a> {
+impl<'a> BatchHasher<'a> {
     pub(crate) fn new(format: &'a RepositoryFormat, level: Level) -> Self {
         Self { format, decoder: Decoder::new(format), level, buffers: Vec::new() }
     }
@@ -104,7 +104,7 @@ impl<'a> Checker<'a> {
         let mut rest = pieces.as_mut_slice();
         while !rest.is_empty() {
             let sizes = rest.iter().map(|piece| piece.entry.original_length as usize);
-            let (count, _) = together(sizes, TOGETHER, BATCH_BYTES);
+            let (count, _) = next_batch(sizes, MAX_BATCH, BATCH_BYTES);
             let Some((batch, others)) = rest.split_at_mut_checked(count) else { break };
             rest = others;
             if self.level >= Level::Hash {
@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
     }
 
     fn hash_batch(&mut self, pack: &BlobId, batch: &mut [Piece<'_>], out: &mut Checked) {
-        make_room(&mut self.buffers, batch.len(), KEPT);
+        ensure_buffers(&mut self.buffers, batch.len(), KEPT);
         let mut plain: Vec<(&Entry, Decoded<'_>)> = Vec::with_capacity(batch.len());
         for (piece, buffer) in batch.iter_mut().zip(&mut self.buffers) {
             match self.decoder.decode(&piece.entry, pack, piece.stored, buffer) {
@@ -141,7 +141,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// For contents whose hash is for others to check.
+    /// For contents whose hash is checked elsewhere.
     pub(crate) fn decoder(&self) -> &Decoder<'a> {
         &self.decoder
     }

@@ -5,14 +5,14 @@ use crate::crypto::{ContentHash, ContentHasher, HashStream};
 /// Bytes that hash functions take at once.
 const BLOCK: usize = 128;
 
-/// Hashes contents that come in groups. What of a group is left over when it has too few contents to fill all lanes is
-/// kept for the next one.
+/// Hashes contents that come in groups. If a group does not fill every lane, the remainder is carried over to the next
+/// group.
 pub(crate) struct Lanes<'a, M> {
     hasher: &'a ContentHasher,
     left: Vec<Left<M>>,
     /// Buffers that are not in use.
     spare: Vec<Vec<u8>>,
-    /// Bytes kept for the next group at most.
+    /// Bytes carried over to the next group at most.
     keep: usize,
 }
 
@@ -31,12 +31,12 @@ struct Lane<'b, M> {
 }
 
 impl<'a, M> Lanes<'a, M> {
-    /// Lanes that keep up to `keep` bytes from one group to the next.
+    /// Lanes that carry over up to `keep` bytes from one group to the next.
     pub(crate) fn new(hasher: &'a ContentHasher, keep: usize) -> Self {
         Self { hasher, left: Vec::new(), spare: Vec::new(), keep }
     }
 
-    /// Hashes a group of contents, and tells the hash of each that it comes to the end of.
+    /// Hashes a group of contents. Calls `done` for each content that is finished.
     pub(crate) fn run<'b>(
         &mut self,
         group: impl IntoIterator<Item = (M, &'b [u8])>,
@@ -45,7 +45,7 @@ impl<'a, M> Lanes<'a, M> {
         self.advance(group, self.keep, done);
     }
 
-    /// Hashes what is left.
+    /// Hashes the remainder.
     pub(crate) fn finish(&mut self, done: impl FnMut(M, ContentHash)) {
         self.advance([], 0, done);
     }

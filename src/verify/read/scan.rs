@@ -1,12 +1,13 @@
 //! The reading head: what is read of which pack, in which order.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use crate::blob::BlobStore;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentIndex, Entry, Position};
-use crate::verify::findings::Finding;
+use crate::os::sync::Mutex;
+use crate::verify::fault::Fault;
 use crate::verify::lookup::place_of;
 use crate::verify::options::Level;
 use crate::verify::plan::packs::{PackPlan, Plan};
@@ -31,16 +32,16 @@ pub(crate) struct Scan<'a> {
     pub(crate) memory: u64,
     /// Whether the pages of metadata packs stay cached, because the trees are walked next.
     pub(crate) keep_metadata: bool,
-    /// Asked between reads; what was not read completely is not reported.
+    /// Asked between reads. A pack that was not read completely is not reported.
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// What came out for one pack.
+/// The result for one pack.
 #[derive(Debug, Default)]
 pub(crate) struct PackResult {
     pub(crate) checked: Checked,
-    /// What is wrong with the end of the pack, which only recovery needs.
-    pub(crate) footer: Option<Finding>,
+    /// The fault of the end of the pack, which only recovery needs.
+    pub(crate) footer: Option<Fault>,
     pub(crate) footer_repairs: Vec<std::ops::Range<u64>>,
 }
 
@@ -54,7 +55,7 @@ pub(crate) struct Job<'a> {
 
 impl Job<'_> {
     pub(crate) fn result(&self) -> MutexGuard<'_, PackResult> {
-        self.result.lock().unwrap_or_else(PoisonError::into_inner)
+        self.result.lock()
     }
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Stretch<'a> {
     pub(crate) footer: bool,
 }
 
-/// What a head came to.
+/// What a head reads next.
 pub(crate) enum Next<'a> {
     /// This is to be read.
     Stretch(Stretch<'a>),
@@ -90,7 +91,7 @@ pub(crate) struct Queue<'s, 'a> {
     pub(crate) next: AtomicUsize,
     /// Bytes read at once, unless one content is longer.
     pub(crate) stretch: u64,
-    /// What is told about each pack, on any thread.
+    /// Called with the result of each pack, on any thread.
     pub(crate) done: &'s (dyn Fn(&PackPlan, PackResult) + Sync),
 }
 
@@ -151,7 +152,7 @@ impl<'a> Scan<'a> {
         let begun = *nth;
         for position in self.plan.positions(job.pack, begun) {
             let Some(entry) = self.index.at(position) else {
-                // The index cannot be read any more: of this pack nothing is to be claimed.
+                // The index can no longer be read, so nothing is claimed about this pack.
                 job.abandoned.store(true, Ordering::SeqCst);
                 *nth += 1;
                 continue;
@@ -168,7 +169,7 @@ impl<'a> Scan<'a> {
             *nth += 1;
         }
         if *nth == begun {
-            // The plan cannot be read any more.
+            // The plan can no longer be read.
             job.abandoned.store(true, Ordering::SeqCst);
             *nth = job.pack.contents();
         }
@@ -188,13 +189,13 @@ impl<'a> Scan<'a> {
         Some(Stretch { job: Arc::clone(job), entries: Vec::new(), offset, length, footer: true })
     }
 
-    /// Takes notice that a part of a pack is under way; it ends with [`release`](Self::release).
+    /// Counts a part of a pack as under way, until [`release`](Self::release).
     pub(crate) fn keep(&self, job: &Arc<Job<'a>>) -> Arc<Job<'a>> {
         job.pending.fetch_add(1, Ordering::SeqCst);
         Arc::clone(job)
     }
 
-    /// Takes notice that a stretch is done with, or that the head has left a pack.
+    /// Counts a stretch as done, or the head as having left a pack.
     pub(crate) fn release(&self, job: &Arc<Job<'a>>, queue: &Queue<'_, 'a>) {
         if job.pending.fetch_sub(1, Ordering::SeqCst) == 1 && !job.abandoned.load(Ordering::SeqCst) {
             let blob = &job.pack.blob;
@@ -205,7 +206,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Sets aside what was still to be read of a pack that is gone.
+    /// Sets aside the rest of a pack that is gone.
     pub(crate) fn vanish(&self, head: &mut Head<'a>, stretch: &Stretch<'a>) {
         let places = stretch.entries.iter().filter_map(|entry| place_of(self.index, entry));
         let mut gone: Vec<Position> = places.collect();

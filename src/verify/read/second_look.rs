@@ -8,7 +8,7 @@ use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Decoder, read_with};
 use crate::index::{Entry, IndexOptions};
 use crate::verify::Error;
-use crate::verify::findings::Cause;
+use crate::verify::fault::Fault;
 use crate::verify::options::Level;
 use crate::verify::outcome::Outcome;
 
@@ -52,7 +52,7 @@ impl SecondLook<'_> {
                     outcome.good += 1;
                     outcome.good_bytes += u64::from(entry.packed_length);
                 }
-                Err(e) => outcome.failures.insert(entry.id, Cause::of(&e)),
+                Err(e) => outcome.failures.insert(entry.id, Fault::of_content(&e)),
             }
         }
         Ok(fresh)

@@ -1,25 +1,26 @@
 //! Reading and checking packs on all cores.
 //!
-//! Each worker in turn takes the head, reads the next stretch, lets go of the head and decrypts the stretch while it is
+//! Each worker in turn takes the head, reads the next stretch, releases the head and decrypts the stretch while it is
 //! still in the processor's cache. Large contents wait for others to be hashed with: several side by side take hardly
-//! longer than one. So the storage sees one sequential reader, and memory is one round of stretches per worker, whatever
-//! the sizes of packs and repository.
+//! longer than one. So the storage sees one sequential reader, and memory is one round of stretches per worker, however
+//! large the packs and the repository are.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::blob::{self, BlobId};
-use crate::content::{Decoded, Scratch, make_room, read_error};
+use crate::content::{Decoded, Scratch, ensure_buffers, read_error};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::os::adaptive_workers::{Crew, Member};
+use crate::os::sync::Mutex;
 use crate::pack::{self, Postamble, open_local_index};
-use crate::verify::findings::{Finding, is_refusal};
+use crate::verify::fault::{Fault, is_refusal};
 use crate::verify::lookup::place_of;
 use crate::verify::options::Level;
 use crate::verify::plan::packs::PackPlan;
-use crate::verify::read::batch::{Checked, Checker, Piece};
+use crate::verify::read::batch::{BatchHasher, Checked, Piece};
 use crate::verify::read::lanes::Lanes;
 use crate::verify::read::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
 
@@ -29,9 +30,9 @@ const STRETCH: u64 = 4 << 20;
 /// Bytes of the stretches of one round: some contents of the usual largest size.
 const ROUND: u64 = 24 << 20;
 
-/// Contents that wait for each other in one round. Those that are not larger than `SMALL` do not wait: a stretch has
-/// enough of them.
-const WAITING: usize = 64;
+/// Large contents that wait for each other in one round. Contents up to `SMALL` bytes do not wait: a stretch has enough of
+/// them.
+const MAX_WAITING: usize = 64;
 const SMALL: u32 = 64 << 10;
 
 /// Workers' stretches and plaintexts together may take this part of the memory budget; the index is in the rest.
@@ -54,9 +55,24 @@ struct Waiting<'a> {
     repaired: Vec<Range<usize>>,
 }
 
+/// The large contents of a round, which wait to be hashed side by side.
+struct Large<'b, 'a> {
+    /// Buffers that are not in use.
+    spare: std::slice::IterMut<'b, Scratch>,
+    waiting: Vec<(Waiting<'a>, &'b [u8])>,
+    /// Bytes of plaintext in the buffers.
+    inflated: usize,
+}
+
+impl Large<'_, '_> {
+    fn is_full(&self, round: usize) -> bool {
+        self.waiting.len() >= MAX_WAITING || self.inflated >= round
+    }
+}
+
 /// What a worker works with.
 struct Tools<'s, 'a> {
-    checker: Checker<'s>,
+    checker: BatchHasher<'s>,
     lanes: Lanes<'s, Waiting<'a>>,
     /// Room for the stretches of a round.
     arena: Vec<u8>,
@@ -95,7 +111,7 @@ impl<'a> Scan<'a> {
         while left {
             let member = workers.crew.join();
             let mut tools = Tools {
-                checker: Checker::new(self.format, self.level),
+                checker: BatchHasher::new(self.format, self.level),
                 lanes: Lanes::new(self.format.hasher(), workers.round / 2),
                 arena: Vec::new(),
                 scratches: Vec::new(),
@@ -112,7 +128,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads and decrypts some stretches, and hashes what is in them; tells whether there was anything.
+    /// Reads and decrypts some stretches, and hashes their contents. Returns whether there was anything to read.
     fn round(
         &self,
         head: &Mutex<Head<'a>>,
@@ -120,86 +136,89 @@ impl<'a> Scan<'a> {
         member: &Member<'_>,
         tools: &mut Tools<'_, 'a>,
     ) -> bool {
-        let take = || head.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = &workers.queue;
         let Tools { checker, lanes, arena, scratches } = tools;
-        let mut held = take();
+        let mut held = head.lock();
         let Next::Stretch(mut stretch) = self.next(&mut held, queue, usize::MAX) else { return false };
-        let together = self.level >= Level::Hash && self.format.hasher().lanes() > 1;
-        let length = stretch.length.max(if together { workers.round } else { 0 });
+        let side_by_side = self.level >= Level::Hash && self.format.hasher().lanes() > 1;
+        let length = stretch.length.max(if side_by_side { workers.round } else { 0 });
         if arena.len() < length {
             *arena = vec![0; length];
         }
-        make_room(scratches, WAITING, workers.round);
+        ensure_buffers(scratches, MAX_WAITING, workers.round);
         let mut rest = arena.as_mut_slice();
-        let mut spare = scratches.iter_mut();
-        let mut waiting: Vec<(Waiting<'a>, &[u8])> = Vec::new();
-        let mut inflated = 0;
+        let spare = if side_by_side { scratches.as_mut_slice() } else { &mut [] };
+        let mut large = Large { spare: spare.iter_mut(), waiting: Vec::new(), inflated: 0 };
         while let Some((bytes, after)) = std::mem::take(&mut rest).split_at_mut_checked(stretch.length) {
             rest = after;
-            let pack = &stretch.job.pack.blob;
-            let read = member.read(|| self.store.read_at(pack, stretch.offset, bytes));
-            let mut checked = Checked::default();
+            let read = member.read(|| self.store.read_at(&stretch.job.pack.blob, stretch.offset, bytes));
             let gone = read.as_ref().is_err_and(blob::Error::is_not_found);
             if gone {
                 self.vanish(&mut held, &stretch);
             }
+            // The next worker reads while this one works.
             drop(held);
             let working = member.work();
-            if stretch.footer && !gone {
+            if !gone && stretch.footer {
                 self.note_footer(&stretch, bytes, read);
             } else if !gone {
-                let (pieces, apart) = match read {
-                    Ok(()) => cut(&stretch, bytes),
-                    Err(_) => (Vec::new(), stretch.entries.clone()),
-                };
-                let mut at_once = Vec::with_capacity(pieces.len());
-                for piece in pieces {
-                    let scratch = match together && piece.entry.original_length > SMALL {
-                        true => spare.next(),
-                        false => None,
-                    };
-                    let Some(scratch) = scratch else {
-                        at_once.push(piece);
-                        continue;
-                    };
-                    let entry = piece.entry;
-                    inflated += checker.decoder().inflated(&entry);
-                    match checker.decoder().decode(&entry, pack, piece.stored, scratch) {
-                        Ok(Decoded { plaintext, repaired }) => {
-                            let job = self.keep(&stretch.job);
-                            waiting.push((Waiting { job, entry, repaired }, plaintext));
-                        }
-                        Err(e) => checked.fail(&e),
-                    }
-                }
-                checker.check(pack, at_once, &mut checked);
-                for entry in apart {
-                    self.check_alone(checker, pack, entry, &mut checked);
-                }
+                let checked = self.check_stretch(checker, &stretch, bytes, read, &mut large);
+                stretch.job.result().checked.absorb(checked);
             }
-            stretch.job.result().checked.absorb(checked);
             self.release(&stretch.job, queue);
             drop(working);
-            if !together || waiting.len() >= WAITING || inflated >= workers.round {
+            if !side_by_side || large.is_full(workers.round) {
                 break;
             }
-            held = take();
-            stretch = match self.next(&mut held, queue, rest.len()) {
-                Next::Stretch(stretch) => stretch,
-                Next::Full | Next::End => {
-                    // Others read while this one hashes.
-                    drop(held);
-                    break;
-                }
-            };
+            let mut next = head.lock();
+            let Next::Stretch(following) = self.next(&mut next, queue, rest.len()) else { break };
+            (held, stretch) = (next, following);
         }
         let _working = member.work();
-        lanes.run(waiting, |waiting, hash| self.judge(workers, waiting, &hash));
+        lanes.run(large.waiting, |waiting, hash| self.judge(workers, waiting, &hash));
         true
     }
 
-    /// Takes in what a content hashes to.
+    /// Decrypts the contents of a stretch and checks the small ones. Large ones are added to those that wait.
+    fn check_stretch<'b>(
+        &self,
+        checker: &mut BatchHasher<'_>,
+        stretch: &Stretch<'a>,
+        bytes: &'b mut [u8],
+        read: Result<(), blob::Error>,
+        large: &mut Large<'b, 'a>,
+    ) -> Checked {
+        let pack = &stretch.job.pack.blob;
+        let mut checked = Checked::default();
+        let (pieces, apart) = match read {
+            Ok(()) => cut(stretch, bytes),
+            Err(_) => (Vec::new(), stretch.entries.clone()),
+        };
+        let mut at_once = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            let is_large = piece.entry.original_length > SMALL;
+            let Some(scratch) = is_large.then(|| large.spare.next()).flatten() else {
+                at_once.push(piece);
+                continue;
+            };
+            let entry = piece.entry;
+            large.inflated += checker.decoder().inflated(&entry);
+            match checker.decoder().decode(&entry, pack, piece.stored, scratch) {
+                Ok(Decoded { plaintext, repaired }) => {
+                    let job = self.keep(&stretch.job);
+                    large.waiting.push((Waiting { job, entry, repaired }, plaintext));
+                }
+                Err(e) => checked.fail(&e),
+            }
+        }
+        checker.check(pack, at_once, &mut checked);
+        for entry in apart {
+            self.check_alone(checker, pack, entry, &mut checked);
+        }
+        checked
+    }
+
+    /// Compares the hash of a content with its name.
     fn judge(&self, workers: &Workers<'_, 'a>, waiting: Waiting<'a>, hash: &ContentHash) {
         let Waiting { job, entry, repaired } = waiting;
         job.result().checked.judge(&job.pack.blob, &entry, repaired, hash);
@@ -216,17 +235,17 @@ impl<'a> Scan<'a> {
             Ok(repaired) => result.footer_repairs = repaired,
             Err(e) => {
                 let detail = format!("{e} (only recovery of a lost index would need it)");
-                result.footer = Some(Finding {
+                result.footer = Some(Fault {
                     unchecked: matches!(&e, pack::Error::Blob(source) if is_refusal(source)),
                     unrepairable: matches!(&e, pack::Error::Unrepairable { .. }),
-                    ..Finding::of_blob(e.code(), &stretch.job.pack.blob, detail)
+                    ..Fault::of_blob(e.code(), &stretch.job.pack.blob, detail)
                 });
             }
         }
     }
 
     /// Checks one content with a read of its own: around a bad sector, and where contents overlap.
-    fn check_alone(&self, checker: &mut Checker<'_>, pack: &BlobId, entry: Entry, out: &mut Checked) {
+    fn check_alone(&self, checker: &mut BatchHasher<'_>, pack: &BlobId, entry: Entry, out: &mut Checked) {
         let mut stored = vec![0; entry.packed_length as usize];
         match self.store.read_at(pack, entry.offset.into(), &mut stored) {
             Ok(()) => checker.check(pack, vec![Piece { entry, stored: &mut stored }], out),

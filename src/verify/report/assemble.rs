@@ -2,28 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::blob::{BlobId, Remarks};
 use crate::index::{ContentId, ContentIndex, Entry};
 use crate::snapshot::UtcTimestamp;
-use crate::verify::findings::{Cause, Finding};
+use crate::verify::fault::{Fault, Finding};
 use crate::verify::forensics::Forensics;
 use crate::verify::lookup::look_up;
+use crate::verify::options::Settings;
 use crate::verify::outcome::Outcome;
 use crate::verify::plan::packs::Plan;
 use crate::verify::report::model::{
     Coverage, Damage, Ecc, RepairedBlob, Report, SnapshotState, Stopped, Unreferenced, Verdict,
 };
-use crate::verify::run::Settings;
-use crate::verify::snapshots::Known;
+use crate::verify::snapshots::ListedSnapshots;
+use crate::verify::trees::graph::Trees;
 use crate::verify::trees::impact::Impact;
-use crate::verify::trees::tree::{Fault, Trees};
 
 /// Offsets listed for one mended blob.
 const OFFSETS: usize = 100;
 
-/// Bad contents listed one by one, of those of which no path is known that is lost by it.
+/// DamagedContent contents listed one by one, of those of which no path is known that is lost by it.
 const MAX_OTHERS: usize = 50_000;
 
 /// Everything that was found.
@@ -35,7 +35,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) forensics: Forensics,
     pub(crate) remarks: Remarks,
     pub(crate) outcome: Outcome,
-    pub(crate) known: Known,
+    pub(crate) known: ListedSnapshots,
     pub(crate) impact: Option<(Trees, Impact)>,
     pub(crate) stopped: Option<Stopped>,
     pub(crate) began: i64,
@@ -48,9 +48,9 @@ pub(crate) fn report(evidence: Evidence<'_>) -> Report {
         evidence;
     let mut damage: Vec<Damage> = Vec::new();
     let mut unneeded: Vec<Damage> = Vec::new();
-    damage.extend(forensics.damage.into_iter().map(from_finding));
-    unneeded.extend(forensics.unneeded.into_iter().map(from_finding));
-    unneeded.extend(outcome.footers.iter().cloned().map(from_finding));
+    damage.extend(forensics.damage.into_iter().map(|fault| damage_of(fault.into())));
+    unneeded.extend(forensics.unneeded.into_iter().map(|fault| damage_of(fault.into())));
+    unneeded.extend(outcome.footers.iter().map(|fault| damage_of(fault.clone().into())));
     let mut warnings = remarks.warnings;
     warnings.extend(forensics.warnings);
 
@@ -60,48 +60,52 @@ pub(crate) fn report(evidence: Evidence<'_>) -> Report {
     let certain = impact.as_ref().is_none_or(|(trees, _)| trees.is_complete());
     if let Some((trees, mut impact)) = impact {
         warnings.extend(trees.warnings);
-        for (at, fault) in trees.faults.into_iter().enumerate() {
-            reported.extend(fault.content);
+        for (at, mut finding) in trees.findings.into_iter().enumerate() {
+            reported.extend(finding.content);
             let paths = impact.paths.get_mut(at).map(std::mem::take).unwrap_or_default();
             let more_paths = impact.truncated.get(at).copied().unwrap_or(false);
             if paths.is_empty() && !more_paths {
                 // It concerns an entry that another one of the same name hides.
                 continue;
             }
-            damage.push(Damage { paths, more_paths, ..from_fault(&fault, &forensics.superseded_only) });
+            let superseded = finding.content.and_then(|content| forensics.superseded_only.get(&content));
+            if let Some(blob) = superseded.filter(|_| finding.fault.code == "content-missing") {
+                let detail = &finding.fault.detail;
+                finding.fault.detail =
+                    format!("{detail}; the superseded index blob {blob} still knows where it was").into();
+            }
+            damage.push(Damage { paths, more_paths, ..damage_of(finding) });
         }
         for (snapshot, lost) in snapshots.iter_mut().zip(&impact.damaged) {
             snapshot.damaged_paths = *lost;
             snapshot.whole = *lost == 0;
         }
     }
-    for finding in &known.findings {
-        damage.push(from_finding(finding.clone()));
-    }
+    damage.extend(known.findings.iter().cloned().map(damage_of));
     let mut others = Others::default();
-    let mut note = |content: &ContentId, deleted: bool, cause: &Cause| {
+    let mut note = |content: &ContentId, deleted: bool, fault: &Fault| {
         // Maintenance deletes packs of deleted contents; the entries stay for a while.
-        if reported.contains(content) || (cause.code == "pack-missing" && deleted) {
+        if reported.contains(content) || (fault.code == "pack-missing" && deleted) {
             return;
         }
         let is_manifest = content.is_manifest() && !deleted;
         let said = || known.findings.iter().any(|finding| finding.content.as_ref() == Some(content));
         if !is_manifest {
-            others.add(content, cause, !(certain || deleted));
+            others.add(content, fault, !(certain || deleted));
         } else if !said() {
-            others.add(content, cause, true);
+            others.add(content, fault, true);
         }
     };
-    for (content, cause) in outcome.failures.iter() {
-        note(content, look_up(&index, content).is_none_or(|(_, entry)| entry.deleted), cause);
+    for (content, fault) in outcome.failures.iter() {
+        note(content, look_up(&index, content).is_none_or(|(_, entry)| entry.deleted), fault);
     }
     // Of some snapshots only what they need was looked for, and that was reported with what is lost by it.
     if outcome.failures.has_missing_packs() && settings.snapshots.is_none() {
         let missing: Vec<bool> = index.packs().iter().map(|pack| outcome.failures.is_missing(pack)).collect();
         let gone = |entry: &Entry| missing.get(entry.pack.number() as usize).copied().unwrap_or(false);
         for entry in index.iter().filter(gone).filter(|entry| !outcome.failures.holds(&entry.id)) {
-            if let Some(cause) = outcome.failures.cause(&entry.id, index.pack(entry.pack)) {
-                note(&entry.id, entry.deleted, &cause);
+            if let Some(fault) = outcome.failures.fault(&entry.id, index.pack(entry.pack)) {
+                note(&entry.id, entry.deleted, &fault);
             }
         }
     }
@@ -171,31 +175,25 @@ struct Others {
 }
 
 impl Others {
-    fn add(&mut self, content: &ContentId, cause: &Cause, may_be_needed: bool) {
+    fn add(&mut self, content: &ContentId, fault: &Fault, may_be_needed: bool) {
         if self.listed.len() < MAX_OTHERS {
-            self.listed.push((may_be_needed, from_cause(content, cause)));
+            let finding = Finding { content: Some(*content), ..fault.clone().into() };
+            self.listed.push((may_be_needed, damage_of(finding)));
             return;
         }
-        let alike = (may_be_needed, cause.code, cause.blob.clone(), cause.unchecked);
+        let alike = (may_be_needed, fault.code, fault.blob.clone(), fault.unchecked);
         *self.more.entry(alike).or_default() += 1;
     }
 
     fn finish(self, damage: &mut Vec<Damage>, unneeded: &mut Vec<Damage>) {
         let more = self.more.into_iter().map(|((may_be_needed, code, blob, unchecked), count)| {
             let detail = format!("{count} more contents besides those that are listed one by one");
-            let blob = blob.map(|blob| blob.to_string());
-            (may_be_needed, Damage { blob, unchecked, ..blank(code, &detail) })
+            (may_be_needed, damage_of(Fault { blob, unchecked, ..Fault::new(code, detail) }.into()))
         });
         for (may_be_needed, item) in self.listed.into_iter().chain(more) {
             if may_be_needed { damage.push(item) } else { unneeded.push(item) }
         }
     }
-}
-
-/// Unix time.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Snapshots are in the order of their times.
@@ -220,54 +218,18 @@ fn coverage(plan: &Plan, outcome: &Outcome) -> Coverage {
     }
 }
 
-fn blank(code: &str, detail: &str) -> Damage {
+fn damage_of(finding: Finding) -> Damage {
+    let Finding { fault, content, object } = finding;
     Damage {
-        code: code.to_owned(),
-        blob: None,
-        content: None,
-        object: None,
-        detail: detail.to_owned(),
+        code: fault.code.to_owned(),
+        blob: fault.blob.map(|blob| blob.to_string()),
+        content: content.map(|content| content.to_string()),
+        object: object.map(|object| object.to_string()),
+        detail: fault.detail.into(),
         paths: Vec::new(),
         more_paths: false,
-        unchecked: false,
-        unrepairable: code == "content-unrepairable",
-    }
-}
-
-fn from_finding(finding: Finding) -> Damage {
-    Damage {
-        blob: finding.blob.map(|blob| blob.to_string()),
-        content: finding.content.map(|content| content.to_string()),
-        unchecked: finding.unchecked,
-        unrepairable: finding.unrepairable,
-        ..blank(finding.code, &finding.detail)
-    }
-}
-
-fn from_cause(content: &ContentId, cause: &Cause) -> Damage {
-    Damage {
-        blob: cause.blob.as_ref().map(ToString::to_string),
-        content: Some(content.to_string()),
-        unchecked: cause.unchecked,
-        ..blank(cause.code, &cause.detail)
-    }
-}
-
-fn from_fault(fault: &Fault, superseded: &BTreeMap<ContentId, BlobId>) -> Damage {
-    let known = fault
-        .content
-        .and_then(|content| superseded.get(&content))
-        .filter(|_| fault.code == "content-missing");
-    let detail = match known {
-        Some(blob) => format!("{}; the superseded index blob {blob} still knows where it was", fault.detail),
-        None => fault.detail.to_string(),
-    };
-    Damage {
-        blob: fault.blob.as_ref().map(ToString::to_string),
-        content: fault.content.map(|content| content.to_string()),
-        object: fault.object.map(|object| object.to_string()),
         unchecked: fault.unchecked,
-        ..blank(fault.code, &detail)
+        unrepairable: fault.unrepairable,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::blob::Foreign;
 use crate::snapshot::Snapshot;
 use crate::verify::options::Level;
+use crate::verify::time::rfc3339;
 pub use crate::verify::trees::impact::LostPath;
 
 /// What it comes to.
@@ -33,7 +34,7 @@ pub struct Coverage {
     /// Stored bytes of those that are good.
     pub verified_bytes: u64,
     /// When the oldest of these proofs was made.
-    #[serde(serialize_with = "time", skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "optional_seconds", skip_serializing_if = "Option::is_none")]
     pub oldest_proof: Option<i64>,
     /// Packs that were to be checked.
     pub packs: u64,
@@ -299,16 +300,12 @@ impl Report {
     }
 }
 
-pub(crate) fn rfc3339(unix: i64) -> String {
-    jiff::Timestamp::from_second(unix).map_or_else(|_| "1970-01-01T00:00:00Z".into(), |time| time.to_string())
-}
-
 fn seconds<S: Serializer>(unix: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*unix))
 }
 
 #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-fn time<S: Serializer>(unix: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+fn optional_seconds<S: Serializer>(unix: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     match unix {
         Some(unix) => seconds(unix, serializer),
         None => serializer.serialize_none(),

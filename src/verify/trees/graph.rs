@@ -1,5 +1,5 @@
-//! The directories of all trees, each once, in some sixty bytes: there are millions in a large repository. Names are not
-//! held; who needs them reads the directory again.
+//! The directories of all trees, each once, in some sixty bytes: a large repository has millions of them. Names are not
+//! held; to get them, the directory is read again.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -7,20 +7,64 @@ use std::hash::{BuildHasher, RandomState};
 use hashbrown::HashTable;
 
 use crate::object::ObjectId;
-use crate::verify::trees::tree::LostEntry;
+use crate::verify::fault::Finding;
 
-/// What is known against a directory.
+/// An entry of a directory that cannot be restored, and the numbers of the findings that say why.
+#[derive(Debug)]
+pub(crate) struct LostEntry {
+    pub(crate) name: Box<str>,
+    pub(crate) findings: Vec<u32>,
+}
+
+impl LostEntry {
+    /// Bytes held, allocations included.
+    pub(crate) fn bytes(&self) -> u64 {
+        const OVERHEAD: usize = 80;
+        (OVERHEAD + self.name.len() + self.findings.len() * size_of::<u32>()) as u64
+    }
+}
+
+/// What is lost of a directory.
 #[derive(Debug, Default)]
-pub(crate) struct Damage {
-    /// Entries that cannot be brought back.
+pub(crate) struct Losses {
+    /// Entries that cannot be restored.
     pub(crate) lost: Vec<LostEntry>,
     /// How many more are lost whose names are not held.
     pub(crate) more_lost: u64,
-    /// Why the directory itself cannot be read; empty when it can.
+    /// Why the directory itself cannot be read; empty if it can.
     pub(crate) unreadable: Vec<u32>,
 }
 
-impl Damage {
+/// The root of a snapshot.
+pub(crate) enum Root {
+    Directory(u32),
+    /// A file, with the findings that keep it from being restored.
+    File(Vec<u32>),
+}
+
+/// All trees, and everything that is lost of them.
+pub(crate) struct Trees {
+    pub(crate) graph: Graph,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) findings: Vec<Finding>,
+    /// Oddities that keep nothing from being restored.
+    pub(crate) warnings: Vec<String>,
+    /// Whether the walk was ended before it had seen everything.
+    pub(crate) stopped: bool,
+    /// The finding about directories that were not checked because the memory was exhausted, if there are any.
+    pub(crate) unseen: Option<u32>,
+}
+
+impl Trees {
+    /// Whether every directory was read, so that a content without a reference is certainly not needed.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.stopped
+            && self.unseen.is_none()
+            && self.graph.all_losses().all(|losses| losses.unreadable.is_empty())
+    }
+}
+
+impl Losses {
     fn is_none(&self) -> bool {
         self.lost.is_empty() && self.more_lost == 0 && self.unreadable.is_empty()
     }
@@ -41,23 +85,23 @@ struct Node {
     object: ObjectId,
     /// Whether it is to be read.
     queued: bool,
-    /// Whether it was looked at, with whatever result.
+    /// Whether it was read, successfully or not.
     seen: bool,
     /// Whether entries that others of the same name hide are left out.
-    winners: bool,
+    effective: bool,
     children: Children,
 }
 
-/// Directories by number, what is in each of them, and what is wrong with it.
+/// Directories by number, with their children and losses.
 #[derive(Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
     edges: Vec<u32>,
     numbers: HashTable<u32>,
     hasher: RandomState,
-    damage: HashMap<u32, Damage>,
-    /// Bytes of damage.
-    damaged: u64,
+    losses: HashMap<u32, Losses>,
+    /// Bytes of lost entries.
+    lost: u64,
     /// Directories that are to be read, of the next level.
     next: Vec<u32>,
 }
@@ -80,11 +124,11 @@ impl Graph {
             nodes.get(*number as usize).map_or(0, |node| hasher.hash_one(node.object))
         });
         let children = Children::default();
-        nodes.push(Node { object: *object, queued: false, seen: false, winners: false, children });
+        nodes.push(Node { object: *object, queued: false, seen: false, effective: false, children });
         number
     }
 
-    /// Has a directory read, unless that was asked for before.
+    /// Queues a directory for reading, unless it was queued before.
     pub(crate) fn queue(&mut self, number: u32) {
         if let Some(node) = self.nodes.get_mut(number as usize)
             && !std::mem::replace(&mut node.queued, true)
@@ -93,33 +137,33 @@ impl Graph {
         }
     }
 
-    /// What was queued since this was last asked.
+    /// The directories that were queued since the last call.
     pub(crate) fn take_queued(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.next)
     }
 
-    /// Takes in what is in a directory, and queues it.
-    pub(crate) fn fill(&mut self, number: u32, children: &[u32], winners: bool, damage: Damage) {
+    /// Adds the children and losses of a directory, and queues the children.
+    pub(crate) fn fill(&mut self, number: u32, children: &[u32], effective: bool, losses: Losses) {
         children.iter().for_each(|child| self.queue(*child));
         let (first, count) = (self.edges.len() as u64, children.len() as u32);
         self.edges.extend_from_slice(children);
         if let Some(node) = self.nodes.get_mut(number as usize) {
-            (node.seen, node.winners, node.children) = (true, winners, Children { first, count });
+            (node.seen, node.effective, node.children) = (true, effective, Children { first, count });
         }
-        if !damage.is_none() {
-            self.damaged += damage.lost.iter().map(LostEntry::bytes).sum::<u64>();
-            self.damage.insert(number, damage);
+        if !losses.is_none() {
+            self.lost += losses.lost.iter().map(LostEntry::bytes).sum::<u64>();
+            self.losses.insert(number, losses);
         }
     }
 
-    /// Bytes held, and such as counting what is lost will take.
+    /// Bytes held, with those that counting the losses will take.
     pub(crate) fn memory(&self) -> u64 {
         let bytes = self.nodes.len() * (size_of::<Node>() + COUNTING)
             + (self.edges.len() + self.next.len()) * size_of::<u32>()
             // One byte of control beside each number.
             + self.numbers.capacity() * (size_of::<u32>() + 1)
-            + self.damage.capacity() * (size_of::<(u32, Damage)>() + 1);
-        bytes as u64 + self.damaged
+            + self.losses.capacity() * (size_of::<(u32, Losses)>() + 1);
+        bytes as u64 + self.lost
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -138,24 +182,24 @@ impl Graph {
         self.edges.get(first..first + *count as usize).unwrap_or_default()
     }
 
-    /// Whether a directory is part of a tree, but was not looked at.
+    /// Whether a directory is part of a tree, but was not read.
     pub(crate) fn is_unseen(&self, number: u32) -> bool {
         self.nodes.get(number as usize).is_some_and(|node| node.queued && !node.seen)
     }
 
-    /// Whether the children of a directory are only those that no other entry of their name hides.
-    pub(crate) fn are_winners(&self, number: u32) -> bool {
-        self.nodes.get(number as usize).is_some_and(|node| node.winners)
+    /// Whether the children of a directory leave out entries that others of the same name hide.
+    pub(crate) fn has_effective_children(&self, number: u32) -> bool {
+        self.nodes.get(number as usize).is_some_and(|node| node.effective)
     }
 
-    /// What is wrong with a directory.
-    pub(crate) fn damage_of(&self, number: u32) -> Option<&Damage> {
-        self.damage.get(&number)
+    /// The losses of a directory.
+    pub(crate) fn losses_of(&self, number: u32) -> Option<&Losses> {
+        self.losses.get(&number)
     }
 
-    /// Everything that is wrong.
-    pub(crate) fn all_damage(&self) -> impl Iterator<Item = &Damage> {
-        self.damage.values()
+    /// The losses of all directories.
+    pub(crate) fn all_losses(&self) -> impl Iterator<Item = &Losses> {
+        self.losses.values()
     }
 }
 
@@ -176,12 +220,16 @@ mod tests {
         graph.queue(numbers[0]);
         assert_eq!(graph.take_queued(), [0]);
         assert!(graph.is_unseen(0) && !graph.is_unseen(1));
-        graph.fill(0, &[1, 2, 1, 0], false, Damage::default());
-        graph.fill(2, &[], false, Damage::default());
-        graph.fill(1, &[3], true, Damage::default());
+        graph.fill(0, &[1, 2, 1, 0], false, Losses::default());
+        graph.fill(2, &[], false, Losses::default());
+        graph.fill(1, &[3], true, Losses::default());
         assert_eq!(graph.take_queued(), [1, 2, 3]);
         assert!(!graph.is_unseen(0) && graph.is_unseen(3) && !graph.is_unseen(4));
-        assert!(graph.are_winners(1) && !graph.are_winners(0) && graph.all_damage().next().is_none());
+        assert!(
+            graph.has_effective_children(1)
+                && !graph.has_effective_children(0)
+                && graph.all_losses().next().is_none()
+        );
         assert_eq!(
             (graph.children(0), graph.children(2), graph.children(1)),
             (&[1, 2, 1, 0][..], &[][..], &[3][..])
@@ -194,12 +242,12 @@ mod tests {
     fn a_directory_takes_little() {
         let mut graph = Graph::default();
         let numbers: Vec<u32> = (0..1 << 20).map(|at| graph.number(&object(at))).collect();
-        graph.fill(0, &numbers, false, Damage::default());
+        graph.fill(0, &numbers, false, Losses::default());
         let each = graph.memory() / graph.len() as u64;
         assert!(each < 100, "{each} bytes");
         let before = graph.memory();
-        let lost = vec![LostEntry { name: "n".repeat(1 << 20).into(), faults: vec![0] }];
-        graph.fill(1, &[], false, Damage { lost, ..Damage::default() });
+        let lost = vec![LostEntry { name: "n".repeat(1 << 20).into(), findings: vec![0] }];
+        graph.fill(1, &[], false, Losses { lost, ..Losses::default() });
         assert!(graph.memory() > before + (1 << 20));
     }
 }

@@ -1,4 +1,4 @@
-//! Which paths of which snapshots are lost: the trees seen from their roots.
+//! Which paths of which snapshots are lost: the trees followed from their roots.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use serde::Serialize;
 use crate::content::Contents;
 use crate::object::ObjectId;
 use crate::snapshot::{self, DirEntry, EffectiveEntries, Entries, MAX_DEPTH, Snapshot};
-use crate::verify::trees::tree::{Root, Trees};
+use crate::verify::trees::graph::{Root, Trees};
 
-/// Paths listed for one fault, and in all. All are counted.
-const MAX_PATHS_OF_FAULT: usize = 10_000;
+/// Paths listed for one finding, and in all. All are counted.
+const MAX_PATHS_OF_FINDING: usize = 10_000;
 const MAX_PATHS: usize = 200_000;
 
 /// Directories read to find out what other snapshots have at the path of an unreadable one.
 const MAX_LOOKUPS: usize = 50_000;
 
-/// Bytes of paths that are listed, and of such as are still to be looked at: names may be long.
+/// Bytes of paths that are listed, and of those still to be visited: names may be long.
 const MAX_BYTES: usize = 32 << 20;
 
-/// Directories looked at to list paths. Whoever has the key can nest shared directories so that there are more paths
-/// than anybody can list.
+/// Directories visited to list paths. Somebody with the key can nest shared directories so that there are more paths
+/// than can be listed.
 const MAX_STEPS: usize = 5_000_000;
 
-/// A path that cannot be brought back.
+/// A path that cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct LostPath {
     /// ID of the snapshot.
@@ -36,12 +36,12 @@ pub struct LostPath {
     pub named_by: Option<String>,
 }
 
-/// What the faults of some trees come to.
+/// Which paths are lost because of the findings.
 #[derive(Debug, Default)]
 pub(crate) struct Impact {
-    /// For each fault, paths.
+    /// For each finding, paths.
     pub(crate) paths: Vec<Vec<LostPath>>,
-    /// For each fault, whether more paths are lost than are listed.
+    /// For each finding, whether more paths are lost than are listed.
     pub(crate) truncated: Vec<bool>,
     /// For each snapshot, how many paths are lost.
     pub(crate) damaged: Vec<u64>,
@@ -55,23 +55,23 @@ struct Listing<'a> {
     total: usize,
     /// Bytes of listed paths.
     bytes: usize,
-    /// Whether any fault may have more paths than are listed.
+    /// Whether any finding may have more paths than are listed.
     cut_short: bool,
     steps: usize,
     /// Directories read to find one of another snapshot.
     lookups: usize,
-    /// What was found to be bad in some directories, and the bytes that it takes: snapshots share most of them.
+    /// Children with losses of some directories, and the bytes held for them: snapshots share most directories.
     named: HashMap<u32, Arc<[(u32, String)]>>,
     named_bytes: usize,
 }
 
 impl Impact {
-    /// Follows the faults to all snapshots; `trees` are those of `snapshots`, in the same order.
+    /// Follows the findings to all snapshots; `trees` are those of `snapshots`, in the same order.
     pub(crate) fn of(trees: &Trees, snapshots: &[Snapshot], contents: &Contents) -> Self {
         let counts = Counts::of(trees);
         let impact = Self {
-            paths: vec![Vec::new(); trees.faults.len()],
-            truncated: vec![false; trees.faults.len()],
+            paths: vec![Vec::new(); trees.findings.len()],
+            truncated: vec![false; trees.findings.len()],
             damaged: Vec::new(),
         };
         let mut listing = Listing {
@@ -81,7 +81,7 @@ impl Impact {
             impact,
             total: 0,
             bytes: 0,
-            // What was not looked at may have lost anything.
+            // Directories that were not checked may have lost anything.
             cut_short: trees.unseen.is_some(),
             steps: 0,
             lookups: 0,
@@ -94,9 +94,9 @@ impl Impact {
                     counts.of_node(*node) + listing.list(at, *node, &counts)
                 }
                 Root::Directory(_) => 0,
-                Root::File(faults) => {
-                    listing.lose(at, "/", None, faults);
-                    u64::from(!faults.is_empty())
+                Root::File(findings) => {
+                    listing.lose(at, "/", None, findings);
+                    u64::from(!findings.is_empty())
                 }
             };
             listing.impact.damaged.push(damaged);
@@ -118,11 +118,11 @@ struct Counts(Vec<u64>);
 impl Counts {
     fn of(trees: &Trees) -> Self {
         let graph = &trees.graph;
-        if graph.all_damage().next().is_none() && trees.unseen.is_none() {
+        if graph.all_losses().next().is_none() && trees.unseen.is_none() {
             return Self(Vec::new());
         }
         let mut counts = vec![0_u64; graph.len()];
-        // Children before parents, without recursion: how deep trees are is up to whoever wrote them.
+        // Children before parents, without recursion: the writer of a tree decides how deep it is.
         let mut state = vec![0_u8; graph.len()];
         let mut stack: Vec<(u32, usize)> = Vec::new();
         for start in 0..graph.len() as u32 {
@@ -143,12 +143,12 @@ impl Counts {
                         }
                     }
                     None => {
-                        let damage = graph.damage_of(at).map_or(0, |damage| {
-                            damage.lost.len() as u64
-                                + damage.more_lost
-                                + u64::from(!damage.unreadable.is_empty())
+                        let losses = graph.losses_of(at).map_or(0, |losses| {
+                            losses.lost.len() as u64
+                                + losses.more_lost
+                                + u64::from(!losses.unreadable.is_empty())
                         });
-                        let own = damage + u64::from(trees.unseen.is_some() && graph.is_unseen(at));
+                        let own = losses + u64::from(trees.unseen.is_some() && graph.is_unseen(at));
                         let below = children.iter().filter_map(|child| counts.get(*child as usize));
                         let count = below.fold(own, |sum, n| sum.saturating_add(*n));
                         if let Some(slot) = counts.get_mut(at as usize) {
@@ -167,7 +167,7 @@ impl Counts {
 }
 
 impl Listing<'_> {
-    /// Lists what is lost below a directory; gives the number of paths that only other snapshots name.
+    /// Lists the lost paths below a directory. Returns how many of them only other snapshots name.
     fn list(&mut self, snapshot: usize, root: u32, counts: &Counts) -> u64 {
         let trees = self.trees;
         let mut presumed = 0;
@@ -184,16 +184,16 @@ impl Listing<'_> {
             if let Some(unseen) = trees.unseen.filter(|_| trees.graph.is_unseen(number)) {
                 self.lose(snapshot, shown, None, &[unseen]);
             }
-            if let Some(damage) = trees.graph.damage_of(number) {
-                if !damage.unreadable.is_empty() {
-                    self.lose(snapshot, shown, None, &damage.unreadable);
-                    presumed += self.presume(snapshot, &path, &damage.unreadable);
+            if let Some(losses) = trees.graph.losses_of(number) {
+                if !losses.unreadable.is_empty() {
+                    self.lose(snapshot, shown, None, &losses.unreadable);
+                    presumed += self.presume(snapshot, &path, &losses.unreadable);
                 }
-                if damage.more_lost > 0 {
+                if losses.more_lost > 0 {
                     self.cut_short = true;
                 }
-                for entry in &damage.lost {
-                    self.lose(snapshot, &join(&path, &entry.name), None, &entry.faults);
+                for entry in &losses.lost {
+                    self.lose(snapshot, &join(&path, &entry.name), None, &entry.findings);
                 }
             }
             for (child, name) in self.bad_children(number, counts).iter() {
@@ -239,11 +239,11 @@ impl Listing<'_> {
         found
     }
 
-    /// The entries of a directory that the walk took in, up to where it cannot be read any more.
+    /// The entries of a directory that the walk used, up to where it can no longer be read.
     fn entries(&self, number: u32) -> Box<dyn Iterator<Item = DirEntry> + '_> {
         let graph = &self.trees.graph;
         let Some(object) = graph.object(number) else { return Box::new(std::iter::empty()) };
-        if !graph.are_winners(number) {
+        if !graph.has_effective_children(number) {
             return Box::new(readable(Entries::open(self.contents, &object)));
         }
         match EffectiveEntries::open(self.contents, &object) {
@@ -257,11 +257,11 @@ impl Listing<'_> {
         self.total >= MAX_PATHS || self.bytes >= MAX_BYTES || self.steps > MAX_STEPS
     }
 
-    fn lose(&mut self, snapshot: usize, path: &str, named_by: Option<&str>, faults: &[u32]) {
+    fn lose(&mut self, snapshot: usize, path: &str, named_by: Option<&str>, findings: &[u32]) {
         let Some(snapshot) = self.snapshots.get(snapshot) else { return };
-        for &fault in faults {
-            let Some(paths) = self.impact.paths.get_mut(fault as usize) else { continue };
-            if paths.len() < MAX_PATHS_OF_FAULT && self.bytes < MAX_BYTES {
+        for &finding in findings {
+            let Some(paths) = self.impact.paths.get_mut(finding as usize) else { continue };
+            if paths.len() < MAX_PATHS_OF_FINDING && self.bytes < MAX_BYTES {
                 self.total += 1;
                 self.bytes += path.len();
                 paths.push(LostPath {
@@ -269,14 +269,14 @@ impl Listing<'_> {
                     path: path.to_owned(),
                     named_by: named_by.map(str::to_owned),
                 });
-            } else if let Some(truncated) = self.impact.truncated.get_mut(fault as usize) {
+            } else if let Some(truncated) = self.impact.truncated.get_mut(finding as usize) {
                 *truncated = true;
             }
         }
     }
 
     /// What was below an unreadable directory, as the nearest other snapshot of the same source has it.
-    fn presume(&mut self, snapshot: usize, path: &str, faults: &[u32]) -> u64 {
+    fn presume(&mut self, snapshot: usize, path: &str, findings: &[u32]) -> u64 {
         let (snapshots, trees) = (self.snapshots, self.trees);
         let Some(damaged) = snapshots.get(snapshot) else { return 0 };
         let mut others: Vec<(usize, &Snapshot)> = snapshots
@@ -292,13 +292,13 @@ impl Listing<'_> {
         let Some((other, directory)) = found else { return 0 };
         let mut names = BTreeSet::new();
         if !self.names_below(directory, path, &mut names) {
-            for &fault in faults {
-                self.impact.truncated.get_mut(fault as usize).into_iter().for_each(|more| *more = true);
+            for &finding in findings {
+                self.impact.truncated.get_mut(finding as usize).into_iter().for_each(|more| *more = true);
             }
         }
         let id = other.id.to_string();
         for name in &names {
-            self.lose(snapshot, name, Some(&id), faults);
+            self.lose(snapshot, name, Some(&id), findings);
         }
         names.len() as u64
     }
@@ -319,17 +319,17 @@ impl Listing<'_> {
             let named = self.entries(number).filter(|entry| entry.is_directory() && entry.raw_name == name);
             number = graph.find(&named.filter_map(|entry| entry.object).last()?)?;
         }
-        let unreadable = graph.damage_of(number).is_some_and(|damage| !damage.unreadable.is_empty());
+        let unreadable = graph.losses_of(number).is_some_and(|losses| !losses.unreadable.is_empty());
         graph.object(number).filter(|_| !unreadable)
     }
 
-    /// Takes in the names below a directory; false if there are more than are listed.
+    /// Adds the names below a directory. Returns false if there are more than are listed.
     fn names_below(&self, directory: ObjectId, path: &str, names: &mut BTreeSet<String>) -> bool {
         let mut stack = vec![(directory, path.to_owned(), 0)];
         let mut bytes = 0;
         while let Some((object, path, depth)) = stack.pop() {
             for entry in Entries::open(self.contents, &object).map_while(Result::ok) {
-                if names.len() >= MAX_PATHS_OF_FAULT || depth > MAX_DEPTH || bytes >= MAX_BYTES {
+                if names.len() >= MAX_PATHS_OF_FINDING || depth > MAX_DEPTH || bytes >= MAX_BYTES {
                     return false;
                 }
                 let below = join(&path, &entry.raw_name);

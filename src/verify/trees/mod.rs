@@ -1,6 +1,8 @@
-//! The trees of snapshots: which directories, files and paths need a damaged content.
+//! The trees of snapshots: which directories, files and paths need a content that cannot be read.
 
+pub(crate) mod directories;
+pub(crate) mod findings;
 pub(crate) mod graph;
 pub(crate) mod impact;
-pub(crate) mod tree;
+pub(crate) mod objects;
 pub(crate) mod walk;
