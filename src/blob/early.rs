@@ -1,9 +1,11 @@
 //! A listing that is begun before anybody asks for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::{BlobId, BlobMetadata, BlobStore, Error};
+
+use crate::os::sync::Mutex;
 
 type Listing = JoinHandle<Result<Vec<BlobMetadata>, Error>>;
 
@@ -31,7 +33,7 @@ impl<S: BlobStore + 'static> Early<S> {
         if prefix != self.prefix {
             return None;
         }
-        self.begun.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.begun.lock().take()
     }
 }
 
@@ -70,7 +72,7 @@ mod tests {
         add("xe0");
         let count = Count::new(Arc::new(FileSystem::open(directory.path()).unwrap()));
         let store = Early::new(count.clone(), "x");
-        while store.begun.lock().unwrap().as_ref().is_some_and(|begun| !begun.is_finished()) {
+        while store.begun.lock().as_ref().is_some_and(|begun| !begun.is_finished()) {
             std::thread::yield_now();
         }
         add("xe1");

@@ -1,9 +1,8 @@
 //! Work on many blobs with several in flight and a bound on the bytes held.
 
-use std::sync::{Condvar, Mutex, PoisonError};
-
 use super::BlobMetadata;
 use crate::os::parallel;
+use crate::os::sync::Semaphore;
 
 /// How much may be under way at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,29 +25,6 @@ impl FetchLimits {
     }
 }
 
-struct Gate {
-    free: Mutex<u64>,
-    freed: Condvar,
-    limit: u64,
-}
-
-impl Gate {
-    /// Waits until `bytes` are free (a larger request waits for all of them); gives back what was taken.
-    fn acquire(&self, bytes: u64) -> u64 {
-        let bytes = bytes.min(self.limit);
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free =
-            self.freed.wait_while(free, |free| *free < bytes).unwrap_or_else(PoisonError::into_inner);
-        *free -= bytes;
-        bytes
-    }
-
-    fn release(&self, bytes: u64) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += bytes;
-        self.freed.notify_all();
-    }
-}
-
 /// Calls `each` once for every blob, on several threads and in no particular order.
 ///
 /// # Errors
@@ -58,12 +34,10 @@ pub fn for_each_blob<E: Send>(
     limits: FetchLimits,
     each: impl Fn(&BlobMetadata) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
-    let gate = Gate { free: Mutex::new(limits.bytes), freed: Condvar::new(), limit: limits.bytes };
+    let bytes = Semaphore::new(limits.bytes);
     parallel::for_each(blobs, limits.threads(blobs), |blob| {
-        let taken = gate.acquire(blob.size);
-        let result = each(blob);
-        gate.release(taken);
-        result
+        let _held = bytes.acquire(blob.size);
+        each(blob)
     })
 }
 
@@ -73,6 +47,7 @@ mod tests {
 
     use super::*;
     use crate::blob::BlobId;
+    use crate::os::sync::Mutex;
 
     fn blobs(sizes: impl IntoIterator<Item = u64>) -> Vec<BlobMetadata> {
         let id = |n| BlobId::new(&format!("p{n}")).unwrap();
@@ -100,12 +75,12 @@ mod tests {
         for_each_blob(&blobs, FetchLimits { reads: 8, bytes: 30 }, |blob| {
             most.fetch_max(held.fetch_add(10, Ordering::SeqCst) + 10, Ordering::SeqCst);
             std::thread::yield_now();
-            seen.lock().unwrap().push(blob.id.clone());
+            seen.lock().push(blob.id.clone());
             held.fetch_sub(10, Ordering::SeqCst);
             Ok::<(), ()>(())
         })
         .unwrap();
-        let mut seen = seen.into_inner().unwrap();
+        let mut seen = seen.into_inner();
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 50);

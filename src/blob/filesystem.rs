@@ -5,14 +5,16 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::detect;
 use super::listing::{Listed, Listing, SHARDS_FILE};
 use super::{BlobId, BlobKind, BlobMetadata, BlobStore, Error, Guard, Layout, Remarks};
+
+use crate::os::sync::Mutex;
 
 /// Open files kept for the next read: a restore reads ranges of the same packs again and again, and on a network
 /// file system each open costs as much as a read.
@@ -82,14 +84,14 @@ impl FileSystem {
     }
 
     fn path(&self, id: &BlobId) -> PathBuf {
-        let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere = self.elsewhere.lock();
         elsewhere.get(id).cloned().unwrap_or_else(|| self.root.join(self.layout.path(id)))
     }
 
     fn file(&self, id: &BlobId) -> Result<Arc<File>, Error> {
         let slot = self.slot(id);
         // Whoever wants the same blob meanwhile waits here, instead of opening it once more.
-        let mut file = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = slot.lock();
         match &*file {
             Some(file) => Ok(Arc::clone(file)),
             None => Ok(Arc::clone(file.insert(Arc::new(self.open_blob(id)?)))),
@@ -98,7 +100,7 @@ impl FileSystem {
 
     /// The place for the open file of a blob, which is now the one used last.
     fn slot(&self, id: &BlobId) -> Slot {
-        let mut open = self.open_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open_files.lock();
         let position = open.iter().rposition(|(name, _)| name == id);
         let entry = position.and_then(|position| open.remove(position));
         let entry = entry.unwrap_or_else(|| (id.clone(), Slot::default()));
@@ -111,7 +113,7 @@ impl FileSystem {
     }
 
     fn drop_cached(&self, id: &BlobId) {
-        self.open_files.lock().unwrap_or_else(PoisonError::into_inner).retain(|(name, _)| name != id);
+        self.open_files.lock().retain(|(name, _)| name != id);
     }
 
     fn open_blob(&self, id: &BlobId) -> Result<File, Error> {
@@ -164,10 +166,10 @@ impl BlobStore for FileSystem {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
         let listed = Listing::new(&self.root, &self.layout, prefix).run()?;
         if prefix.is_empty() {
-            *self.last_remarks.lock().unwrap_or_else(PoisonError::into_inner) = self.remarks_on(&listed);
+            *self.last_remarks.lock() = self.remarks_on(&listed);
         }
         let mut blobs = Vec::with_capacity(listed.blobs.len());
-        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut elsewhere = self.elsewhere.lock();
         for found in listed.blobs {
             match found.elsewhere {
                 Some(path) => {
@@ -228,7 +230,7 @@ impl BlobStore for FileSystem {
     }
 
     fn remarks(&self) -> Remarks {
-        self.last_remarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_remarks.lock().clone()
     }
 
     fn disk_order(&self, id: &BlobId) -> Option<u64> {
@@ -354,7 +356,7 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(files.iter().all(|file| Arc::ptr_eq(file, &files[0])));
-        assert_eq!(store.open_files.lock().unwrap().len(), 1);
+        assert_eq!(store.open_files.lock().len(), 1);
     }
 
     #[test]

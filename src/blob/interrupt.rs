@@ -2,13 +2,15 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use super::{BlobId, BlobMetadata, BlobStore, Error, Hints, Remarks};
+
+use crate::os::sync::Mutex;
 
 /// How often a caller that waits looks at the flag.
 const POLL: Duration = Duration::from_millis(50);
@@ -81,14 +83,14 @@ impl<S: BlobStore + 'static> Interruptible<S> {
     }
 
     fn buffer(&self, length: usize) -> Vec<u8> {
-        let kept = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.buffers.lock().pop();
         let mut buffer = kept.unwrap_or_default();
         buffer.resize(length, 0);
         buffer
     }
 
     fn keep(&self, buffer: Vec<u8>) {
-        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffers = self.buffers.lock();
         if buffers.len() < MAX_BUFFERS && buffer.capacity() <= MAX_BUFFER {
             buffers.push(buffer);
         }

@@ -4,11 +4,11 @@ use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::filesystem::is_missing;
 use super::{BlobId, BlobKind, BlobMetadata, Error, Layout};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 
 /// More directory levels than any layout has (`MAX_SHARDS` and the root).
 const MAX_DEPTH: usize = 20;
@@ -104,12 +104,12 @@ impl<'a> Listing<'a> {
             let level = Mutex::new((listed, Vec::new()));
             parallel::for_each(&entries, QUESTIONS, |entry| {
                 let step = self.look(entry)?;
-                let mut level = level.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut level = level.lock();
                 let (listed, below) = &mut *level;
                 listed.add(step, below);
                 Ok::<(), Error>(())
             })?;
-            (listed, entries) = level.into_inner().unwrap_or_else(PoisonError::into_inner);
+            (listed, entries) = level.into_inner();
             if entries.is_empty() {
                 break;
             }

@@ -1,9 +1,10 @@
 //! Slowing a store down: to spare a disk, or to model a slow one.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{BlobId, BlobMetadata, BlobStore, Error};
+
+use crate::os::sync::Mutex;
 
 /// A shared allowance of bytes per second.
 struct Pace {
@@ -19,7 +20,7 @@ impl Pace {
     /// Takes `bytes` from the allowance and says how long the caller has to wait for them.
     fn take(&self, bytes: usize, now: Instant) -> Duration {
         let cost = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
-        let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free_at = self.free_at.lock();
         *free_at = (*free_at).max(now) + cost;
         free_at.duration_since(now)
     }

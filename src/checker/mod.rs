@@ -18,7 +18,7 @@ mod state;
 mod usage;
 mod view;
 
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -35,6 +35,7 @@ pub use usage::{BlobUsage, Usage};
 pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
 
 use crate::Options;
+use crate::os::sync::{Condvar, Mutex};
 use answer::{Verdict, consider};
 use state::{Counters, Shared};
 

@@ -45,10 +45,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             begin_scan(shared, &mut state, now);
         }
         let wait = next_event(shared, &state, now);
-        state = match shared.changed.wait_timeout(state, wait) {
-            Ok((state, _)) => state,
-            Err(poisoned) => poisoned.into_inner().0,
-        };
+        state = shared.changed.wait_timeout(state, wait);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the threads of a checker share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -12,6 +12,7 @@ use super::engine::{Engine, FindPassword, OpenStore};
 use super::error::Reason;
 use super::usage::Meter;
 use super::view::View;
+use crate::os::sync::{Condvar, Mutex};
 use crate::repository::Scan;
 use crate::{Options, Repository};
 
@@ -123,7 +124,7 @@ impl Work {
 
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Wakes everybody who waits for something to change.

@@ -1,7 +1,7 @@
 //! The contents of a repository by way of its full index.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -10,6 +10,7 @@ use super::{ContentSource, Error, Repairs};
 use crate::blob::{BlobId, BlobStore};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader};
+use crate::os::sync::Mutex;
 
 /// All contents of a repository.
 ///
@@ -109,12 +110,12 @@ impl Contents {
         stale: &Arc<ContentIndex>,
         pack: &BlobId,
     ) -> Result<Option<Arc<ContentIndex>>, Error> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.reloading.lock();
         let current = self.index();
         if !Arc::ptr_eq(&current, stale) {
             return Ok(Some(current));
         }
-        if self.fixed || !self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(pack.clone()) {
+        if self.fixed || !self.gone.lock().insert(pack.clone()) {
             return Ok(None);
         }
         let reader = IndexReader::with_cache(&self.store, &self.format, self.options.clone())?;

@@ -1,9 +1,9 @@
 //! Damage that error correction mended: counted, never silent.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
 use crate::blob::BlobId;
+use crate::os::sync::Mutex;
 
 /// What was mended, by blob.
 #[derive(Debug, Default)]
@@ -15,13 +15,13 @@ impl Repairs {
     /// Notes that so many places of a blob had to be mended.
     pub fn note(&self, blob: &BlobId, places: usize) {
         if places > 0 {
-            let mut all = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.places.lock();
             *all.entry(blob.clone()).or_default() += places as u64;
         }
     }
 
     /// Every mended blob and how many places of it.
     pub fn by_blob(&self) -> BTreeMap<BlobId, u64> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.places.lock().clone()
     }
 }

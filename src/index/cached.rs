@@ -2,7 +2,7 @@
 //! sealed file. Only the first key of each page is in memory.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +14,7 @@ use crate::blob::BlobId;
 use crate::cache::{PAGE_ROOM, Sealed, SealedWriter};
 use crate::format::RepositoryFormat;
 use crate::id::MAX_HASH;
+use crate::os::sync::Mutex;
 
 /// What these files are, for the keys that open them.
 pub(super) const PURPOSE: &str = "rokopia index cache";
@@ -201,14 +202,14 @@ impl Pages {
     }
 
     fn file(&self) -> Arc<Sealed> {
-        Arc::clone(&self.file.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.file.lock())
     }
 
     /// A page from the file. If it is not what was written, all of the file is made anew.
     fn read(&self, number: u64) -> io::Result<Vec<u8>> {
         let file = self.file();
         let result = file.page(number).or_else(|error| {
-            let mut current = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut current = self.file.lock();
             if Arc::ptr_eq(&current, &file) {
                 tracing::warn!("the cached index is damaged ({error}); it is made anew from the repository");
                 let (fresh, table) = (self.rebuild)()?;
@@ -227,7 +228,7 @@ impl Pages {
     /// A page, from memory where it is there.
     fn page(&self, number: u64) -> io::Result<Arc<[u8]>> {
         let slot = self.slots.get((number % self.slots.len() as u64) as usize);
-        let mut slot = slot.ok_or(io::ErrorKind::NotFound)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = slot.ok_or(io::ErrorKind::NotFound)?.lock();
         if let Some((held, page)) = &*slot
             && *held == number
         {

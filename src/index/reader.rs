@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::active::{ActiveSet, Doubt};
@@ -18,6 +18,7 @@ use super::{Error, epochs, legacy, sealed, streamed};
 use crate::blob::{BlobId, BlobMetadata, BlobStore, FetchLimits, for_each_blob};
 use crate::cache::{self, Folder};
 use crate::format::RepositoryFormat;
+use crate::os::sync::Mutex;
 
 /// Listing and reading race against maintenance, which deletes index blobs it has merged. Each retry lists anew; a
 /// network file system may serve an old listing for a while, so that the pauses grow.
@@ -275,7 +276,7 @@ impl<'a> IndexReader<'a> {
             match read {
                 Ok(kept) => push(&found, (blob.id.clone(), kept)),
                 Err(Error::Blob(e)) if e.is_not_found() => {
-                    *vanished.lock().unwrap_or_else(PoisonError::into_inner) = Some(blob.id.clone());
+                    *vanished.lock() = Some(blob.id.clone());
                 }
                 Err(e) if optional.contains(&blob.id) || (self.options.degraded && e.is_damage()) => {
                     push(&doubts, Doubt::unreadable(&blob.id, &e));
@@ -285,10 +286,10 @@ impl<'a> IndexReader<'a> {
             Ok(())
         });
         loading.inspect(|loading| loading.settle(Stage::Index));
-        known.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner));
-        active.doubts.extend(doubts.into_inner().unwrap_or_else(PoisonError::into_inner));
+        known.extend(found.into_inner());
+        active.doubts.extend(doubts.into_inner());
         outcome?;
-        Ok(vanished.into_inner().unwrap_or_else(PoisonError::into_inner))
+        Ok(vanished.into_inner())
     }
 
     /// Loads the full index: from the cache what is there, the rest into memory if it fits, else into a file.
@@ -411,5 +412,5 @@ fn is_unreadable(active: &ActiveSet, tried: &BlobMetadata) -> bool {
 }
 
 fn push<T>(list: &Mutex<Vec<T>>, item: T) {
-    list.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+    list.lock().push(item);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -15,6 +15,7 @@ use crate::gojson::time::GoTime;
 use crate::gojson::{Field, StringMap, go_object};
 use crate::id::ManifestId;
 use crate::index::ContentId;
+use crate::os::sync::Mutex;
 
 /// What a content of manifests may inflate to: at least the first, whatever the room is, and never more than the second.
 const LEAST_PLAIN: u64 = 256 << 20;
@@ -146,7 +147,7 @@ pub fn parse(content: ContentId, payload: &[u8], room: &Room) -> Result<Vec<Mani
     if payload.len() <= LARGE / 1032 {
         return inflate(content, payload, room, &mut Vec::new());
     }
-    let mut plain = LARGE_ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut plain = LARGE_ONE.lock();
     let result = inflate(content, payload, room, &mut plain);
     if plain.capacity() > KEPT {
         *plain = Vec::new();

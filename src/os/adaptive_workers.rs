@@ -5,10 +5,12 @@
 //! have read is cold when its turn comes. Where storage is slow, many have to wait for it at the same time.
 
 use std::cell::Cell;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+
+use crate::os::sync::{Condvar, Mutex};
 
 /// The share of the past that a new observation replaces.
 const NEW: f64 = 0.125;
@@ -65,7 +67,7 @@ impl Crew {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many may work at the same time.
@@ -90,7 +92,7 @@ impl Crew {
     fn enter(&self) {
         let mut state = self.state();
         while state.members >= self.limit(&state) {
-            state = self.joined.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.joined.wait(state);
         }
         state.members += 1;
     }
@@ -174,7 +176,7 @@ impl Member<'_> {
     pub(crate) fn work(&self) -> Working<'_> {
         let mut state = self.crew.state();
         while state.working >= self.crew.workers(&state) {
-            state = self.crew.worked.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.crew.worked.wait(state);
         }
         state.working += 1;
         drop(state);

@@ -1,7 +1,9 @@
 //! The same work for many items on several threads.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::os::sync::Mutex;
 
 /// How many threads can run at the same time, as far as the process may know. Found out once: what limits its control
 /// group cannot be read any more from within the sandbox.
@@ -28,7 +30,7 @@ pub(crate) fn for_each<T: Sync, E: Send>(
         {
             if let Err(e) = each(item) {
                 stop.store(true, Ordering::Relaxed);
-                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(e);
+                failure.lock().get_or_insert(e);
             }
         }
     };
@@ -42,7 +44,7 @@ pub(crate) fn for_each<T: Sync, E: Send>(
             }
         });
     }
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    failure.into_inner().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! All local indexes of a repository at once: what stands in for lost index blobs.
 
-use std::sync::{Mutex, PoisonError};
-
 use super::{Error, read_local_index};
 use crate::blob::{BlobId, BlobStore};
 use crate::format::RepositoryFormat;
 use crate::index::PackedIndex;
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 
 /// What packs say of themselves.
 #[derive(Default)]
@@ -27,7 +26,7 @@ pub fn read_local_indexes(
     let found = Mutex::new(LocalIndexes::default());
     let result = parallel::for_each(packs, reads, |pack| {
         let local = read_local_index(store, format, pack);
-        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = found.lock();
         match local {
             Ok(index) => found.indexes.push((pack.clone(), index)),
             Err(e) => found.unreadable.push(e),
@@ -35,7 +34,7 @@ pub fn read_local_indexes(
         Ok::<(), std::convert::Infallible>(())
     });
     let Ok(()) = result;
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut found = found.into_inner();
     found.indexes.sort_by(|(a, _), (b, _)| a.cmp(b));
     found.unreadable.sort_by(|a, b| a.blob().cmp(&b.blob()));
     found

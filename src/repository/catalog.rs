@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::manifest_cache::ManifestCache;
@@ -13,6 +13,7 @@ use crate::format::RepositoryFormat;
 use crate::index::{self, ContentId, Doubt, Entry, IndexReader, ManifestIndex, Stage};
 use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 use crate::snapshot::{Selection, Snapshot, Snapshots, Source};
 
 /// Maintenance may move manifests between reading the index and reading them.
@@ -177,13 +178,13 @@ impl Catalog {
             loading.inspect(|loading| loading.step(Stage::Manifests));
             match manifests {
                 Ok(manifests) => {
-                    read.lock().unwrap_or_else(PoisonError::into_inner).push((entry.id, manifests));
+                    read.lock().push((entry.id, manifests));
                 }
                 Err(error) if self.options.index.degraded => {
                     let (code, reason) = (error.code(), error.to_string());
                     let problem =
                         Problem::Manifests { content: entry.id, blob: (*pack).clone(), code, reason };
-                    skipped.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+                    skipped.lock().push(problem);
                 }
                 Err(error) => return Err(error),
             }
@@ -191,8 +192,8 @@ impl Catalog {
         });
         loading.inspect(|loading| loading.settle(Stage::Manifests));
         outcome?;
-        self.skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.skipped = skipped.into_inner();
+        let read = read.into_inner();
         self.changed |= self.manifests.update(&current, read);
         if let Some(cache) = cache {
             cache.keep(&current);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::Options;
 use crate::blob::{BlobStore, InRepository};
 use crate::cache::{Folder, Sealed, SealedWriter};
 use crate::format::RepositoryFormat;
 use crate::index::ContentId;
+use crate::os::sync::Mutex;
 
 /// What the file is, for the keys that open it.
 const PURPOSE: &str = "rokopia manifest cache";
@@ -79,7 +80,7 @@ impl ManifestCache {
 
     /// Remembers a content that was read.
     pub(super) fn add(&self, id: ContentId, payload: Vec<u8>) {
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = self.new.lock();
         new.size += payload.len() as u64;
         if new.size <= self.limit {
             new.contents.push((id, payload));
@@ -90,7 +91,7 @@ impl ManifestCache {
 
     /// Puts what was added into the file, beside what is still in use of what was there.
     pub(super) fn keep(self, current: &BTreeSet<ContentId>) {
-        let new = self.new.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let new = self.new.into_inner();
         if new.contents.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@
 //! before it did), but it forbids saying that there is none.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::certainty::Reason;
 use super::{Catalog, Error, Repository};
@@ -15,6 +15,7 @@ use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
 use crate::manifest::{self, Manifest, ManifestId, Room};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 use crate::pack::read_local_index;
 use crate::snapshot::{AskedSource, Problem, Snapshot, Source, UtcTimestamp};
 
@@ -135,12 +136,12 @@ impl Scan {
                 _ => Pack::read(store, format, id, &room).map(Arc::new),
             };
             if let Some(pack) = pack {
-                found.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), pack);
+                found.lock().insert(id.clone(), pack);
             }
             Ok::<(), std::convert::Infallible>(())
         });
         let Ok(()) = done;
-        Self { packs: found.into_inner().unwrap_or_else(PoisonError::into_inner), too_many }
+        Self { packs: found.into_inner(), too_many }
     }
 
     /// Leaves of what was found only what the indexes do not know by now.

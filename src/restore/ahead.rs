@@ -1,11 +1,11 @@
 //! Reading directories and tables of chunks before they are asked for, many at a time.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use crate::content::{self, ContentSource, Contents, Decoder, Hashed, Scratch, pack_of};
 use crate::index::{ContentId, Entry};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 
 /// Plaintext bytes held at most.
 const MAX_HELD: u64 = 8 << 20;
@@ -66,7 +66,7 @@ impl<'a> Ahead<'a> {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ContentId, Vec<u8>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 
     fn read(&self, index: &crate::index::ContentIndex, range: &[Entry]) -> Result<(), content::Error> {

@@ -1,9 +1,11 @@
-//! What bounds a restore: buffers out of one budget, and permits.
+//! Buffers of a restore, out of one budget.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use memmap2::MmapMut;
+
+use crate::os::sync::{Condvar, Mutex};
 
 /// Capacities are multiples of this, so that buffers fit again.
 const STEP: usize = 256 << 10;
@@ -41,7 +43,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A buffer of `length` bytes with anything in it. Waits until there is room.
@@ -68,7 +70,7 @@ impl Pool {
                 drop(state);
                 return Buffer { pool: self, bytes: Some(allocate(capacity)), length };
             }
-            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.freed.wait(state);
         }
     }
 }
@@ -110,72 +112,6 @@ impl Drop for Buffer<'_> {
     }
 }
 
-/// So many bytes at a time, wherever they lie.
-pub(super) struct Allowance {
-    used: Mutex<usize>,
-    freed: Condvar,
-    limit: usize,
-}
-
-impl Allowance {
-    /// `limit` bytes together, or more for one alone.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { used: Mutex::default(), freed: Condvar::new(), limit }
-    }
-
-    /// Waits until there is room for `bytes`, which are held as long as what is returned.
-    pub(super) fn take(&self, bytes: usize) -> Allowed<'_> {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let full = |used: &mut usize| *used > 0 && used.saturating_add(bytes) > self.limit;
-        let mut used = self.freed.wait_while(used, full).unwrap_or_else(PoisonError::into_inner);
-        *used = used.saturating_add(bytes);
-        Allowed { allowance: self, bytes }
-    }
-}
-
-/// Bytes of an [`Allowance`].
-pub(super) struct Allowed<'p> {
-    allowance: &'p Allowance,
-    bytes: usize,
-}
-
-impl Drop for Allowed<'_> {
-    fn drop(&mut self) {
-        *self.allowance.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
-        self.allowance.freed.notify_all();
-    }
-}
-
-/// So many at a time.
-pub(super) struct Permits {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Permits {
-    pub(super) fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), freed: Condvar::new() }
-    }
-
-    /// Waits for a permit, which lasts as long as what is returned.
-    pub(super) fn take(&self) -> Permit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Permit(self)
-    }
-}
-
-/// One of [`Permits`].
-pub(super) struct Permit<'p>(&'p Permits);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -200,28 +136,6 @@ mod tests {
         drop(large);
         drop(pool.take(STEP));
         assert!(pool.lock().total <= STEP);
-    }
-
-    #[test]
-    fn what_is_allowed_is_shared_and_one_alone_may_have_more() {
-        let allowance = Allowance::new(10);
-        drop(allowance.take(100));
-        let held = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for bytes in 1..=8 {
-                let (allowance, held) = (&allowance, &held);
-                scope.spawn(move || {
-                    for _ in 0..50 {
-                        let allowed = allowance.take(bytes);
-                        assert!(held.fetch_add(bytes, Ordering::SeqCst) + bytes <= 10);
-                        std::thread::yield_now();
-                        held.fetch_sub(bytes, Ordering::SeqCst);
-                        drop(allowed);
-                    }
-                });
-            }
-        });
-        assert_eq!(*allowance.used.lock().unwrap(), 0);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::ahead::Ahead;
-use super::buffers::Permits;
 use super::fetch::Fetcher;
 use super::options::Restore;
 use super::place::Dir;
@@ -14,10 +13,11 @@ use super::report::{Progress, Summary};
 use super::session::{Place, Root, Session, absolute};
 use super::walk::{Walker, check_single, open_root};
 use super::{Error, displace, prune};
+use crate::os::sync::Semaphore;
 use crate::snapshot::{DirEntry, EffectiveEntries};
 
 /// Batches that are planned or worked on at the same time.
-const BATCHES: usize = 3;
+const BATCHES: u64 = 3;
 
 /// Reads waiting for a thread.
 const QUEUE: usize = 64;
@@ -105,7 +105,7 @@ fn work<'s>(
     entries: Option<Box<EffectiveEntries<'s>>>,
     opened: &Target,
 ) -> Result<(), Error> {
-    let permits = Permits::new(BATCHES);
+    let permits = Semaphore::new(BATCHES);
     let (sender, receiver) = crossbeam_channel::bounded(QUEUE);
     let fetcher = Fetcher::new(session, in_flight(session));
     let planner = Planner::new(session, ahead, &permits, sender);

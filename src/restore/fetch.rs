@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crossbeam_channel::Receiver;
 
 use super::Error;
-use super::buffers::{Allowance, Permits, Pool};
+use super::buffers::Pool;
 use super::job::Job;
 use super::plan::{Batch, Item, Planned, Use};
 use super::report::add;
@@ -19,6 +19,7 @@ use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
 use crate::os::adaptive_workers::{Crew, Member};
+use crate::os::sync::Semaphore;
 
 /// After so many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;
@@ -33,12 +34,12 @@ const MAX_ROUND: usize = 16 << 20;
 pub(super) struct Fetcher<'s> {
     pub(super) session: &'s Session<'s>,
     pub(super) pool: Pool,
-    reading: Permits,
+    reading: Semaphore,
     crew: Crew,
     /// Bytes that a thread inflates at a time, unless one content alone has more.
     round: usize,
     /// Bytes of those that have more.
-    inflating: Allowance,
+    inflating: Semaphore,
     misses: AtomicU32,
 }
 
@@ -55,10 +56,10 @@ impl<'s> Fetcher<'s> {
         Self {
             session,
             pool: Pool::new(memory),
-            reading: Permits::new(session.options.reads),
+            reading: Semaphore::new(session.options.reads as u64),
             crew: Crew::new(session.options.threads, session.options.reads),
             round: (memory / 2 / session.options.threads.max(1)).min(MAX_ROUND),
-            inflating: Allowance::new(memory),
+            inflating: Semaphore::new(memory as u64),
             misses: AtomicU32::new(0),
         }
     }
@@ -101,7 +102,7 @@ impl<'s> Fetcher<'s> {
         let (offset, length) = (range.offset, range.length);
         let uses = batch.uses.get(range.uses.clone()).unwrap_or_default();
         let Some(first) = uses.first() else { return };
-        let reading = self.reading.take();
+        let reading = self.reading.acquire(1);
         let mut buffer = self.pool.take(length);
         let read = pack_of(&batch.index, &first.entry).and_then(|pack| {
             let read = member.read(|| self.session.contents.store().read_at(pack, offset, &mut buffer));
@@ -141,7 +142,7 @@ impl<'s> Fetcher<'s> {
             let (count, bytes) = next_batch(sizes, if verify { MAX_BATCH } else { 1 }, self.round);
             let Some((pieces, others)) = rest.split_at_mut_checked(count) else { break };
             rest = others;
-            let _inflating = (bytes > self.round).then(|| self.inflating.take(bytes));
+            let _inflating = (bytes > self.round).then(|| self.inflating.acquire(bytes as u64));
             ensure_buffers(buffers, count, self.round);
             self.decode_together(batch, pieces, buffers);
             if bytes > self.round {

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use nix::errno::Errno;
 
@@ -13,6 +13,7 @@ use super::place::{Attributes, Dir, Have, Node, OutFile, Place, Placed, apply, m
 use super::refused::Refused;
 use super::report::add;
 use super::session::Session;
+use crate::os::sync::Mutex;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What is to become of a job.
@@ -69,7 +70,7 @@ impl<'s> Job<'s> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) fn path(&self) -> String {

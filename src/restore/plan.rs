@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 use super::ahead::Ahead;
-use super::buffers::{Permit, Permits};
 use super::job::Job;
 use super::session::Session;
 use super::{Error, delta};
 use crate::content::{self, Decoder, pack_of};
 use crate::index::{ContentId, ContentIndex, Entry, PackNumber};
 use crate::object::{self, Chunk, Chunks, ObjectId};
+use crate::os::sync::{Permit, Semaphore};
 
 /// A batch ends at any of these. Together with the number of batches they bound the memory of plans and the number of
 /// files that are open at once.
@@ -74,7 +74,7 @@ pub(super) enum Item<'s> {
 pub(super) struct Planner<'s> {
     session: &'s Session<'s>,
     ahead: &'s Ahead<'s>,
-    permits: &'s Permits,
+    permits: &'s Semaphore,
     items: Sender<Item<'s>>,
     batch: Option<Batch<'s>>,
     tables: Vec<(Arc<Job<'s>>, ObjectId)>,
@@ -88,7 +88,7 @@ impl<'s> Planner<'s> {
     pub(super) fn new(
         session: &'s Session<'s>,
         ahead: &'s Ahead<'s>,
-        permits: &'s Permits,
+        permits: &'s Semaphore,
         items: Sender<Item<'s>>,
     ) -> Self {
         let (batch, tables, compare) = (None, Vec::new(), Vec::new());
@@ -105,7 +105,7 @@ impl<'s> Planner<'s> {
             index: self.session.contents.index(),
             jobs: Vec::new(),
             uses: Vec::new(),
-            _permit: Some(self.permits.take()),
+            _permit: Some(self.permits.acquire(1)),
         })
     }
 

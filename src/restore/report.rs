@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::Error;
 use super::refused::{Refused, RefusedAttributes};
+
+use crate::os::sync::Mutex;
 
 /// Errors kept for the summary; beyond that they are only counted and passed to [`Progress::error`].
 const MAX_ERRORS: usize = 100_000;
@@ -160,7 +162,7 @@ impl<'a> Report<'a> {
         self.progress.error(&entry);
         add(&self.error_count, 1);
         {
-            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut errors = self.errors.lock();
             if errors.len() < MAX_ERRORS {
                 errors.push(entry);
             }
@@ -190,7 +192,7 @@ impl<'a> Report<'a> {
     /// Notes attributes that the target did not take.
     pub(super) fn refused(&self, path: impl FnOnce() -> String, refused: &Refused) {
         if !refused.is_empty() {
-            self.refused.lock().unwrap_or_else(PoisonError::into_inner).add(path, refused);
+            self.refused.lock().add(path, refused);
         }
     }
 
@@ -229,9 +231,9 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn summary(&self, snapshot: Option<String>, target: PathBuf) -> Summary {
-        let mut errors = std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut errors = std::mem::take(&mut *self.errors.lock());
         errors.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut refused = std::mem::take(&mut *self.refused.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut refused = std::mem::take(&mut *self.refused.lock());
         refused.entries.sort_by(|a, b| a.path.cmp(&b.path));
         Summary {
             snapshot,

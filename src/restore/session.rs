@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, open};
@@ -22,6 +22,7 @@ use super::plan::MAX_VERIFIED_RANGE;
 use super::report::{Progress, Report};
 use crate::blob::{Hints, WritablePath};
 use crate::content::Contents;
+use crate::os::sync::Mutex;
 use crate::snapshot::DirEntry;
 
 /// Directories kept open beside those that are in use.
@@ -94,14 +95,14 @@ impl<'a> Session<'a> {
         if self.options.dry_run {
             return stat.st_mtime_nsec == 0 && has_similar_time(stat, want);
         }
-        let mut known = self.resolutions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.resolutions.lock();
         let resolution = *known.entry(stat.st_dev).or_insert_with(|| Resolution::of(directory));
         resolution.is_some_and(|resolution| resolution.has(stat, want))
     }
 
     /// Keeps a directory open for a while.
     pub(super) fn keep_open(&self, directory: &Arc<OpenDir>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         if recent.len() >= RECENT {
             recent.pop_front();
         }
@@ -114,7 +115,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn close_kept(&self) {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.recent.lock().clear();
     }
 }
 

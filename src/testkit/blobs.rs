@@ -2,11 +2,11 @@
 
 use super::error::{Error, Result};
 use crate::blob::{BlobStore, FileSystem, Sharding};
+use crate::os::sync::Mutex;
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 const SHARDS_FILE: &str = ".shards";
 
@@ -53,10 +53,10 @@ impl BlobDirectory {
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.path(name);
         if let Some(parent) = path.parent() {
-            let known = self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(parent);
+            let known = self.made.lock().contains(parent);
             if !known {
                 fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
-                self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(parent.to_path_buf());
+                self.made.lock().insert(parent.to_path_buf());
             }
         }
         let mut file = fs::File::create(&path).map_err(Error::io("create", &path))?;

@@ -8,10 +8,10 @@ use super::rng::{Rng, derive, derive_name, fill_at, word_at};
 use crate::codec::{CompressionId, ReedSolomonCrc};
 use crate::crypto::{ContentCipher, ContentHasher, FormatCipher, OVERHEAD, Secret};
 use crate::index::ContentId;
+use crate::os::sync::Mutex;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use std::sync::{Mutex, PoisonError};
 
 /// Name of the error correction (`format-spec/05-error-correction.md`).
 const ECC_NAME: &str = "REED-SOLOMON-CRC32";
@@ -156,7 +156,7 @@ impl Keys {
 fn derive_key(options: &Options, unique_id: &[u8]) -> Result<Secret> {
     static LAST: Mutex<Option<(String, Secret)>> = Mutex::new(None);
     let name = format!("{} {} {unique_id:?}", options.key_derivation.name(), options.password);
-    let last = || LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = || LAST.lock();
     if let Some((_, key)) = last().as_ref().filter(|(known, _)| *known == name) {
         return Ok(key.clone());
     }

@@ -1,6 +1,6 @@
 //! Buffers that are used again: fresh memory costs more time than encrypting into it.
 
-use std::sync::{Mutex, PoisonError};
+use crate::os::sync::Mutex;
 
 /// Below this a buffer is not worth keeping, in bytes.
 const WORTH_KEEPING: usize = 1 << 20;
@@ -29,6 +29,6 @@ impl Pool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock()
     }
 }

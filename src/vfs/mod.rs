@@ -16,12 +16,13 @@ pub use data::File;
 pub use error::Error;
 pub use handle::{Handle, HandleKey};
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 
 use crate::content::ContentSource;
 use crate::object::{self, ObjectId};
+use crate::os::sync::Mutex;
 use crate::snapshot::{DirEntry, EffectiveEntries, EntryType, Snapshot, Snapshots, UtcTimestamp};
 use data::{Ahead, Data};
 use handle::Place;
@@ -167,7 +168,7 @@ impl Vfs {
     }
 
     fn nodes(&self) -> std::sync::MutexGuard<'_, Nodes> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.nodes.lock()
     }
 
     fn node(&self, inode: u64) -> Result<Node, Error> {

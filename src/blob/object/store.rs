@@ -1,8 +1,8 @@
 //! The store above any kind of object storage.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::prefix;
@@ -12,6 +12,7 @@ use crate::blob::sharding::SUFFIX;
 use crate::blob::{
     BlobId, BlobKind, BlobMetadata, BlobStore, Cause, Error, Hints, Layout, Sharding, Trouble,
 };
+use crate::os::sync::Mutex;
 
 /// The blob by which the layout is found out.
 const FORMAT: &str = "kopia.repository";
@@ -100,13 +101,13 @@ impl Objects {
     /// How blobs are named here, found out by the blob that every repository has. What speaks for neither is taken for
     /// the layout that Kopia makes.
     fn layout(&self) -> Result<Arc<Layout>, Error> {
-        let mut known = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.layout.lock();
         if let Some(layout) = &*known {
             return Ok(Arc::clone(layout));
         }
         let place = || format!("opening {}", self.place);
         let (layout, format) = self.wait(place, self.find_layout())?;
-        *self.format.lock().unwrap_or_else(PoisonError::into_inner) = format;
+        *self.format.lock() = format;
         Ok(Arc::clone(known.insert(Arc::new(layout))))
     }
 
@@ -141,7 +142,7 @@ impl Objects {
 
     fn key(&self, id: &BlobId) -> Result<String, Error> {
         let layout = self.layout()?;
-        let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere = self.elsewhere.lock();
         let by_rule = || format!("{}{}", self.prefix, layout.path(id));
         Ok(elsewhere.get(id).cloned().unwrap_or_else(by_rule))
     }
@@ -234,7 +235,7 @@ impl Objects {
 
     /// The blobs of a copied directory: their names are spread over folders, by a rule that need not be the one there.
     fn copied(&self, layout: &Layout, listed: Listed, wanted: &str) -> Vec<BlobMetadata> {
-        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut elsewhere = self.elsewhere.lock();
         let mut blobs: HashMap<BlobId, BlobMetadata> = HashMap::new();
         for (key, (size, modified)) in listed {
             let Some(path) = key.strip_prefix(&self.prefix) else { continue };
@@ -313,7 +314,7 @@ impl BlobStore for Objects {
     fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
         self.layout()?;
         if id.as_str() == FORMAT
-            && let Some(bytes) = self.format.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(bytes) = self.format.lock().take()
             && (1..=limit).contains(&(bytes.len() as u64))
         {
             return Ok(bytes);

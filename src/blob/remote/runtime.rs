@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::os::sync::Mutex;
 
 /// One for all stores of the process: it drives connections and keeps time. Whoever reads waits in a thread of its own,
 /// and copies what it reads there.
@@ -12,7 +13,7 @@ static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 
 /// Begun with the first request, so that its thread is within the sandbox.
 fn handle() -> io::Result<Handle> {
-    let mut runtime = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut runtime = RUNTIME.lock();
     if let Some(runtime) = &*runtime {
         return Ok(runtime.handle().clone());
     }

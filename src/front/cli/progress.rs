@@ -1,7 +1,7 @@
 //! How far a command has come: a bar on a terminal, a line now and then in a log.
 
 use std::io::{self, IsTerminal, Write, stderr};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,6 +10,7 @@ use super::context::Context;
 use super::units::{human_duration, human_size};
 use crate::front::waiting::{self, Step};
 use crate::index::{Loading, Stage};
+use crate::os::sync::Mutex;
 use crate::restore::{EntryError, Progress, Status};
 use crate::text::counted;
 
@@ -35,7 +36,7 @@ pub(super) struct Talk;
 impl Write for Talk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Taken out of its lock: drawing takes others.
-        let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let bar = SHOWN.lock().clone();
         match bar {
             Some(bar) => bar.suspend(|| stderr().write_all(bytes))?,
             None => stderr().write_all(bytes)?,
@@ -156,7 +157,7 @@ impl Meter {
     fn show(&self, done: u64, total: Option<u64>, more: &str) {
         let at = Position { done, total, elapsed: self.started.elapsed() };
         let Some(bar) = &self.bar else {
-            if let Ok(mut told) = self.told.try_lock()
+            if let Some(mut told) = self.told.try_lock()
                 && told.is_due(at)
             {
                 tracing::info!("{}", self.unit.describe(at, more));
@@ -176,14 +177,14 @@ impl Meter {
             bar.set_draw_target(ProgressDrawTarget::stderr());
             // Something turns also while one step takes long.
             bar.enable_steady_tick(REDRAW);
-            *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+            *SHOWN.lock() = Some(bar.clone());
         }
     }
 
     /// Takes the bar off the terminal.
     fn finish(&self) {
         if let Some(bar) = &self.bar {
-            SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take();
+            SHOWN.lock().take();
             bar.finish_and_clear();
         }
     }

@@ -1,10 +1,12 @@
 //! What is open, by handle.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use fuser::FileHandle;
+
+use crate::os::sync::Mutex;
 
 pub(super) struct Handles<T> {
     open: Mutex<HashMap<u64, Arc<T>>>,
@@ -20,15 +22,15 @@ impl<T> Default for Handles<T> {
 impl<T> Handles<T> {
     pub(super) fn add(&self, value: T) -> FileHandle {
         let handle = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::new(value));
+        self.open.lock().insert(handle, Arc::new(value));
         FileHandle(handle)
     }
 
     pub(super) fn get(&self, handle: FileHandle) -> Option<Arc<T>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&handle.0).cloned()
+        self.open.lock().get(&handle.0).cloned()
     }
 
     pub(super) fn remove(&self, handle: FileHandle) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&handle.0);
+        self.open.lock().remove(&handle.0);
     }
 }

@@ -5,10 +5,11 @@
 
 use std::fmt::Display;
 use std::io::{Write, stdout};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::Instant;
 
 use super::error::Error;
+use crate::os::sync::Mutex;
 use crate::text::escape;
 
 /// The operator stops reading at a line over 64 KiB.
@@ -48,7 +49,7 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
 /// The closing lines after `before`, once: whoever ends the process first says how, and whoever comes second waits for it.
 fn close(before: &[String], exit_code: u8) {
     static SAID: Mutex<bool> = Mutex::new(false);
-    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut said = SAID.lock();
     if std::mem::replace(&mut *said, true) {
         return;
     }

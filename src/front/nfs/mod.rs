@@ -11,8 +11,8 @@ mod xdr;
 
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use calls::Files;
 use rpc::{Call, Refusal};
 use xdr::{Reader, Writer};
 
+use crate::os::sync::Mutex;
 use crate::vfs::{Attributes, HandleKey, Vfs};
 
 /// The longest read.
@@ -210,7 +211,7 @@ impl Client {
         for message in messages {
             let sent = match export.reply(&message) {
                 Some(reply) => {
-                    let mut stream = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut stream = self.replies.lock();
                     rpc::send(&mut *stream, &reply)
                 }
                 None => Err(io::Error::new(io::ErrorKind::InvalidData, "not a call")),

@@ -1,8 +1,8 @@
 //! How long answers take, by route.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -10,6 +10,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::app::App;
+
+use crate::os::sync::Mutex;
 
 /// Upper bounds of the buckets in milliseconds. From memory an answer takes less than one; one that waits for the storage
 /// takes up to the timeout.
@@ -37,8 +39,7 @@ pub(super) struct Measured {
 
 impl Latencies {
     fn observe(&self, route: &'static str, took: Duration) {
-        let histogram =
-            Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(route).or_default());
+        let histogram = Arc::clone(self.0.lock().entry(route).or_default());
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.iter().zip(&histogram.buckets).find(|(bound, _)| micros <= **bound * 1000);
         if let Some((_, bucket)) = bucket {
@@ -49,7 +50,7 @@ impl Latencies {
     }
 
     pub(super) fn measured(&self) -> Vec<(&'static str, Measured)> {
-        let histograms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let histograms = self.0.lock();
         let measured = histograms.iter().map(|(route, histogram)| {
             // Read first, so that no bucket is greater than the sum of all.
             let mut sum = 0;

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::State as Extract;
 use axum::http::StatusCode;
@@ -17,6 +17,7 @@ use super::exists::decision;
 use super::http::text;
 use super::process::Process;
 use crate::checker::{Answer, BlobUsage, SourceState, State, Status, Usage, View};
+use crate::os::sync::Mutex;
 use crate::snapshot::UtcTimestamp;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -50,7 +51,7 @@ impl Counters {
         }
         if let Some(reason) = &answer.reason {
             self.error();
-            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut unknown = self.unknown.lock();
             *unknown.entry(reason.code()).or_default() += 1;
         }
     }
@@ -148,7 +149,7 @@ fn requests(out: &mut Exposition, app: &App, status: &Status) {
     );
     let name = "rokopia_unknown_total";
     out.head(name, "counter", "Unknown answers by reason.");
-    for (reason, count) in counters.unknown.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for (reason, count) in counters.unknown.lock().iter() {
         out.sample(name, &[("reason", reason)], count);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,6 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::Error;
+
+use crate::os::sync::Mutex;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -87,7 +89,7 @@ impl Certificate {
     /// Whether there is a new pair.
     fn read_again(&self) -> Result<bool, Error> {
         let pair = Pair::read(&self.files)?;
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         if *bytes == pair {
             return Ok(false);
         }

@@ -6,7 +6,7 @@ mod tally;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, MutexGuard, OnceLock, Weak};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
@@ -20,6 +20,7 @@ use super::collision::{Listed, rename_to_free};
 use super::file::place_apart;
 use super::names::{is_staged, staged_name};
 use crate::object::ObjectId;
+use crate::os::sync::Mutex;
 use crate::restore::Error;
 use crate::restore::options::Overwrite;
 use crate::restore::report::add;
@@ -229,7 +230,7 @@ impl<'s> Dir<'s> {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(in crate::restore) fn session(&self) -> &'s Session<'s> {
@@ -524,7 +525,7 @@ impl<'s> Dir<'s> {
     /// Gives the directory its attributes. Everything below it is in place.
     fn finish(&mut self) {
         let session = self.session;
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.get_mut();
         let Some(made) = state.made.filter(|_| !state.finished) else { return };
         state.finished = true;
         if state.lost {

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -16,6 +15,7 @@ use super::Error;
 use crate::Repository;
 use crate::blob::WritablePath;
 use crate::format::RepositoryFormat;
+use crate::os::sync::Mutex;
 #[cfg(test)]
 pub(super) use record::tests as examples;
 pub(super) use record::{DamagedContent, Proof, SnapshotRecord, SourceRecord};
@@ -149,12 +149,12 @@ impl Ledger {
 
     /// Makes sure that what was written survives a power failure.
     pub(super) fn sync(&self) -> Result<(), Error> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.file.lock();
         file.sync_data().map_err(io_error(&self.path))
     }
 
     fn append(&self, record: &Record) -> Result<(), Error> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock();
         append(&mut **file, record).map_err(io_error(&self.path))
     }
 }

@@ -4,8 +4,6 @@ mod answers;
 mod credentials;
 mod endpoint;
 
-use std::sync::{Mutex, PoisonError};
-
 use object_store::aws::AwsAuthorizer;
 use object_store::client::HttpRequestBody;
 use reqwest::header::RANGE;
@@ -19,6 +17,7 @@ use super::service::{Ask, Page, Refusal, Service, range_header};
 use super::store::Objects;
 use crate::blob::remote::{Client, Hidden, Tls, encoded_path, error_text, query, whole};
 use crate::blob::{Cause, Error, Trouble};
+use crate::os::sync::Mutex;
 
 /// Where requests go that name no region, as those of Kopia do.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -104,7 +103,7 @@ impl S3 {
     }
 
     fn region(&self) -> String {
-        self.region.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.region.lock().clone()
     }
 
     /// Asks for an object, or for something about the bucket. Where the bucket is in another region than was thought, once
@@ -116,7 +115,7 @@ impl S3 {
                 let answer = self.ask_in(&other, key, query, range).await;
                 if answer.as_ref().map_or_else(|denied| !denied.is_about_the_region(), |_| true) {
                     tracing::debug!(region = %other, "the bucket is in another region");
-                    *self.region.lock().unwrap_or_else(PoisonError::into_inner) = other;
+                    *self.region.lock() = other;
                 }
                 answer
             }

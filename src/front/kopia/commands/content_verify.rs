@@ -2,7 +2,7 @@
 //! they can be read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -19,6 +19,7 @@ use crate::front::kopia::session::Session;
 use crate::gojson::write;
 use crate::index::{ContentIndex, Entry};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 
 const FLAGS: &[Flag] = &[
     Flag::new("parallel", Kind::Int),
@@ -128,7 +129,7 @@ impl Verifier<'_> {
             Some(_) => None,
         };
         let was_read = is_read && !matches!(finding, Some(Finding::Missing | Finding::Truncated));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let State { counters, missing, truncated, corrupted, said } = &mut *state;
         counters.verified_contents += 1;
         counters.read_contents += u64::from(was_read);
@@ -165,7 +166,7 @@ impl Verifier<'_> {
     }
 
     fn conclude(self) -> Result<(), Failure> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.into_inner();
         let State { mut counters, missing, truncated, corrupted, .. } = state;
         counters.missing_packs = missing.len();
         counters.truncated_packs = truncated.len();

@@ -3,7 +3,7 @@
 //! This is what Kopia proves, in Kopia's words and counts. `rokopia verify` proves more.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -23,6 +23,7 @@ use crate::gojson::write;
 use crate::index::ContentIndex;
 use crate::object::{Chunks, ObjectId, Reader};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 use crate::snapshot::{Snapshot, Snapshots, Source, Tree};
 
 const FLAGS: &[Flag] = &[
@@ -159,7 +160,7 @@ struct File {
 
 impl Verifier<'_> {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// How many errors end the work; `None` for no end.
@@ -326,8 +327,7 @@ impl Verifier<'_> {
 
     fn conclude(self) -> Result<(), Failure> {
         let json = self.typed.on("json");
-        let State { stats, errors, error_count, .. } =
-            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let State { stats, errors, error_count, .. } = self.state.into_inner();
         if json {
             let outcome = Outcome { stats, error_count, error_strings: &errors };
             let mut out = Output::new();
