@@ -241,8 +241,10 @@ pub mod snapshot;
 pub mod testkit;
 #[cfg(all(feature = "verify", feature = "testkit"))]
 pub mod verify;
-#[cfg(any(feature = "mount", feature = "nfs"))]
+#[cfg(all(any(feature = "mount", feature = "nfs"), feature = "testkit"))]
 pub mod vfs;
+#[cfg(all(any(feature = "mount", feature = "nfs"), not(feature = "testkit")))]
+mod vfs;
 
 mod error;
 mod failure;

@@ -192,7 +192,7 @@ impl fmt::Display for Finding {
 }
 
 /// A duration in its two largest units: `3d 4h`.
-struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,9 +15,11 @@
 mod expectations;
 mod finding;
 mod history;
+mod stores;
 
 pub use expectations::{Expectations, InvalidExpectations};
 pub use finding::{Finding, Severity};
+pub use stores::{SourceStores, Store, StoreFinding, compare};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

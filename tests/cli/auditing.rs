@@ -62,3 +62,107 @@ fn text_names_each_finding_with_its_cure_and_lists_all_sources() {
         assert!(stderr(&output).contains(named), "{}", stderr(&output));
     }
 }
+
+/// The sample as it was before its last snapshot: without the blobs that came with it.
+fn older() -> tempfile::TempDir {
+    use rokopia::snapshot::UtcTimestamp;
+    use rokopia::testkit::{NewSnapshot, Options, RepositoryWriter, Tree};
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { password: PASSWORD.into(), ..Options::default() };
+    let mut writer = RepositoryWriter::create(dir.path(), options).unwrap();
+    let root = writer.write_tree(&Tree::owned_by(0, 0)).unwrap();
+    for source in ["data-demo@apps:/data", "more@apps:/data"] {
+        let mut snapshot = NewSnapshot::new(&source.parse().unwrap(), 0, &root);
+        snapshot.start = "2025-12-31T03:00:00Z".parse().unwrap();
+        snapshot.end = UtcTimestamp(snapshot.start.as_nanos() + 1_000_000_000);
+        writer.put_snapshot(&snapshot);
+    }
+    writer.finish().unwrap();
+    dir
+}
+
+#[test]
+fn of_two_stores_the_one_that_is_behind_is_named() {
+    let other = older();
+    let other = other.path().to_str().unwrap();
+    let (code, report) = audit(&["--with", other]);
+    assert_eq!((code, &report["ok"]), (Some(1), &Value::from(false)), "{report}");
+    let compared = report["compared"].as_array().unwrap();
+    let codes: Vec<Vec<&str>> = compared
+        .iter()
+        .map(|source| {
+            let stores = source["stores"].as_array().unwrap().iter();
+            let findings = stores.flat_map(|store| store["findings"].as_array().unwrap());
+            findings.map(|finding| finding["code"].as_str().unwrap()).collect()
+        })
+        .collect();
+    assert_eq!(codes, [vec!["store-behind"], vec!["store-lacks-source"]]);
+    assert!(compared[0]["best"].as_str().unwrap().ends_with("basic/repo"), "{report}");
+    let text = rokopia(&["audit", "--with", other]);
+    assert!(stdout(&text).contains("warning[store-behind]: data-demo@apps:/data in "), "{}", stdout(&text));
+}
+
+#[test]
+fn a_store_that_cannot_be_read_is_critical_and_no_answer_about_sources() {
+    let (code, report) = audit(&["--with", "/nonexistent/store"]);
+    assert_eq!(
+        (code, &report["stores"][1]["code"]),
+        (Some(1), &Value::from("repository-not-found")),
+        "{report}"
+    );
+    let findings = report["compared"][0]["stores"][1]["findings"].as_array().unwrap().len();
+    assert_eq!((findings, &report["sources"][0]["findings"]), (0, &Value::Array(vec![])));
+}
+
+#[test]
+fn the_page_and_the_metrics_say_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (page, metrics) = (directory.path().join("a.html"), directory.path().join("a.prom"));
+    let outputs = ["--html", page.to_str().unwrap(), "--textfile", metrics.to_str().unwrap()];
+    let (code, _) = audit(&[&["--max-age", "26h"], outputs.as_slice()].concat());
+    assert_eq!(code, Some(1));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("<h1 class=\"critical\">") && page.contains("data-demo@apps:/data"), "{page}");
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    assert!(text.contains("rokopia_audit_good 0.0"), "{text}");
+    let labels = "{source=\"data-demo@apps:/data\",severity=\"critical\"} 1.0";
+    assert!(text.contains(&format!("rokopia_audit_findings{labels}")), "{text}");
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&metrics).unwrap())
+        .output();
+    match promtool {
+        Ok(output) => assert!(output.status.success(), "{output:?}\n{text}"),
+        Err(_) => eprintln!("metrics: NOT CHECKED, there is no promtool"),
+    }
+    // Never into a repository.
+    let inside = crate::support::copy_without(&[]);
+    let path = inside.path().join("a.html");
+    let output = run(inside.path(), PASSWORD, &["--json", "audit", "--html", path.to_str().unwrap()]);
+    crate::support::assert_failure(&output, 3, "output-in-repository");
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let text =
+        std::fs::read_to_string(crate::support::project().join("deploy/grafana/rokopia.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() >= 8);
+    let source: String = ["commands/audit/metrics.rs", "commands/verify/prometheus.rs"]
+        .iter()
+        .map(|file| {
+            std::fs::read_to_string(crate::support::project().join("src/front/cli").join(file)).unwrap()
+        })
+        .collect();
+    for panel in panels {
+        for target in panel["targets"].as_array().unwrap() {
+            let expression = target["expr"].as_str().unwrap();
+            let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for metric in words.filter(|word| word.starts_with("rokopia_")) {
+                let name = metric.trim_start_matches("rokopia_audit_").trim_start_matches("rokopia_verify_");
+                assert!(source.contains(&format!("\"{name}\"")), "{metric} of {expression}");
+            }
+        }
+    }
+}

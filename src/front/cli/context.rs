@@ -146,7 +146,6 @@ impl Context {
     }
 
     /// The same without the sandbox, for a command whose work it would forbid.
-    #[cfg(any(feature = "mount", feature = "verify"))]
     pub(super) fn unconfined(&self) -> Self {
         Self { sandbox: Sandbox::off(), ..self.clone() }
     }
@@ -293,6 +292,17 @@ impl Context {
             }
         }
         self.password()
+    }
+
+    /// The same for another repository, with a password of its own where a file for it is given.
+    pub(super) fn at(&self, location: &std::ffi::OsStr, password_file: Option<PathBuf>) -> Self {
+        let own = password_file.is_some();
+        Self {
+            location: Some(Location::parse(location)),
+            password_file: password_file.or_else(|| self.password_file.clone()),
+            password_fd: self.password_fd.filter(|_| !own),
+            ..self.clone()
+        }
     }
 
     /// Where the repository is, or else where a command looks for it by itself.

@@ -1,19 +1,28 @@
 //! `rokopia audit`: how healthy the backups of each source are.
 
+mod html;
+#[cfg(feature = "verify")]
+mod metrics;
+mod stores;
+
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, audit};
-use crate::checker::SourceState;
+use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, StoreFinding, audit};
+use crate::blob::WritablePath;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape};
-use crate::front::cli::restic::Listed;
-use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_duration, human_size};
 use crate::snapshot::UtcTimestamp;
+use stores::{ComparedLine, Comparison, Opened, StoreLine};
+
+/// The exporter that serves metrics is another user.
+#[cfg(feature = "verify")]
+const FOR_EVERYBODY: u32 = 0o644;
 
 /// Check that every source has a recent, complete and plausible backup
 #[derive(Debug, clap::Args)]
@@ -26,11 +35,15 @@ limits what it matches. `#` begins a comment:
   photos@media:/data      2d
   *@monitoring:*          30d
 
+With --with, other stores that should hold the same sources are compared with the repository: how old each source is in each \
+of them, and which store is behind, by more than the limit of the source or 26 hours. One that cannot be read is critical.
+
 Exit codes: 0 all good, 1 a warning or worse, 3 the repository cannot be read, 4 the list may be incomplete.
 
 Examples:
   rokopia audit --max-age 26h
-  rokopia audit --expect claims.txt
+  rokopia audit --expect claims.txt --html report.html
+  rokopia audit --with s3://bucket/kopia --with restic:/mnt/restic
   rokopia audit --json | jq '.sources[] | select(.findings != [])'")]
 pub(in crate::front::cli) struct Args {
     /// Largest age of the newest complete snapshot of each source, where FILE has no limit for it
@@ -40,6 +53,24 @@ pub(in crate::front::cli) struct Args {
     /// Sources that must be there, and limits for their ages
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
+
+    /// Another store of the same data, of Kopia or restic, with the same password unless --with-password-file gives its own.
+    /// May be given several times
+    #[arg(long, value_name = "LOCATION")]
+    with: Vec<OsString>,
+
+    /// The password of a --with: the first is for the first, and so on
+    #[arg(long, value_name = "FILE", requires = "with")]
+    with_password_file: Vec<PathBuf>,
+
+    /// Also write the report to this file as a web page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Also write metrics to this file, for the textfile collector of Prometheus
+    #[cfg(feature = "verify")]
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +79,12 @@ struct Report<'a> {
     complete: bool,
     time: UtcTimestamp,
     sources: Vec<Line<'a>>,
+    /// The stores, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stores: Vec<StoreLine<'a>>,
+    /// Each source in each of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    compared: Vec<ComparedLine<'a>>,
 }
 
 #[derive(Serialize)]
@@ -86,26 +123,72 @@ struct FindingLine {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let expectations = self.expectations()?;
-        let (states, certain) = states(context)?;
+        let context = &self.confined(context);
+        let first = Opened::read(context)?;
+        let mut stores = vec![first];
+        for (at, location) in self.with.iter().enumerate() {
+            let password = self.with_password_file.get(at).cloned();
+            stores.push(Opened::try_read(&context.at(location, password)));
+        }
         let now = UtcTimestamp::now();
-        let audit = audit(&states, certain, &expectations, now);
+        let first = stores.first();
+        let certain = first.is_some_and(|first| first.complete);
+        let states = first.map(|first| first.states.as_slice()).unwrap_or_default();
+        let audit = audit(states, certain, &expectations, now);
+        let compared = Comparison::of(stores, &audit);
+        let good = audit.is_good() && compared.is_good();
+        self.put_out(&audit, certain, &compared, now)?;
         let mut out = Output::new();
         if context.json {
             out.json(&Report {
-                ok: audit.is_good(),
+                ok: good,
                 complete: certain,
                 time: now,
                 sources: audit.sources.iter().map(Line::of).collect(),
+                stores: match compared.stores.as_slice() {
+                    [_] => Vec::new(),
+                    stores => stores.iter().map(StoreLine::of).collect(),
+                },
+                compared: compared.lines(now),
             })?;
         } else {
             print(&audit, context.quiet, &mut out)?;
+            compared.print(now, context.quiet, &mut out)?;
         }
         out.finish()?;
-        Ok(match (audit.is_good(), certain) {
+        Ok(match (good, certain) {
             (false, _) => Exit::Negative,
             (true, false) => Exit::Partial,
             (true, true) => Exit::Done,
         })
+    }
+
+    /// The command writes what its options name. Several stores are opened one after the other, which a sandbox forbids.
+    fn confined(&self, context: &Context) -> Context {
+        #[cfg(feature = "verify")]
+        let outputs = self.html.iter().chain(&self.textfile);
+        #[cfg(not(feature = "verify"))]
+        let outputs = self.html.iter();
+        if self.with.is_empty() { context.writing(outputs) } else { context.unconfined().writing(outputs) }
+    }
+
+    fn put_out(
+        &self,
+        audit: &Audit,
+        certain: bool,
+        compared: &Comparison,
+        now: UtcTimestamp,
+    ) -> Result<(), Failure> {
+        if let Some(path) = &self.html {
+            let page = html::html(audit, certain, compared, now);
+            write_whole(&stores::writable(&compared.stores, path)?, page.as_bytes(), None)?;
+        }
+        #[cfg(feature = "verify")]
+        if let Some(path) = &self.textfile {
+            let metrics = metrics::metrics(audit, certain, compared, now);
+            write_whole(&stores::writable(&compared.stores, path)?, metrics.as_bytes(), Some(FOR_EVERYBODY))?;
+        }
+        Ok(())
     }
 
     fn expectations(&self) -> Result<Expectations, Failure> {
@@ -118,15 +201,11 @@ impl Args {
     }
 }
 
-/// The sources of the repository, and whether the list is certainly complete.
-fn states(context: &Context) -> Result<(Vec<SourceState>, bool), Failure> {
-    if let Some(directory) = context.restic()? {
-        let listed = Listed::open(&directory, context)?;
-        return Ok((listed.sources(), listed.is_complete()));
-    }
-    let mut session = Session::open(context)?;
-    let certain = session.lists_are_complete();
-    Ok((SourceState::of_all(&session.snapshots), certain))
+fn write_whole(path: &WritablePath, bytes: &[u8], mode: Option<u32>) -> Result<(), Failure> {
+    path.replace(bytes, mode).map_err(|e| {
+        let what = format!("writing {}: {e}", path.as_path().display());
+        Failure::new(Exit::Partial, "output-failed", what)
+    })
 }
 
 fn read(path: &Path) -> Result<Expectations, Failure> {
@@ -159,6 +238,15 @@ impl<'a> Line<'a> {
 }
 
 impl FindingLine {
+    fn of_store(finding: &StoreFinding) -> Self {
+        Self {
+            code: finding.code(),
+            severity: finding.severity().as_str(),
+            message: finding.to_string(),
+            help: finding.cure(),
+        }
+    }
+
     fn of(finding: &Finding) -> Self {
         Self {
             code: finding.code(),
