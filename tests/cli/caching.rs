@@ -70,6 +70,8 @@ fn a_verification_reads_what_the_storage_has() {
     }
     let verified = with_cache(repo.path(), cache.path(), &["verify", "--level", "index"]);
     assert_ne!(verified.status.code(), Some(0), "{verified:?}");
+    let checked = with_cache(repo.path(), cache.path(), &["doctor"]);
+    assert_eq!(checked.status.code(), Some(1), "{checked:?}");
     let listed_again = with_cache(repo.path(), cache.path(), &["snapshots", "--json"]);
     assert_eq!(listed_again.stdout, listed.stdout, "what is kept was read when it was whole");
 }

@@ -131,6 +131,8 @@ impl Report {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let location = context.location()?;
+        // What an earlier run has kept would hide what this one could not read.
+        let context = &context.uncached();
         let mut report = Report::default();
         // First what a sandbox would hide.
         let room = machine::Room::of(self.target.as_deref());
