@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::place::{Dir, Fate, OpenDir, Sweep, staged_name, swap};
-use super::report::{Report, add};
+use super::report::{Change, Report, add};
 use super::session::Session;
 
 /// Something that waits under its staged name, because something of another type has its own.
@@ -121,8 +121,9 @@ pub(super) fn tell(report: &Report<'_>, top: &str, below: Option<&[&CString]>, f
         }
         Fate::Removed | Fate::RemovedUnseen => {
             add(&report.deleted, 1);
-            if sweep == Sweep::Count {
-                let unseen = fate == Fate::RemovedUnseen;
+            report.change(Change::Deleted, path);
+            let unseen = fate == Fate::RemovedUnseen;
+            if sweep == Sweep::Count && (unseen || !report.lists()) {
                 let with = if unseen { ", with all that is in it, which cannot be seen" } else { "" };
                 report.warning(&format!("{}: would be deleted{with}", path()));
             }

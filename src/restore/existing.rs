@@ -66,7 +66,7 @@ pub(super) fn judge(
     if options.overwrite == Overwrite::Never {
         return Ok(Verdict::Skip);
     }
-    let want = Attributes::of(entry);
+    let want = Attributes::of(entry, &options.owners);
     let has_time = || session.has_time(directory, stat, &want);
     let existing = kind(stat);
     if options.overwrite == Overwrite::UnlessSimilar {

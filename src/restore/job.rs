@@ -11,7 +11,7 @@ use super::delta::Base;
 use super::existing::Holder;
 use super::place::{Attributes, Dir, Have, Node, OutFile, Place, Placed, apply, make_link};
 use super::refused::Refused;
-use super::report::add;
+use super::report::{Change, add};
 use super::session::Session;
 use crate::os::sync::Mutex;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
@@ -54,7 +54,7 @@ impl<'s> Job<'s> {
         Arc::new(Self {
             dir: Arc::clone(dir),
             name: name.as_str().into(),
-            attributes: Attributes::of(entry),
+            attributes: Attributes::of(entry, &dir.session().options.owners),
             size: AtomicU64::new(entry.size),
             link: entry.kind == EntryType::Symlink,
             holder,
@@ -193,16 +193,20 @@ impl<'s> Job<'s> {
         let completed = self.complete();
         if completed.is_ok() && self.holder == Holder::Other {
             add(&session.report.deleted, 1);
-            if session.options.dry_run {
+            session.report.change(Change::Deleted, || self.path());
+            if session.options.dry_run && !session.report.lists() {
                 session.report.warning(&format!("{}: would be deleted", self.path()));
             }
         }
+        if let Ok(change) = completed {
+            session.report.change(change, || self.path());
+        }
         match completed {
-            Ok(()) if self.link => {
+            Ok(_) if self.link => {
                 self.dir.count(None);
                 self.end();
             }
-            Ok(()) => {
+            Ok(_) => {
                 self.dir.count(Some(self.size()));
                 self.end();
             }
@@ -210,10 +214,11 @@ impl<'s> Job<'s> {
         }
     }
 
-    fn complete(&self) -> Result<(), Error> {
+    fn complete(&self) -> Result<Change, Error> {
         let session = self.session();
+        let change = if self.holder == Holder::Same { Change::Updated } else { Change::New };
         if session.null || self.link {
-            return Ok(());
+            return Ok(change);
         }
         if let Some(base) = &self.base
             && base.size == self.size()
@@ -225,12 +230,12 @@ impl<'s> Job<'s> {
             let node = Node::Open(base.file.as_fd());
             let refused = apply(node, &self.attributes, session.keep, have, &parent.proven)?;
             session.report.refused(|| self.path(), &refused);
-            return Ok(());
+            return Ok(Change::Unchanged);
         }
         if let Some(file) = self.file()? {
             self.placed(&file.finish(session, self.place(), &self.attributes)?);
         }
-        Ok(())
+        Ok(change)
     }
 
     /// Gives the job up: nothing of it stays, and the first reason is reported.

@@ -27,6 +27,7 @@ mod fetch;
 mod filter;
 mod job;
 mod options;
+mod owners;
 mod place;
 mod plan;
 mod prune;
@@ -43,6 +44,7 @@ pub use filter::Filter;
 #[cfg(feature = "glob")]
 pub use filter::{FilterBuilder, InvalidPattern};
 pub use options::{Origin, Overwrite, Restore};
+pub use owners::OwnerMap;
 pub(crate) use place::may_delete_in;
 pub use refused::{RefusedAttributes, RefusedEntry};
-pub use report::{EntryError, Progress, Status, Summary};
+pub use report::{Change, EntryError, Progress, Status, Summary};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::filter::Filter;
+use super::owners::OwnerMap;
 use super::report::{Progress, Summary};
 use super::{Error, engine};
 use crate::content::Contents;
@@ -95,6 +96,7 @@ pub(super) struct Options {
     pub(super) skip_existing: bool,
     pub(super) dry_run: bool,
     pub(super) owner: bool,
+    pub(super) owners: OwnerMap,
     pub(super) permissions: bool,
     pub(super) times: bool,
     pub(super) sparse: bool,
@@ -148,6 +150,7 @@ impl<'a> Restore<'a> {
             skip_existing: false,
             dry_run: false,
             owner: true,
+            owners: OwnerMap::default(),
             permissions: true,
             times: true,
             sparse: true,
@@ -202,6 +205,13 @@ impl<'a> Restore<'a> {
         self
     }
 
+    /// Owners that take the place of those in the snapshot. Default: none.
+    #[must_use]
+    pub fn owners(mut self, owners: OwnerMap) -> Self {
+        self.options.owners = owners;
+        self
+    }
+
     /// A flag that ends the restore early when it is set, with [`Error::Cancelled`].
     #[must_use]
     pub fn cancel(mut self, flag: Arc<AtomicBool>) -> Self {
@@ -234,7 +244,8 @@ impl<'a> Restore<'a> {
         /// they are; their mode and owner are corrected. Default: no.
         skip_existing;
         /// Whether only to tell what would be done, by the names, sizes and times in the target: nothing is written, and
-        /// no data is read. What would be deleted is named by [`Progress::warning`](super::Progress::warning). Default: no.
+        /// no data is read. What would be deleted is named by [`Progress::change`](super::Progress::change), or else by
+        /// [`Progress::warning`](super::Progress::warning). Default: no.
         dry_run;
         /// Whether owners are restored. Default: yes; an ordinary user, who cannot, gets no error.
         owner;

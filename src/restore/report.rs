@@ -48,8 +48,28 @@ pub struct Status {
     pub elapsed: Duration,
 }
 
+/// What became of an entry of the target; in a dry run, what would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A file or link that was not there.
+    New,
+    /// A file or link that replaced, or was compared with, one that was there.
+    Updated,
+    /// A file or link that is left as it is. Its owner and mode may have been corrected.
+    Unchanged,
+    /// An entry of any type that the snapshot does not have, or that was in the way.
+    Deleted,
+}
+
 /// Is told how a restore goes. All methods have empty defaults.
 pub trait Progress: Sync {
+    /// Whether [`Progress::change`] is to be called: paths of millions of entries take their time.
+    fn wants_changes(&self) -> bool {
+        false
+    }
+    /// An entry, by its path relative to the target, got its final state. Called from several threads. A directory that cannot
+    /// get its name in the end takes back what was told of entries in it, and is an error.
+    fn change(&self, _change: Change, _path: &str) {}
     /// Called several times a second from one thread.
     fn status(&self, _status: &Status) {}
     /// An entry could not be restored. Called from several threads.
@@ -103,6 +123,7 @@ pub struct Summary {
 /// The counters behind [`Status`] and [`Summary`].
 pub(super) struct Report<'a> {
     progress: &'a dyn Progress,
+    lists: bool,
     started: Instant,
     fail_fast: bool,
     stop: AtomicBool,
@@ -136,6 +157,7 @@ impl<'a> Report<'a> {
     pub(super) fn new(progress: &'a dyn Progress, fail_fast: bool) -> Self {
         Self {
             progress,
+            lists: progress.wants_changes(),
             started: Instant::now(),
             fail_fast,
             stop: AtomicBool::default(),
@@ -193,6 +215,18 @@ impl<'a> Report<'a> {
     pub(super) fn refused(&self, path: impl FnOnce() -> String, refused: &Refused) {
         if !refused.is_empty() {
             self.refused.lock().add(path, refused);
+        }
+    }
+
+    /// Whether changes are told one by one.
+    pub(super) fn lists(&self) -> bool {
+        self.lists
+    }
+
+    /// Tells what became of an entry, where somebody wants to know.
+    pub(super) fn change(&self, change: Change, path: impl FnOnce() -> String) {
+        if self.lists {
+            self.progress.change(change, &path());
         }
     }
 

@@ -237,7 +237,7 @@ impl Root {
         if session.null {
             return Dir::nowhere(session, Some(&self.open), entry.object);
         }
-        let attributes = self.name.is_none().then(|| Attributes::of(entry));
+        let attributes = self.name.is_none().then(|| Attributes::of(entry, &session.options.owners));
         Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh)
     }
 

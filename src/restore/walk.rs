@@ -9,7 +9,7 @@ use super::existing::{Holder, Verdict, judge};
 use super::job::Job;
 use super::place::{Attributes, Dir, OpenDir, is_staged};
 use super::plan::Planner;
-use super::report::add;
+use super::report::{Change, add};
 use super::session::Session;
 use super::spelling::settle;
 use super::{Error, prune};
@@ -236,7 +236,8 @@ impl<'s> Walker<'s> {
         match entry.kind {
             EntryType::Directory => {
                 let name = self.name_of_directory(dir, name)?;
-                let dir = Dir::new(dir, &name, Attributes::of(entry), entry.object);
+                let dir =
+                    Dir::new(dir, &name, Attributes::of(entry, &self.session.options.owners), entry.object);
                 children.push(Visit { dir, included });
             }
             EntryType::File | EntryType::Symlink if included => self.judge_and_add(dir, &name, entry),
@@ -285,6 +286,7 @@ impl<'s> Walker<'s> {
             match judge(session, &open, name, entry, there.as_ref(), |name| dir.path_of(name))? {
                 Verdict::Skip => {
                     add(&session.report.skipped, 1);
+                    session.report.change(Change::Unchanged, || dir.path_of(name));
                     add(&session.report.skipped_bytes, entry.size);
                     return Ok(());
                 }

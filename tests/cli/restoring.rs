@@ -116,6 +116,53 @@ fn what_exists_is_treated_as_asked() {
 }
 
 #[test]
+fn what_becomes_of_each_entry_is_listed_and_a_dry_run_lists_the_same() {
+    let target = tempfile::tempdir().unwrap();
+    let list = |options: &[&str]| {
+        let output = restore("latest", target.path(), options);
+        assert_exit(&output, 0);
+        let text = stdout(&output);
+        let mut lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+        let last = lines.pop().unwrap();
+        assert!(last.contains("restore"), "{last}");
+        lines.sort();
+        lines
+    };
+    let first = list(&["--dry-run"]);
+    assert!(first.iter().all(|line| line.starts_with("new ")) && first.len() > 3, "{first:?}");
+    assert_eq!(list(&["-v"]), first);
+    fs::write(target.path().join("stray"), "mine").unwrap();
+    fs::write(target.path().join("empty.log"), "changed").unwrap();
+    let again = list(&["--dry-run", "--delete"]);
+    assert!(again.contains(&"deleted   stray".to_owned()), "{again:?}");
+    assert!(again.contains(&"updated   empty.log".to_owned()), "{again:?}");
+    assert_eq!(again.iter().filter(|line| line.starts_with("unchanged ")).count(), first.len() - 1);
+    assert_eq!(list(&["-v", "--delete"]), again);
+    assert!(
+        !stdout(&restore("latest", target.path(), &[])).contains("unchanged  "),
+        "only where it is asked"
+    );
+}
+
+#[test]
+fn owners_are_mapped_by_number_and_name() {
+    use std::os::unix::fs::MetadataExt;
+    let target = tempfile::tempdir().unwrap();
+    for wrong in ["1000", "1000=nobody:nogroup", "no-such-user-here=0", "0=4294967295"] {
+        let output = restore("latest", target.path(), &["--json", "--owner-map", wrong]);
+        assert_failure(&output, 2, "usage");
+    }
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("NOT CHECKED: mapped owners, which only root can give");
+        return;
+    }
+    assert_exit(&restore("latest", target.path(), &["--owner-map", "*:*=1234:root"]), 0);
+    let root = target.path().metadata().unwrap();
+    let file = target.path().join("empty.log").metadata().unwrap();
+    assert_eq!([root.uid(), root.gid(), file.uid(), file.gid()], [1234, 0, 1234, 0]);
+}
+
+#[test]
 fn what_cannot_be_read_is_named_and_the_rest_restored() {
     let copy = copy_without(&[]);
     fs::remove_file(&files(copy.path(), "p05cd07ceea227b66")[0]).unwrap();

@@ -48,6 +48,8 @@ pub(super) struct Context {
     pub(super) json: bool,
     /// Say nothing but errors.
     pub(super) quiet: bool,
+    /// Say more.
+    pub(super) verbose: bool,
     /// When to use colours.
     pub(super) color: Color,
 }
@@ -107,6 +109,7 @@ impl Context {
             degraded: global.degraded,
             json: global.json,
             quiet: global.quiet,
+            verbose: global.verbose > 0,
             color: global.color,
         })
     }

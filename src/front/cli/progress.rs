@@ -1,17 +1,17 @@
 //! How far a command has come: a bar on a terminal, a line now and then in a log.
 
-use std::io::{self, IsTerminal, Write, stderr};
-
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::context::Context;
+use super::output::escape;
 use super::units::{human_duration, human_size};
 use crate::front::waiting::{self, Step};
 use crate::index::{Loading, Stage};
 use crate::os::sync::Mutex;
-use crate::restore::{EntryError, Progress, Status};
+use crate::restore::{Change, EntryError, Progress, Status};
 use crate::text::counted;
 
 /// A log has a line this often, or for each tenth of the whole if these are further apart than `LEAST_INTERVAL`.
@@ -302,16 +302,34 @@ impl Verifying {
 }
 
 /// Shows the progress of a restore on stderr, and names what goes wrong.
-pub(super) struct Reporter(Meter);
+pub(super) struct Reporter {
+    meter: Meter,
+    /// Where what became of each entry is listed.
+    list: Option<Mutex<List>>,
+}
+
+/// Lines on standard output, and the first error of writing them.
+struct List {
+    lines: BufWriter<Stdout>,
+    result: io::Result<()>,
+}
 
 impl Reporter {
-    pub(super) fn new(context: &Context) -> Self {
-        Self(Meter::new(context, Unit::Bytes))
+    /// With `lists`, what becomes of each entry goes to standard output, a line each.
+    pub(super) fn new(context: &Context, lists: bool) -> Self {
+        let list = lists.then(|| Mutex::new(List { lines: BufWriter::new(stdout()), result: Ok(()) }));
+        Self { meter: Meter::new(context, Unit::Bytes), list }
     }
 
-    /// Takes the bar off the terminal.
-    pub(super) fn finish(&self) {
-        self.0.finish();
+    /// Takes the bar off the terminal, and writes what is left of the list.
+    ///
+    /// # Errors
+    /// The first one of writing the list.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        self.meter.finish();
+        let Some(list) = &self.list else { return Ok(()) };
+        let List { lines, result } = &mut *list.lock();
+        std::mem::replace(result, Ok(())).and_then(|()| lines.flush())
     }
 }
 
@@ -321,7 +339,35 @@ impl Progress for Reporter {
         if status.errors > 0 {
             more += &format!(", {}", counted(status.errors, "error"));
         }
-        self.0.show(status.bytes, status.total_bytes, &more);
+        self.meter.show(status.bytes, status.total_bytes, &more);
+    }
+
+    fn wants_changes(&self) -> bool {
+        self.list.is_some()
+    }
+
+    fn change(&self, change: Change, path: &str) {
+        let Some(list) = &self.list else { return };
+        let what = match change {
+            Change::New => "new",
+            Change::Updated => "updated",
+            Change::Unchanged => "unchanged",
+            Change::Deleted => "deleted",
+        };
+        let List { lines, result } = &mut *list.lock();
+        let mut write = || {
+            let written = writeln!(lines, "{what:<9} {}", escape(path));
+            // A bar may be drawn where they are read.
+            if stdout().is_terminal() { written.and_then(|()| lines.flush()) } else { written }
+        };
+        let shown = SHOWN.lock().clone();
+        let written = match shown {
+            Some(bar) if stdout().is_terminal() => bar.suspend(write),
+            _ => write(),
+        };
+        if result.is_ok() {
+            *result = written;
+        }
     }
 
     fn error(&self, error: &EntryError) {

@@ -4,6 +4,7 @@ use nix::sys::stat::FileStat;
 use nix::sys::time::TimeSpec;
 
 use crate::restore::options::Options;
+use crate::restore::owners::OwnerMap;
 use crate::snapshot::DirEntry;
 
 pub(super) const SETUID: u32 = 0o4000;
@@ -21,9 +22,10 @@ pub(in crate::restore) struct Attributes {
 }
 
 impl Attributes {
-    pub(in crate::restore) fn of(entry: &DirEntry) -> Self {
+    /// Those of an entry, with the owner that takes the place of its own.
+    pub(in crate::restore) fn of(entry: &DirEntry, owners: &OwnerMap) -> Self {
         let (seconds, nanos) = entry.mtime.to_unix();
-        let (owner, mut mode) = (entry.owner(), entry.mode.to_posix());
+        let (owner, mut mode) = (entry.owner().map(|owner| owners.map(owner)), entry.mode.to_posix());
         if owner.is_none() {
             // They were meant for an owner that cannot be set.
             mode &= !(SETUID | SETGID);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
+use nix::unistd::{Group, User};
 use serde::Serialize;
 
 use crate::Error;
@@ -19,9 +20,12 @@ use crate::front::cli::session::Found;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
 use crate::front::cli::units::{ago, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
-use crate::restore::{self, Filter, FilterBuilder, Overwrite, Restore, Summary};
+use crate::restore::{self, Filter, FilterBuilder, Overwrite, OwnerMap, Restore, Summary};
 use crate::snapshot::{Tree, UtcTimestamp};
 use crate::text::counted;
+
+/// The ID that no file can have: `chown` takes it for "as it is".
+const NO_ID: u32 = u32::MAX;
 
 /// What JSON says of a restore.
 #[derive(Serialize)]
@@ -114,7 +118,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_enum, hide = true, value_name = "WHICH")]
     overwrite: Option<Replaced>,
 
-    /// Show what would be done, and what would be deleted; nothing is written and no data is read
+    /// List what would be new, updated, unchanged and deleted, as -v does of what is; nothing is written and no data is read
     #[arg(long)]
     dry_run: bool,
 
@@ -146,6 +150,11 @@ pub(in crate::front::cli) struct Args {
     /// Do not restore owners
     #[arg(long)]
     no_owner: bool,
+
+    /// Give what belongs to FROM to TO: users and groups by name or number, `1000:1000=568:568`, `postgres=999`, `:100=:users`,
+    /// `*:*=568:568` for all others; may be repeated
+    #[arg(long, value_name = "FROM=TO", conflicts_with = "no_owner")]
+    owner_map: Vec<String>,
 
     /// Do not restore modes
     #[arg(long)]
@@ -215,6 +224,7 @@ enum Replaced {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let filter = self.filter()?;
+        let owners = owners(&self.owner_map)?;
         if self.target.as_os_str().is_empty() {
             return Err(wrong_value("TARGET", "", "a path"));
         }
@@ -230,14 +240,20 @@ impl Args {
             true => context.reading([&self.target]),
             false => context.spilling_beside(&self.target).writing([&self.target]),
         };
-        let restore = |place: &Place<'_>| self.restore(context, filter, place);
+        let restore = |place: &Place<'_>| self.restore(context, filter, owners, place);
         match self.use_recovered_index {
             true => at_recovered(context, &self.reference, restore),
             false => at(context, &self.reference, restore),
         }
     }
 
-    fn restore(&self, context: &Context, filter: Filter, place: &Place<'_>) -> Result<Exit, Failure> {
+    fn restore(
+        &self,
+        context: &Context,
+        filter: Filter,
+        owners: OwnerMap,
+        place: &Place<'_>,
+    ) -> Result<Exit, Failure> {
         let Place { contents, entry, found, .. } = place;
         if let Some(reason) = found.newer.as_ref().filter(|_| self.strict) {
             let what = format!("a newer snapshot than {} may exist, and --strict was given", found.root);
@@ -254,7 +270,8 @@ impl Args {
         };
         let entry = again.as_ref().unwrap_or(entry);
         let clean_up = CleanUp::new();
-        let reporter = Reporter::new(context);
+        let lists = (self.dry_run || context.verbose) && !context.json && !context.quiet;
+        let reporter = Reporter::new(context, lists);
         self.announce(found);
         let restore = self.with_existing(Restore::new(contents, entry));
         let result = restore
@@ -268,6 +285,7 @@ impl Args {
             .delete_anywhere(self.delete_anywhere)
             .dry_run(self.dry_run)
             .owner(!self.no_owner)
+            .owners(owners)
             .permissions(!self.no_permissions)
             .times(!self.no_times)
             .sparse(self.sparse)
@@ -276,10 +294,11 @@ impl Args {
             .fsync(self.fsync)
             .cancel(clean_up.flag())
             .run(&self.target, &reporter);
-        reporter.finish();
+        let listed = reporter.finish();
         let summary = result
             .map_err(|error| Failure::from(Error::from(error)).snapshot(&found.root).during("restoring"))?;
 
+        listed.map_err(Failure::output)?;
         if !summary.stopped {
             for pattern in filter.unmatched() {
                 tracing::warn!("{pattern:?} matches nothing in the snapshot");
@@ -355,6 +374,45 @@ impl Args {
             Existing::Keep => restore.overwrite(Overwrite::Never),
         }
     }
+}
+
+/// Understands `--owner-map`: names are those of this machine.
+fn owners(rules: &[String]) -> Result<OwnerMap, Failure> {
+    rules.iter().try_fold(OwnerMap::new(), |map, rule| {
+        let wrong = |why: &str| wrong_value("--owner-map", rule, why);
+        let (from, to) = rule.split_once('=').ok_or_else(|| wrong("FROM=TO"))?;
+        let ((user, group), (to_user, to_group)) = (halves(from), halves(to));
+        if (user.is_empty(), group.is_empty()) != (to_user.is_empty(), to_group.is_empty()) {
+            return Err(wrong("a user for a user and a group for a group"));
+        }
+        let no_user = || wrong("a user of this machine, or its number");
+        let no_group = || wrong("a group of this machine, or its number");
+        let map = match (user, to_user) {
+            ("", _) => map,
+            ("*", to) => map.other_users(user_id(to).ok_or_else(no_user)?),
+            (from, to) => map.user(user_id(from).ok_or_else(no_user)?, user_id(to).ok_or_else(no_user)?),
+        };
+        Ok(match (group, to_group) {
+            ("", _) => map,
+            ("*", to) => map.other_groups(group_id(to).ok_or_else(no_group)?),
+            (from, to) => map.group(group_id(from).ok_or_else(no_group)?, group_id(to).ok_or_else(no_group)?),
+        })
+    })
+}
+
+/// User and group.
+fn halves(owner: &str) -> (&str, &str) {
+    owner.split_once(':').unwrap_or((owner, ""))
+}
+
+fn user_id(user: &str) -> Option<u32> {
+    let named = || User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
+    user.parse().ok().or_else(named).filter(|id| *id != NO_ID)
+}
+
+fn group_id(group: &str) -> Option<u32> {
+    let named = || Group::from_name(group).ok().flatten().map(|group| group.gid.as_raw());
+    group.parse().ok().or_else(named).filter(|id| *id != NO_ID)
 }
 
 fn read_list(path: &Path) -> std::io::Result<String> {

@@ -248,13 +248,13 @@ impl Wanted<'_> {
             .verify(true)
             .cancel(clean_up.flag());
         let failed = |e| Failure::from(Error::from(e)).during("the restore drill");
-        let (first, restored) = (First(OnceLock::new(), Reporter::new(context)), begun.elapsed());
+        let (first, restored) = (First(OnceLock::new(), Reporter::new(context, false)), begun.elapsed());
         let (summary, total) = match self.options.to.as_deref() {
             None | Some(NULL) => (restore.run_to_null(&first).map_err(failed)?, begun.elapsed()),
             Some(to) => {
                 let target = Scratch::new(&contents.store().guard().writable(Path::new(to))?)?;
                 let summary = restore.run(target.0.as_path(), &first).map_err(failed)?;
-                first.1.finish();
+                first.1.finish().map_err(Failure::output)?;
                 let total = begun.elapsed();
                 if let Some(command) = &self.options.exec {
                     let tree = target.0.as_path();
@@ -263,7 +263,7 @@ impl Wanted<'_> {
                 (summary, total)
             }
         };
-        first.1.finish();
+        first.1.finish().map_err(Failure::output)?;
         let first_file = first.0.get().map_or(total, |first| restored + *first);
         let times = Times { opened, first_file, total };
         let result = match (summary.error_count > 0, problems.is_empty()) {
