@@ -43,6 +43,8 @@ mod early;
 mod error;
 mod fetch;
 mod filesystem;
+#[cfg(feature = "webdav")]
+mod folders;
 mod guard;
 mod hints;
 mod interrupt;
@@ -57,6 +59,8 @@ mod retry;
 mod sharding;
 mod throttle;
 mod trouble;
+#[cfg(feature = "webdav")]
+pub mod webdav;
 
 pub use crate::id::{BlobId, InvalidBlobId};
 #[cfg(feature = "testkit")]
@@ -65,6 +69,8 @@ pub use early::Early;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
+#[cfg(feature = "webdav")]
+pub use folders::Folders;
 pub(crate) use guard::Identity;
 pub use guard::{Guard, InRepository, Relation, WritablePath};
 pub use hints::Hints;

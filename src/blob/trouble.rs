@@ -21,7 +21,7 @@ pub enum Cause {
     CredentialsRefused,
     /// The credentials are good, but may not do this.
     AccessDenied,
-    /// There is no bucket, container or share of that name.
+    /// There is no bucket, container or folder of that name.
     BucketMissing,
     /// The bucket is in another region than the request was made for.
     RegionWrong,
@@ -99,7 +99,7 @@ impl Cause {
             Self::CredentialsMissing => "there are no credentials",
             Self::CredentialsRefused => "the storage does not take the credentials",
             Self::AccessDenied => "the credentials do not allow it",
-            Self::BucketMissing => "there is no such bucket",
+            Self::BucketMissing => "there is no such bucket or folder",
             Self::RegionWrong => "the bucket is in another region",
             Self::ClockSkewed => "the clock of this machine differs too much from that of the storage",
             Self::Tls => "no secure connection",

@@ -14,7 +14,11 @@ mod command;
 mod common;
 #[cfg(feature = "s3")]
 mod lies;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod real;
 #[cfg(feature = "s3")]
 mod server;
 #[cfg(feature = "s3")]
 mod suite;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod webdav;

@@ -1,7 +1,7 @@
 //! A server that speaks enough of S3, in this process, and lies on demand.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,7 +66,7 @@ pub(crate) const LIES: [Lie; 21] = [
     Lie::GarbageBytes,
 ];
 
-static WRONG_SIZES: AtomicUsize = AtomicUsize::new(1);
+pub(crate) static WRONG_SIZES: AtomicUsize = AtomicUsize::new(1);
 
 #[derive(Default)]
 pub(crate) struct State {
@@ -85,6 +85,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::serving(serve)
+    }
+
+    /// One that answers requests so, until an answer ends the connection.
+    pub(crate) fn serving(serve: fn(&TcpStream, &State) -> Option<()>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -139,10 +144,22 @@ impl Server {
     }
 }
 
-struct Request {
-    path: String,
+impl State {
+    /// What is done wrong with the next request.
+    pub(crate) fn next_lie(&self) -> Option<Lie> {
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
+        let lie = *self.lie.lock().unwrap();
+        lie.and_then(|(lie, nth, since)| ((number - since) % nth == nth - 1).then_some(lie))
+    }
+}
+
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     query: BTreeMap<String, String>,
-    range: Option<(usize, usize)>,
+    pub(crate) range: Option<(usize, usize)>,
+    pub(crate) depth: String,
+    pub(crate) authorization: String,
 }
 
 fn decoded(text: &str) -> String {
@@ -161,30 +178,40 @@ fn decoded(text: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines();
+pub(crate) fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
-    let target = first.split(' ').nth(1)?.to_owned();
-    let mut range = None;
-    let mut signed = false;
-    for line in lines {
-        let line = line.ok()?.to_ascii_lowercase();
+    let (method, target) = (first.split(' ').next()?.to_owned(), first.split(' ').nth(1)?.to_owned());
+    let (mut range, mut depth, mut authorization, mut length) = (None, String::new(), String::new(), 0);
+    for line in &mut lines {
+        let whole = line.ok()?;
+        let line = whole.to_ascii_lowercase();
         if line.is_empty() {
             break;
         }
-        signed |= line.starts_with("authorization: aws4-hmac-sha256");
+        if line.starts_with("authorization: ") {
+            authorization = whole.split_at(15).1.to_owned();
+        }
+        if let Some(text) = line.strip_prefix("depth: ") {
+            depth = text.to_owned();
+        }
+        if let Some(text) = line.strip_prefix("content-length: ") {
+            length = text.parse().ok()?;
+        }
         if let Some(text) = line.strip_prefix("range: bytes=") {
             let (from, to) = text.split_once('-')?;
             range = Some((from.parse().ok()?, to.parse::<usize>().ok()?));
         }
     }
-    assert!(signed, "{target} is not signed");
+    reader.read_exact(&mut vec![0; length]).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
-    Some(Request { path: decoded(path), query: query.split('&').filter_map(pair).collect(), range })
+    let query = query.split('&').filter_map(pair).collect();
+    Some(Request { method, path: decoded(path), query, range, depth, authorization })
 }
 
-fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
+pub(crate) fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     stream.write_all(&[head.as_bytes(), body].concat()).ok()
 }
@@ -196,12 +223,8 @@ fn error(stream: &TcpStream, status: &str, headers: &str, code: &str) -> Option<
 
 fn serve(stream: &TcpStream, state: &State) -> Option<()> {
     let request = read(stream)?;
-    let number = state.requests.fetch_add(1, Ordering::SeqCst);
-    let lie = state
-        .lie
-        .lock()
-        .unwrap()
-        .and_then(|(lie, nth, since)| ((number - since) % nth == nth - 1).then_some(lie));
+    assert!(request.authorization.starts_with("AWS4-HMAC-SHA256"), "{} is not signed", request.path);
+    let lie = state.next_lie();
     let key = request.path.strip_prefix(&format!("/{BUCKET}/")).map(str::to_owned);
     let Some(key) = key else { return error(stream, "404 Not Found", "", "NoSuchBucket") };
     let list = key.is_empty();
@@ -230,7 +253,7 @@ fn serve(stream: &TcpStream, state: &State) -> Option<()> {
     }
 }
 
-fn object(
+pub(crate) fn object(
     mut stream: &TcpStream,
     state: &State,
     key: &str,
@@ -272,7 +295,7 @@ fn object(
 }
 
 /// A text as it stands in XML.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -14,7 +14,7 @@ use crate::server::Server;
 const LARGE: &str = "pffffffffffffffffffffffffffffffff";
 
 /// Small blobs of many names, some with a common beginning, and a large one.
-fn blobs() -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn blobs() -> BTreeMap<String, Vec<u8>> {
     let mut blobs: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     blobs.insert("kopia.repository".into(), b"{\"version\":1}".to_vec());
     for number in 0..40_u8 {
@@ -33,7 +33,7 @@ fn id(name: &str) -> BlobId {
 }
 
 /// The behaviour that everything above relies on.
-fn behaves(store: &dyn BlobStore, blobs: &BTreeMap<String, Vec<u8>>) {
+pub(crate) fn behaves(store: &dyn BlobStore, blobs: &BTreeMap<String, Vec<u8>>) {
     for prefix in ["", "p", "xn", "xn1", "xn1_", "p07a", LARGE, "kopia.", "q", "zz"] {
         let mut listed: Vec<(String, u64)> =
             store.list(prefix).unwrap().into_iter().map(|blob| (blob.id.to_string(), blob.size)).collect();

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use reqwest::Response;
 
+pub(super) use crate::blob::remote::{Refusal, range_header};
 use crate::blob::{Cause, Trouble};
 
 /// An object of a listing.
@@ -35,23 +36,6 @@ pub(super) struct Ask<'a> {
     pub(super) token: Option<&'a str>,
     /// Only names behind this one.
     pub(super) after: Option<&'a str>,
-}
-
-/// Why an object was not given.
-#[derive(Debug)]
-pub(super) enum Refusal {
-    /// The storage itself says that it has no such object.
-    NotFound,
-    /// It ends before the range that was asked for.
-    BehindEnd,
-    /// Everything else.
-    Trouble(Trouble),
-}
-
-impl From<Trouble> for Refusal {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
 }
 
 /// A kind of object storage, with what it takes to talk to one bucket.
@@ -106,10 +90,4 @@ impl Service {
 /// An answer that is no list of what was asked for.
 pub(super) fn not_a_listing(why: impl Into<String>) -> Trouble {
     Trouble::new(Cause::AnswerInvalid, why)
-}
-
-/// The value of a `Range` header.
-pub(super) fn range_header((offset, length): (u64, usize)) -> String {
-    let last = offset.saturating_add(length as u64).saturating_sub(1);
-    format!("bytes={offset}-{last}")
 }

@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod hidden;
+mod refusal;
 mod runtime;
 mod tls;
 mod xml;
@@ -10,6 +11,7 @@ mod xml;
 pub(crate) use body::{error_text, fill, whole};
 pub(crate) use client::{Client, header, is_skewed, retry_after};
 pub use hidden::Hidden;
+pub(crate) use refusal::{Refusal, range_header};
 pub(crate) use runtime::wait;
 pub use tls::Tls;
 pub(crate) use xml::Element;

@@ -47,7 +47,7 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "access-denied" => &[
             "allow listing the bucket and reading its objects: docs/storage.md has the policy with the least rights",
         ],
-        "bucket-missing" => &["check the name of the bucket, and the endpoint"],
+        "bucket-missing" => &["check the name of the bucket or folder, and the endpoint"],
         "region-wrong" => &["give the region of the bucket: ?region="],
         "clock-skewed" => &["set the clock of this machine"],
         "tls-failed" => &[

@@ -100,6 +100,7 @@ impl Storage {
             "s3" => format!("S3: {} {}", text("endpoint"), text("bucket")),
             "gcs" => format!("GCS: {}", text("bucket")),
             "azureBlob" => format!("Azure: {}", text("container")),
+            "webdav" => format!("WebDAV: {}", text("url")),
             kind => kind.to_owned(),
         }
     }

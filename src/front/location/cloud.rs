@@ -1,4 +1,4 @@
-//! Buckets: `s3://`, `gs://` and `az://`.
+//! Buckets: `s3://`, `gs://` and `az://`, and what all storage over a network takes from the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -27,16 +27,17 @@ pub(super) fn token_files() -> impl Iterator<Item = PathBuf> {
     TOKEN_FILES.into_iter().filter_map(variable).map(PathBuf::from)
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-#[cfg(feature = "azure")]
-fn secret(name: &str) -> Hidden {
+#[cfg(any(feature = "azure", feature = "webdav"))]
+pub(super) fn secret(name: &str) -> Hidden {
     Hidden::new(variable(name).unwrap_or_default())
 }
 
 /// An endpoint with or without a scheme: without TLS only where it says `http://`.
+#[cfg(feature = "s3")]
 pub(super) fn endpoint(text: &str) -> Result<(String, bool), String> {
     let (plain, host) = match text.split_once("://") {
         None => (false, text),
@@ -62,7 +63,7 @@ pub(crate) fn roots_in(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Whom to trust, from parameters and what Kopia looks at.
-fn tls(url: &mut Url) -> Result<Tls, String> {
+pub(super) fn tls(url: &mut Url) -> Result<Tls, String> {
     let roots = match (url.take("ca"), variable("ROOT_CA_PEM_BASE64")) {
         (Some(file), _) => Some(roots_in(Path::new(&file))?),
         (None, Some(text)) => {

@@ -56,6 +56,10 @@ struct Config {
     client_certificate: String,
     federated_token_file: String,
     domain: String,
+    url: String,
+    username: String,
+    password: String,
+    fingerprint: String,
 }
 go_object!(Config {
     "path" => path,
@@ -83,6 +87,10 @@ go_object!(Config {
     "clientCertificate" => client_certificate,
     "azureFederatedTokenFile" => federated_token_file,
     "storageDomain" => domain,
+    "url" => url,
+    "username" => username,
+    "password" => password,
+    "trustedServerCertificateFingerprint" => fingerprint,
 });
 
 /// Where the connection in a file leads to.
@@ -137,6 +145,11 @@ fn of_storage(storage: Storage) -> Result<Location, String> {
         "gcs" => Ok(gcs(config)),
         #[cfg(feature = "azure")]
         "azureBlob" => azure(config),
+        #[cfg(feature = "webdav")]
+        "webdav" => {
+            let password = crate::blob::remote::Hidden::new(config.password);
+            super::webdav::of_address(&config.url, config.username, password, config.fingerprint)
+        }
         other => {
             Err(format!("storage of type {other:?} is not supported: mount it, or copy it to a directory"))
         }

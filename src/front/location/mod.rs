@@ -2,16 +2,20 @@
 //!
 //! A location never holds a secret. Credentials come from where Kopia finds them.
 
-#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+#[cfg(feature = "remote")]
 mod cloud;
 mod connection;
 mod path;
 #[cfg(feature = "remote")]
 mod url;
+#[cfg(feature = "webdav")]
+mod webdav;
 
-#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+#[cfg(feature = "remote")]
 pub(crate) use cloud::roots_in;
 pub(crate) use connection::storage;
+#[cfg(all(feature = "webdav", feature = "mover"))]
+pub(crate) use webdav::of_address as webdav_at;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,6 +30,8 @@ use crate::blob::object::AzureOptions;
 use crate::blob::object::GcsOptions;
 #[cfg(feature = "s3")]
 use crate::blob::object::S3Options;
+#[cfg(feature = "webdav")]
+use crate::blob::webdav::WebDavOptions;
 use crate::blob::{BlobStore, Error, FileSystem, Retry, RetryPolicy};
 
 /// A place that this build can open, or knows that it cannot.
@@ -44,6 +50,9 @@ pub(crate) enum Location {
     Azure(Box<AzureOptions>),
     /// A repository of restic in a directory. No blobs of Kopia are in it.
     Restic(PathBuf),
+    /// A folder of a WebDAV server.
+    #[cfg(feature = "webdav")]
+    WebDav(Box<WebDavOptions>),
     /// A kind of storage that is not in this build.
     Unsupported { location: String, reason: &'static str },
     /// A location that does not make sense; what is shown of it has no secrets.
@@ -88,6 +97,13 @@ impl Location {
             "gs" | "gcs" => return Self::of_url(&scheme, rest, cloud::gcs),
             #[cfg(feature = "azure")]
             "az" | "azure" | "azblob" => return Self::of_url(&scheme, rest, cloud::azure),
+            #[cfg(feature = "webdav")]
+            "webdav" | "webdavs" | "webdav+https" => return Self::of_url(&scheme, rest, webdav::encrypted),
+            #[cfg(feature = "webdav")]
+            "webdav+http" => return Self::of_url(&scheme, rest, webdav::plain),
+            "http" | "https" => {
+                "for a WebDAV server, write webdav://host/folder, or webdav+http:// without TLS"
+            }
             "gdrive" => {
                 "Google Drive is not supported: copy the folder to a directory or a bucket, or mount it with rclone, and \
                  give that"
@@ -96,9 +112,11 @@ impl Location {
             "s3" | "gs" | "gcs" | "az" | "azure" | "azblob" => {
                 "this build was made without this storage: take one with it, mount the bucket, or copy it to a directory"
             }
-            "sftp" | "webdav" | "webdavs" | "http" | "https" | "rclone" | "b2" => {
-                "this storage is not supported: mount it, or copy it to a directory"
+            #[cfg(not(feature = "webdav"))]
+            "webdav" | "webdavs" | "webdav+http" | "webdav+https" => {
+                "this build was made without this storage: take one with it, or mount the folder"
             }
+            "sftp" | "rclone" | "b2" => "this storage is not supported: mount it, or copy it to a directory",
             _ => "it begins with a scheme that is not known: give a path, file:///path or s3://bucket/prefix",
         };
         Self::Unsupported { location: shown(text), reason }
@@ -131,6 +149,8 @@ impl Location {
                 let (location, reason) = (format!("restic:{}", path.display()), RESTIC_ANSWERS);
                 return Err(Error::UnsupportedLocation { location, reason });
             }
+            #[cfg(feature = "webdav")]
+            Self::WebDav(options) => Arc::new(options.as_ref().clone().open()?),
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }
@@ -164,7 +184,7 @@ impl Location {
         match self {
             Self::Directory(path) | Self::Restic(path) => sandbox.repository(path),
             Self::Unsupported { .. } | Self::Invalid { .. } => sandbox,
-            #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+            #[cfg(feature = "remote")]
             _ => cloud::token_files().fold(sandbox.connecting(), Sandbox::reading),
         }
     }
@@ -182,6 +202,8 @@ impl fmt::Display for Location {
             Self::Gcs(options) => options.fmt(f),
             #[cfg(feature = "azure")]
             Self::Azure(options) => options.fmt(f),
+            #[cfg(feature = "webdav")]
+            Self::WebDav(options) => options.fmt(f),
             Self::Unsupported { location, .. } | Self::Invalid { location, .. } => f.write_str(location),
         }
     }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::environment::Environment;
 use super::error::Error;
-use super::{bucket, log};
+use super::{bucket, folders, log};
 use crate::Sandbox;
 use crate::blob::{self, BlobId, BlobStore, Interruptible, RetryPolicy};
 use crate::front::location as front;
@@ -26,7 +26,7 @@ const FORMAT_BLOB: &str = "kopia.repository";
 /// What a new file system holds before anything was put there.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// Settings that name a storage which this mover does not open, after the file system in the operator's order of preference.
+/// Settings that name a storage, after the file system in the operator's order of preference.
 const AFTER: [(&str, &str); 5] = [
     ("KOPIA_B2_BUCKET", "Backblaze B2"),
     ("WEBDAV_URL", "WebDAV"),
@@ -82,7 +82,7 @@ impl Location {
             return Ok(Self(front::Location::Directory(path)));
         }
         match AFTER.iter().find(|(variable, _)| environment.has(variable)) {
-            Some((_, name)) => Err(Error::Backend(name)),
+            Some((variable, name)) => folders::of(environment, variable, name).map(Self),
             None => Err(Error::NoLocation),
         }
     }
@@ -95,7 +95,7 @@ impl Location {
         }
         let Some(json) = config.storage.filter(|json| json.get() != "null") else { return Ok(None) };
         let storage: Storage = serde_json::from_str(json.get()).map_err(|e| invalid_json(&e))?;
-        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob") {
+        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob" | "webdav") {
             return front::storage(json.get()).map(Self).map(Some).map_err(Error::Structured);
         }
         if storage.kind != "filesystem" {
@@ -311,7 +311,7 @@ mod tests {
         for (variable, _) in AFTER {
             let both = [("KOPIA_REPOSITORY", "filesystem:///mnt/repo"), (variable, "x")];
             assert!(choose(&both).is_ok(), "{variable}");
-            assert!(matches!(choose(&[(variable, "x")]), Err(Error::Backend(_))), "{variable}");
+            assert!(choose(&[(variable, "x")]).is_err(), "{variable}");
         }
     }
 

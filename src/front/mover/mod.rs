@@ -9,6 +9,7 @@ mod debug;
 mod discovery;
 mod environment;
 mod error;
+mod folders;
 mod hand_over;
 mod identity;
 mod location;

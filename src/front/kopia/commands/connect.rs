@@ -10,6 +10,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::connect_cloud as cloud;
+use super::connect_folders as folders;
 use crate::front::kopia::config::{CACHING_ORDER, Config, Storage, default_cache, os_text, quoted};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Then, Typed};
@@ -77,7 +78,7 @@ pub(super) const COMMAND: Command = Command {
         Command::new(&["s3"], &[cloud::S3], &[], cloud::s3),
         Command::foreign(&["server"]),
         Command::foreign(&["sftp"]),
-        Command::foreign(&["webdav"]),
+        Command::new(&["webdav"], &[folders::WEBDAV], &[], folders::webdav),
     ]),
 };
 

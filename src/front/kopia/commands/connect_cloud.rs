@@ -65,32 +65,32 @@ pub(super) const AZURE: &[Flag] = &[
 ];
 
 /// The members of a configuration in the order in which Kopia writes them.
-struct Members<'t> {
+pub(super) struct Members<'t> {
     typed: &'t Typed,
     json: Vec<String>,
 }
 
 impl<'t> Members<'t> {
-    fn new(typed: &'t Typed) -> Self {
+    pub(super) fn new(typed: &'t Typed) -> Self {
         Self { typed, json: Vec::new() }
     }
 
-    fn raw(&mut self, key: &str, json: &str) {
+    pub(super) fn raw(&mut self, key: &str, json: &str) {
         self.json.push(format!("\"{key}\":{json}"));
     }
 
-    fn text(&mut self, key: &str, text: &str) -> Result<(), Failure> {
+    pub(super) fn text(&mut self, key: &str, text: &str) -> Result<(), Failure> {
         self.raw(key, &quoted(text)?);
         Ok(())
     }
 
     /// A flag that has its member in any case.
-    fn flag(&mut self, flag: &str, key: &str) -> Result<(), Failure> {
+    pub(super) fn flag(&mut self, flag: &str, key: &str) -> Result<(), Failure> {
         self.text(key, self.typed.text(flag).unwrap_or_default())
     }
 
     /// A flag whose member is there only with a value.
-    fn given(&mut self, flag: &str, key: &str) -> Result<(), Failure> {
+    pub(super) fn given(&mut self, flag: &str, key: &str) -> Result<(), Failure> {
         match self.typed.text(flag).filter(|text| !text.is_empty()) {
             Some(text) => self.text(key, text),
             None => Ok(()),
@@ -103,7 +103,7 @@ impl<'t> Members<'t> {
         }
     }
 
-    fn limits(&mut self) {
+    pub(super) fn limits(&mut self) {
         for (flag, key) in SPEEDS {
             if let Some(speed) = self.typed.float(flag).filter(|speed| *speed != 0.0) {
                 self.raw(key, &speed.to_string());
@@ -123,7 +123,7 @@ impl<'t> Members<'t> {
         }
     }
 
-    fn connect(self, kind: &str, described: &str) -> Result<(), Failure> {
+    pub(super) fn connect(self, kind: &str, described: &str) -> Result<(), Failure> {
         let storage = format!("{{\"type\":\"{kind}\",\"config\":{{{}}}}}", self.json.join(","));
         connect(self.typed, &storage, described, None)
     }

@@ -5,6 +5,7 @@ mod cache;
 mod client;
 mod connect;
 mod connect_cloud;
+mod connect_folders;
 mod content;
 mod content_verify;
 mod disconnect;
