@@ -118,7 +118,7 @@ fn webdav_of_rclone() {
 fn a_connection_of_kopia_to_webdav() {
     let case = Case::load(&testdata().join("basic")).unwrap();
     let port = free_port();
-    let Some(_server) = rclone(case.repo(), port) else { return };
+    let Some(_server) = rclone(&case.repo(), port) else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("repository.config");
     let config = serde_json::json!({"storage": {"type": "webdav", "config": {

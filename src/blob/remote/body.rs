@@ -30,10 +30,15 @@ fn check_encoding(response: &Response) -> Result<(), Trouble> {
 }
 
 /// A body of at most `limit` bytes; else its size, as far as that is known.
-pub(crate) async fn whole(mut response: Response, limit: u64) -> Result<Result<Vec<u8>, u64>, Trouble> {
-    if response.status() != StatusCode::OK {
-        return Err(invalid(format!("status {} for a whole body", response.status().as_u16())));
+pub(crate) async fn whole(response: Response, limit: u64) -> Result<Result<Vec<u8>, u64>, Trouble> {
+    match response.status() {
+        StatusCode::OK => body(response, limit).await,
+        status => Err(invalid(format!("status {} for a whole body", status.as_u16()))),
     }
+}
+
+/// The same of an answer whose status was looked at.
+pub(crate) async fn body(mut response: Response, limit: u64) -> Result<Result<Vec<u8>, u64>, Trouble> {
     check_encoding(&response)?;
     let announced = response.content_length();
     if let Some(size) = announced.filter(|size| *size > limit) {

@@ -8,6 +8,8 @@ mod runtime;
 mod tls;
 mod xml;
 
+#[cfg(feature = "webdav")]
+pub(crate) use body::body;
 pub(crate) use body::{error_text, fill, whole};
 pub(crate) use client::{Client, header, is_skewed, retry_after};
 pub use hidden::Hidden;
