@@ -1,12 +1,13 @@
 //! The store above any kind of file server.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::server::{EntryKind, Server};
 use super::walk::Walk;
 use crate::blob::remote::Refusal;
 use crate::blob::{BlobId, BlobMetadata, BlobStore, Cause, Error, Hints, Layout, Sharding, Trouble};
+use crate::os::sync::Mutex;
 
 /// The blob that every repository has.
 const FORMAT: &str = "kopia.repository";
@@ -66,7 +67,7 @@ impl Folders {
     }
 
     fn opened(&self) -> Result<Arc<Opened>, Error> {
-        let mut known = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.opened.lock();
         if let Some(opened) = &*known {
             return Ok(Arc::clone(opened));
         }
@@ -90,7 +91,7 @@ impl Folders {
         let mut format = BlobId::new(FORMAT).ok().map(|id| layout.path(&id));
         match format.as_deref().map(|path| self.server.read(path, MAX_FORMAT)) {
             Some(Ok(bytes)) => {
-                *self.format.lock().unwrap_or_else(PoisonError::into_inner) = bytes.ok();
+                *self.format.lock() = bytes.ok();
             }
             Some(Err(Refusal::Trouble(trouble))) => return Err(trouble),
             Some(Err(Refusal::NotFound | Refusal::BehindEnd)) | None => format = None,
@@ -100,7 +101,7 @@ impl Folders {
 
     fn path(&self, id: &BlobId) -> Result<String, Error> {
         let opened = self.opened()?;
-        let elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere = self.elsewhere.lock();
         Ok(elsewhere.get(id).cloned().unwrap_or_else(|| opened.layout.path(id)))
     }
 
@@ -132,7 +133,7 @@ impl BlobStore for Folders {
         let known = opened.format.as_deref().filter(|path| !path.contains('/'));
         let walk = Walk { server: &*self.server, prefix, known };
         let found = walk.run().map_err(|trouble| self.failed(trouble, "listing"))?;
-        let mut elsewhere = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut elsewhere = self.elsewhere.lock();
         let mut blobs: HashMap<BlobId, BlobMetadata> = HashMap::with_capacity(found.len());
         for (path, entry) in found {
             let (Some(id), EntryKind::File(size)) = (Layout::blob_at(&path), entry.kind) else { continue };
@@ -157,7 +158,7 @@ impl BlobStore for Folders {
     fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
         self.opened()?;
         if id.as_str() == FORMAT
-            && let Some(bytes) = self.format.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(bytes) = self.format.lock().take()
             && (1..=limit).contains(&(bytes.len() as u64))
         {
             return Ok(bytes);

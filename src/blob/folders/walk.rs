@@ -1,12 +1,12 @@
 //! Which blobs lie below the folder of a server.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use super::server::{Entry, EntryKind, Server, is_name};
 use crate::blob::remote::Refusal;
 use crate::blob::{BlobKind, Cause, Layout, Trouble};
 use crate::os::parallel;
+use crate::os::sync::Mutex;
 
 /// More folders in each other than any layout has.
 const MAX_DEPTH: usize = 20;
@@ -65,11 +65,11 @@ impl Walk<'_> {
             let answers: Mutex<HashMap<&str, Vec<Listed>>> = Mutex::default();
             parallel::for_each(&questions, QUESTIONS, |folder| {
                 let listed = self.folder(folder)?;
-                let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut answers = answers.lock();
                 answers.entry(*folder).or_default().push(listed);
                 Ok::<(), Trouble>(())
             })?;
-            let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let mut answers = answers.into_inner();
             let mut again = Vec::new();
             for folder in &folders {
                 let mut pair = answers.remove(folder.as_str()).unwrap_or_default();

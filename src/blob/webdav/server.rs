@@ -12,7 +12,7 @@ use super::WebDavOptions;
 use super::multistatus::{self, Listed};
 use crate::blob::folders::{Entry, EntryKind, Server, no_runtime};
 use crate::blob::remote::{
-    Client, Refusal, encoded_path, error_text, fill, header, range_header, retry_after, wait, whole,
+    Client, Refusal, body, encoded_path, error_text, fill, header, range_header, retry_after, wait, whole,
 };
 use crate::blob::{Cause, Trouble};
 
@@ -151,10 +151,10 @@ impl WebDav {
             let why = format!("status {} for a list: is it a WebDAV server?", response.status().as_u16());
             return Err(Trouble::new(Cause::AnswerInvalid, why).into());
         }
-        let body = whole(response, MAX_LIST).await?;
-        let body =
-            body.map_err(|size| Trouble::new(Cause::AnswerInvalid, format!("a list of {size} bytes")))?;
-        Ok(multistatus::read(&body, path)?)
+        let bytes = body(response, MAX_LIST).await?;
+        let bytes =
+            bytes.map_err(|size| Trouble::new(Cause::AnswerInvalid, format!("a list of {size} bytes")))?;
+        Ok(multistatus::read(&bytes, path)?)
     }
 
     async fn size_of(&self, path: &str) -> Result<u64, Refusal> {
