@@ -288,8 +288,8 @@ pub use front::kopia::parse_as_anything as parse_as_kopia;
 #[doc(hidden)]
 pub use os::privacy::keep_memory_private;
 #[cfg(feature = "testkit")]
-pub use os::sandbox::{Entered, Given, Sandbox};
+pub use os::sandbox::{Enforcement, Sandbox, SandboxStatus};
 #[cfg(not(feature = "testkit"))]
-pub(crate) use os::sandbox::{Entered, Sandbox};
+pub(crate) use os::sandbox::{Sandbox, SandboxStatus};
 #[doc(hidden)]
 pub use repository::{Recovered, Suspect, Unlisted};

@@ -28,7 +28,7 @@ impl FetchLimits {
 /// Calls `each` once for every blob, on several threads and in no particular order.
 ///
 /// # Errors
-/// The first error that `each` gives back; no new blob is begun then.
+/// The first error that `each` returns; no new blob is begun then.
 pub fn for_each_blob<E: Send>(
     blobs: &[BlobMetadata],
     limits: FetchLimits,

@@ -90,7 +90,7 @@ impl FileSystem {
 
     fn file(&self, id: &BlobId) -> Result<Arc<File>, Error> {
         let slot = self.slot(id);
-        // Whoever wants the same blob meanwhile waits here, instead of opening it once more.
+        // A thread that wants the same blob meanwhile waits here, instead of opening it once more.
         let mut file = slot.lock();
         match &*file {
             Some(file) => Ok(Arc::clone(file)),

@@ -24,7 +24,7 @@ type Task = Box<dyn FnOnce() + Send>;
 /// Lets callers go when a flag is raised, even if the store below hangs or is between two of its attempts. They get an
 /// error then; what they asked for may still be under way, in a thread that nobody waits for.
 ///
-/// A read from a hung network file system can be ended by nothing but the end of the process. Whoever has to clean up
+/// A read from a hung network file system ends only with the process. Whoever has to clean up
 /// before that end must not wait for it.
 pub struct Interruptible<S> {
     inner: Arc<S>,

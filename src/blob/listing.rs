@@ -203,7 +203,7 @@ impl<'a> Listing<'a> {
         if kinds.is_empty() {
             return Ok(Step::Pass);
         }
-        // Whoever asks for these blobs by name wants to know that they could not be listed.
+        // A caller that asks for these blobs by name wants to know that they could not be listed.
         let unneeded =
             self.wanted.prefix.is_empty() && !kinds.iter().any(|kind| kind.is_listed_for_answers());
         if unneeded { Ok(Step::Unlisted(path, source)) } else { Err(Error::List { path, source }) }

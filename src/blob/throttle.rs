@@ -26,7 +26,7 @@ impl Pace {
     }
 }
 
-/// Answers no faster than so many bytes per second, over all threads, or each request only after some time, as NFS or S3 do.
+/// Answers no faster than this many bytes per second, over all threads, or each request only after some time, as NFS or S3 do.
 pub struct Throttle<S> {
     inner: S,
     delay: Duration,
@@ -34,7 +34,7 @@ pub struct Throttle<S> {
 }
 
 impl<S> Throttle<S> {
-    /// A store that gives so many bytes per second.
+    /// A store that gives this many bytes per second.
     pub fn to_rate(inner: S, bytes_per_second: u64) -> Self {
         Self { inner, delay: Duration::ZERO, pace: Some(Pace::new(bytes_per_second)) }
     }

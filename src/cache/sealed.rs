@@ -75,7 +75,7 @@ impl<W: Write> SealedWriter<W> {
         self.out.write_all(&self.buffer)
     }
 
-    /// Adds a page of at most [`PAGE_ROOM`] bytes; gives back its number.
+    /// Adds a page of at most [`PAGE_ROOM`] bytes; returns its number.
     pub(crate) fn page(&mut self, bytes: &[u8]) -> io::Result<u64> {
         self.buffer.clear();
         self.buffer.extend_from_slice(bytes.get(..PAGE_ROOM).unwrap_or(bytes));

@@ -34,7 +34,7 @@ impl Clock {
         Self::faster(1)
     }
 
-    /// Clocks that start now and run so many times faster than those of the system.
+    /// Clocks that start now and run this many times faster than those of the system.
     pub fn faster(factor: u32) -> Self {
         Self { factor: factor.max(1), origin: Tick::read() }
     }

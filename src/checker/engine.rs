@@ -18,10 +18,10 @@ use crate::repository::{Indexed, Suspect};
 use crate::snapshot::{Snapshot, Source};
 use crate::{Catalog, Options, Repository, repository};
 
-/// Opens the storage anew. Each refresh does, so that nothing of an earlier mount lives on in open files.
+/// Opens the storage again. Each refresh does, so that nothing of an earlier mount lives on in open files.
 pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn BlobStore>, blob::Error> + Send + Sync>;
 
-/// Finds the password anew. Each opening does, so that a rotated secret is picked up.
+/// Finds the password again. Each opening does, so that a rotated secret is picked up.
 pub type FindPassword = Arc<dyn Fn() -> Result<Password, crate::crypto::Error> + Send + Sync>;
 
 /// Opens and reads one repository; used by one thread at a time.
@@ -162,7 +162,7 @@ impl Opened {
         Ok(())
     }
 
-    /// What the catalog has, made anew if that changed.
+    /// What the catalog has, made again if that changed.
     fn inventory(&mut self, location: String) -> Option<Arc<Inventory>> {
         let catalog = self.catalog.as_ref()?;
         let doubts = catalog.doubts();

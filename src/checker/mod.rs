@@ -4,7 +4,7 @@
 //! said only from a view of the whole repository that is recent enough and free of doubt; everything else is *unknown*, with
 //! a [`Reason`]. Nothing here knows of HTTP.
 //!
-//! A [`Checker`] keeps a [`View`] of the repository in memory. Threads of its own read the storage; whoever asks waits for
+//! A [`Checker`] keeps a [`View`] of the repository in memory. Threads of its own read the storage; a caller waits for
 //! them at most as long as he wants to.
 
 mod answer;

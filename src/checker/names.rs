@@ -8,7 +8,7 @@ use crate::snapshot::{AskedSource, Source};
 /// Longest name of an object in Kubernetes.
 const MAX_NAME: usize = 253;
 
-/// VolSync cuts user names after so many bytes.
+/// VolSync cuts user names after this many bytes.
 const MOVER_USER: usize = 50;
 
 /// What VolSync takes where nothing is left of a name.
@@ -60,7 +60,7 @@ impl Question {
     /// Asks for a claim.
     ///
     /// # Errors
-    /// When either is no DNS-1123 name: such a claim cannot exist, and whoever asks for it has asked for something else.
+    /// When either is no DNS-1123 name: such a claim cannot exist, and the caller has asked for something else.
     pub fn new(namespace: &str, pvc: &str) -> Result<Self, InvalidName> {
         if is_dns_name(namespace) && is_dns_name(pvc) {
             Ok(Self { namespace: namespace.to_owned(), pvc: pvc.to_owned() })

@@ -52,7 +52,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 fn give_up_on_hung_threads(shared: &Shared, state: &mut State, now: Tick) {
     let limit = shared.settings.storage_timeout;
     if let Some(began) = state.refresh.abandon(now, limit) {
-        tracing::warn!(code = "storage-hung", "the storage has not answered for {limit:?}, trying anew");
+        tracing::warn!(code = "storage-hung", "the storage has not answered for {limit:?}, trying again");
         state.engine = None;
         let reason = Reason::new("storage-hung", format!("the storage has not answered for {limit:?}"));
         state.failure = Some(Failure { began, ended: now, reason, retryable: true });

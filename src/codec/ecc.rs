@@ -52,7 +52,7 @@ impl ReedSolomonCrc {
     /// The result is what was encoded as far as CRC-32 can tell; whether it really is, the decryption will show.
     ///
     /// # Errors
-    /// [`Error::EccLength`] if nothing is stored in so many bytes, [`Error::EccBeyondRepair`] if too many shards of
+    /// [`Error::EccLength`] if nothing is stored in this many bytes, [`Error::EccBeyondRepair`] if too many shards of
     /// a block are damaged, [`Error::EccContentLength`] if the length inside does not fit the length outside.
     pub fn decode(&self, stored: &[u8]) -> Result<Corrected, Error> {
         let mut data = Vec::new();

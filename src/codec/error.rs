@@ -60,7 +60,7 @@ pub enum Error {
         /// The percentage.
         percent: u8,
     },
-    /// No content with error correction is stored in so many bytes: some are missing or too many.
+    /// No content with error correction is stored in this many bytes: some are missing or too many.
     #[error("no content with error correction has {length} bytes")]
     EccLength {
         /// Bytes stored.

@@ -86,7 +86,7 @@ impl<'a> Decoder<'a> {
         Self { format, verify: false }
     }
 
-    /// Whether to hash each plaintext and compare with the content's name as well. This guards against whoever wrote
+    /// Whether to hash each plaintext and compare with the content's name as well. This guards against the writer of
     /// the repository, not against its storage.
     pub fn verify(self, verify: bool) -> Self {
         Self { verify, ..self }

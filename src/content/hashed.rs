@@ -4,7 +4,7 @@ use super::{ContentSource, Contents, Decoder, Error, pack_of};
 use crate::index::ContentId;
 
 /// Contents of which each is hashed and compared with its name when it is read. Decryption alone does not show that a
-/// content is the one that was asked for: whoever has the key can write any under any name.
+/// content is the one that was asked for: anyone with the key can write any under any name.
 pub struct Hashed<'a> {
     contents: &'a Contents,
 }

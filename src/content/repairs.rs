@@ -12,7 +12,7 @@ pub struct Repairs {
 }
 
 impl Repairs {
-    /// Notes that so many places of a blob had to be mended.
+    /// Notes that this many places of a blob had to be mended.
     pub fn note(&self, blob: &BlobId, places: usize) {
         if places > 0 {
             let mut all = self.places.lock();

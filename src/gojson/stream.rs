@@ -9,7 +9,7 @@ use super::key_matches;
 /// How many bytes are asked of the source at a time.
 const READ_SIZE: usize = 64 << 10;
 
-/// So many blanks in a row mean nothing but to keep the reader busy: a table can name a chunk of blanks a million times.
+/// This many blanks in a row only keep the reader busy: a table can name a chunk of blanks a million times.
 const MAX_BLANKS: usize = 1 << 20;
 
 /// Why a document could not be read further.
@@ -130,7 +130,7 @@ impl<R: Read> EntryStream<R> {
         &mut self.source
     }
 
-    /// Begins anew with a document that starts where the source now stands.
+    /// Begins again with a document that starts where the source now stands.
     pub(crate) fn restart(&mut self) {
         self.buffer = Vec::new();
         self.position = 0;

@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
 }
 
 impl Table {
-    /// Reads the table of a file with so many pages.
+    /// Reads the table of a file with this many pages.
     pub(super) fn parse(bytes: &[u8], pages: u64) -> Option<Self> {
         let mut parser = Parser(bytes);
         let mut blobs = Vec::new();
@@ -172,7 +172,7 @@ impl Table {
     }
 }
 
-/// Makes the file anew, after a page of it was found to be changed.
+/// Makes the file again, after a page of it was found to be changed.
 pub(super) type Rebuild = dyn Fn() -> io::Result<(Sealed, Vec<u8>)> + Send + Sync;
 
 /// A page in memory and its number.
@@ -205,13 +205,13 @@ impl Pages {
         Arc::clone(&self.file.lock())
     }
 
-    /// A page from the file. If it is not what was written, all of the file is made anew.
+    /// A page from the file. If it is not what was written, all of the file is made again.
     fn read(&self, number: u64) -> io::Result<Vec<u8>> {
         let file = self.file();
         let result = file.page(number).or_else(|error| {
             let mut current = self.file.lock();
             if Arc::ptr_eq(&current, &file) {
-                tracing::warn!("the cached index is damaged ({error}); it is made anew from the repository");
+                tracing::warn!("the cached index is damaged ({error}); it is made again from the repository");
                 let (fresh, table) = (self.rebuild)()?;
                 if <[u8; 32]>::from(Sha256::digest(&table)) != self.table {
                     return Err(io::Error::other("the index blobs have changed meanwhile"));

@@ -26,7 +26,7 @@ const MAX_RUNS: usize = 8;
 /// table. What does not fit in the memory allowed is one table in a file without a name, and what is kept between runs one
 /// in a file of the cache, where looking up costs a read of some KiB, mostly from the system's cache.
 pub struct ContentIndex {
-    runs: Vec<Run>,
+    runs: Vec<SortedRun>,
     packs: Vec<BlobId>,
     watermark: Option<i64>,
     doubts: Vec<Doubt>,
@@ -53,7 +53,7 @@ impl Position {
     }
 }
 
-enum Run {
+enum SortedRun {
     /// An index as stored, and for each of its packs the number in the whole index.
     Packed(PackedIndex, Vec<PackNumber>),
     Merged(MergedIndex),
@@ -61,7 +61,7 @@ enum Run {
     Cached(CachedIndex),
 }
 
-impl Run {
+impl SortedRun {
     fn key_size(&self) -> usize {
         match self {
             Self::Packed(index, _) => index.key_size(),
@@ -149,7 +149,7 @@ impl ContentIndex {
             blobs.push(blob);
             let numbers = packs.of(index.packs());
             if !index.is_empty() {
-                runs.push(Run::Packed(index, numbers));
+                runs.push(SortedRun::Packed(index, numbers));
             }
         }
         let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
@@ -158,7 +158,7 @@ impl ContentIndex {
         let small = if runs.len() > most { runs.split_off(most - 1) } else { Vec::new() };
         built.runs = cached;
         built.runs.extend(runs);
-        let mut by_key_size: HashMap<usize, Vec<Run>> = HashMap::new();
+        let mut by_key_size: HashMap<usize, Vec<SortedRun>> = HashMap::new();
         for run in small {
             by_key_size.entry(run.key_size()).or_default().push(run);
         }
@@ -167,7 +167,7 @@ impl ContentIndex {
             let winners = Merge::new(sources, |a, b| built.precedence(a, b).is_gt());
             let most = runs.iter().map(|run| run.len() as usize).sum();
             let merged = MergedIndex::collect(key_size, most, winners);
-            built.runs.push(Run::Merged(merged));
+            built.runs.push(SortedRun::Merged(merged));
         }
         built
     }
@@ -194,13 +194,13 @@ impl ContentIndex {
         let mut built = Self { runs: Vec::new(), packs: packs.names, watermark, doubts, blobs };
         let merged = spilled::merge(file, stored, directory, memory, &|a, b| built.precedence(a, b).is_gt());
         built.runs = cached;
-        built.runs.extend(merged.map_err(Error::Spill)?.into_iter().map(Run::Spilled));
+        built.runs.extend(merged.map_err(Error::Spill)?.into_iter().map(SortedRun::Spilled));
         Ok(built)
     }
 
     /// The sizes of the keys that there are, in ascending order.
     pub(super) fn key_sizes(&self) -> Vec<usize> {
-        let mut sizes: Vec<usize> = self.runs.iter().map(Run::key_size).collect();
+        let mut sizes: Vec<usize> = self.runs.iter().map(SortedRun::key_size).collect();
         sizes.sort_unstable();
         sizes.dedup();
         sizes
@@ -220,8 +220,8 @@ impl ContentIndex {
     /// [`Error::Spill`].
     pub fn check(&self) -> Result<(), Error> {
         self.runs.iter().try_for_each(|run| match run {
-            Run::Spilled(index) => index.check().map_err(Error::Spill),
-            Run::Cached(index) => index.check().map_err(Error::Spill),
+            SortedRun::Spilled(index) => index.check().map_err(Error::Spill),
+            SortedRun::Cached(index) => index.check().map_err(Error::Spill),
             _ => Ok(()),
         })
     }
@@ -332,10 +332,10 @@ impl ContentIndex {
     /// Bytes of memory that the index holds on to.
     pub fn memory(&self) -> u64 {
         let runs = self.runs.iter().map(|run| match run {
-            Run::Packed(index, packs) => index.memory() + packs.len() as u64 * 4,
-            Run::Merged(index) => index.memory(),
-            Run::Spilled(index) => index.memory(),
-            Run::Cached(index) => index.memory(),
+            SortedRun::Packed(index, packs) => index.memory() + packs.len() as u64 * 4,
+            SortedRun::Merged(index) => index.memory(),
+            SortedRun::Spilled(index) => index.memory(),
+            SortedRun::Cached(index) => index.memory(),
         });
         let names: usize = self.packs.iter().map(|pack| pack.as_str().len() + 40).sum();
         runs.sum::<u64>() + names as u64
@@ -370,7 +370,7 @@ pub(super) fn visible(entry: &Entry, watermark: Option<i64>) -> bool {
 }
 
 /// The blobs, packs and entries that the cache has; the packs with their numbers where `more` come.
-fn taken_apart(base: Option<Base>, more: bool) -> (Vec<BlobId>, PackNumbers, Vec<Run>) {
+fn taken_apart(base: Option<Base>, more: bool) -> (Vec<BlobId>, PackNumbers, Vec<SortedRun>) {
     let Some(base) = base else { return (Vec::new(), PackNumbers::default(), Vec::new()) };
     let mut packs = PackNumbers { names: base.packs, numbers: HashMap::new() };
     if more {
@@ -378,7 +378,7 @@ fn taken_apart(base: Option<Base>, more: bool) -> (Vec<BlobId>, PackNumbers, Vec
         packs.numbers = numbered.map(|(number, name)| (name.clone(), number)).collect();
     }
     let blobs = base.blobs.into_iter().map(|(id, _)| id).collect();
-    let cached = base.indexes.into_iter().filter(|index| index.len() > 0).map(Run::Cached);
+    let cached = base.indexes.into_iter().filter(|index| index.len() > 0).map(SortedRun::Cached);
     (blobs, packs, cached.collect())
 }
 
@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_up_is_an_error_and_not_absent() {
         let id: ContentId = "k0011223344556677".parse().unwrap();
-        let runs = vec![Run::Spilled(SpilledIndex::unreadable(id.key()))];
+        let runs = vec![SortedRun::Spilled(SpilledIndex::unreadable(id.key()))];
         let index =
             ContentIndex { runs, packs: Vec::new(), watermark: None, doubts: Vec::new(), blobs: Vec::new() };
         assert!(matches!(index.get(&id), Err(Error::Spill(_))));

@@ -1,7 +1,7 @@
 //! How the records of an index are read, versions 1 and 2 (`format-spec/08-index.md`).
 //!
 //! An index is a header, records of one size in the order of their keys, and tables behind them. It may come piece by
-//! piece: [`Header::parse`], then a [`Checker`] for each record, then the tables, and everything has been checked, so
+//! piece: [`Header::parse`], then a [`LayoutValidator`] for each record, then the tables, and everything has been checked, so
 //! that access afterwards cannot fail.
 
 use std::collections::HashMap;
@@ -115,7 +115,7 @@ impl Header {
 }
 
 /// Checks records as they come, and collects what they refer to.
-pub(super) struct Checker {
+pub(super) struct LayoutValidator {
     header: Header,
     position: u32,
     previous: Vec<u8>,
@@ -126,7 +126,7 @@ pub(super) struct Checker {
     names: HashMap<(u32, u8), u32>,
 }
 
-impl Checker {
+impl LayoutValidator {
     pub(super) fn new(header: Header) -> Self {
         Self {
             header,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::entry::Entry;
 use super::error::Malformed;
-use super::layout::{Checker, Header, Layout};
+use super::layout::{Header, Layout, LayoutValidator};
 use crate::blob::BlobId;
 use crate::id::ContentId;
 
@@ -31,7 +31,7 @@ impl PackedIndex {
             .ok()
             .and_then(|length| bytes.get(header.length..)?.split_at_checked(length))
             .ok_or(Malformed::Truncated("entries"))?;
-        let mut checker = Checker::new(header);
+        let mut checker = LayoutValidator::new(header);
         records.chunks_exact(header.stride).try_for_each(|record| checker.check(record))?;
         let end = header.length + records.len();
         let layout = checker.finish(tables)?;

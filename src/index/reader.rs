@@ -20,7 +20,7 @@ use crate::cache::{self, Folder};
 use crate::format::RepositoryFormat;
 use crate::os::sync::Mutex;
 
-/// Listing and reading race against maintenance, which deletes index blobs it has merged. Each retry lists anew; a
+/// Listing and reading race against maintenance, which deletes index blobs it has merged. Each retry lists again; a
 /// network file system may serve an old listing for a while, so that the pauses grow.
 const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -191,7 +191,7 @@ impl<'a> IndexReader<'a> {
     /// Reads all active index blobs that `known` does not have, keeps of each what `read` gives, and forgets in `known`
     /// what is not active any more.
     ///
-    /// Blobs that vanish meanwhile make it list anew. On an error `known` keeps what was read so far.
+    /// Blobs that vanish meanwhile make it list again. On an error `known` keeps what was read so far.
     ///
     /// # Errors
     /// The first unreadable blob, unless [`IndexOptions::degraded`]; [`Error::KeepsVanishing`].
@@ -245,7 +245,7 @@ impl<'a> IndexReader<'a> {
         Ok(active)
     }
 
-    /// Reads what is missing; gives back a blob that is not there any more, if any.
+    /// Reads what is missing; returns a blob that is not there any more, if any.
     fn fetch_missing<T: Send>(
         &self,
         active: &mut ActiveSet,

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::error::Malformed;
-use super::layout::{Checker, Header, Layout};
+use super::layout::{Header, Layout, LayoutValidator};
 use super::packed::PackedIndex;
 use super::spill::SpillFile;
 use super::spilled::Spilled;
@@ -117,7 +117,7 @@ enum Parser<'a> {
 
 struct Open<'a> {
     header: Header,
-    checker: Checker,
+    checker: LayoutValidator,
     keep: Keep<'a>,
     /// The beginning of a record whose end has not come yet.
     partial: Vec<u8>,
@@ -142,7 +142,7 @@ impl<'a> Parser<'a> {
         }
         Ok(Self::Open(Box::new(Open {
             header,
-            checker: Checker::new(header),
+            checker: LayoutValidator::new(header),
             keep: keep(&header)?,
             partial: Vec::new(),
             tables: Vec::new(),

@@ -21,7 +21,7 @@ use crate::os::sync::Mutex;
 const LEAST_PLAIN: u64 = 256 << 20;
 const MOST_PLAIN: u64 = 1 << 30;
 
-/// Contents that may inflate to more than so many bytes are read one at a time. Deflate makes at most 1032 bytes of one.
+/// Contents that may inflate to more than this many bytes are read one at a time. Deflate makes at most 1032 bytes of one.
 const LARGE: usize = 2 << 20;
 
 /// What the large one inflates to. Many threads that each let go of such a buffer would leave as many to the allocator, up to

@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
             self.rewind();
         }
         while let Some(chunk) = self.ahead.next() {
-            // After an error the iteration is over; whoever tries again must not take that for the end.
+            // After an error the iteration is over; a caller that tries again must not take that for the end.
             let chunk = chunk.inspect_err(|_| self.rewind())?;
             match chunk.end() {
                 Some(end) => {

@@ -18,12 +18,12 @@ const NEW: f64 = 0.125;
 /// Threads that are kept ready beyond those that, on average, would have read in time: reads do not take equally long.
 const MARGIN: f64 = 2.0;
 
-/// Work counts as waiting for the target only where it takes so many times what the processor spends on it. Threads
+/// Work counts as waiting for the target only where it takes this many times what the processor spends on it. Threads
 /// that wait for a processor take longer too, and more of them would not help.
 const BLOCKED: f64 = 3.0;
 
 /// The threads of one job.
-pub(crate) struct Crew {
+pub(crate) struct AdaptiveWorkers {
     processors: usize,
     reads: usize,
     state: Mutex<State>,
@@ -54,8 +54,8 @@ fn threads(number: f64, least: usize, most: usize) -> usize {
     if number >= most as f64 { most } else { (number.max(0.0) as usize).max(least) }
 }
 
-impl Crew {
-    /// For so many processors, and reads at the same time at most.
+impl AdaptiveWorkers {
+    /// For this many processors, and reads at the same time at most.
     pub(crate) fn new(processors: usize, reads: usize) -> Self {
         let (joined, worked) = (Condvar::new(), Condvar::new());
         Self { processors: processors.max(1), reads: reads.max(1), state: Mutex::default(), joined, worked }
@@ -133,7 +133,7 @@ fn processor_time() -> Duration {
 
 /// A thread that takes part.
 pub(crate) struct Member<'c> {
-    crew: &'c Crew,
+    crew: &'c AdaptiveWorkers,
     /// What it waited for reads, and worked, since it was last asked whether it is wanted.
     read: Cell<Option<Duration>>,
     worked: Cell<Duration>,
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn as_many_as_processors_until_something_is_slow() {
-        let crew = Crew::new(2, 16);
+        let crew = AdaptiveWorkers::new(2, 16);
         assert_eq!(crew.limit(&State::default()), 2);
         assert_eq!(crew.limit(&observed(0.1, 1.0, 1.0, 0.9)), 2);
     }
 
     #[test]
     fn slow_storage_gets_more_readers() {
-        let crew = Crew::new(2, 16);
+        let crew = AdaptiveWorkers::new(2, 16);
         assert_eq!(crew.limit(&observed(1.0, 1.0, 1.0, 1.0)), 6);
         assert_eq!(crew.limit(&observed(50.0, 1.0, 1.0, 1.0)), 18);
         assert_eq!(crew.workers(&observed(50.0, 1.0, 1.0, 1.0)), 2);
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_slow_target_gets_more_workers_and_a_busy_processor_does_not() {
-        let crew = Crew::new(2, 16);
+        let crew = AdaptiveWorkers::new(2, 16);
         assert_eq!(crew.workers(&observed(0.0, 2.0, 2.0, 1.0)), 2);
         assert_eq!(crew.workers(&observed(0.0, 9.0, 9.0, 1.0)), 6);
         assert_eq!(crew.workers(&observed(0.0, 1.0, 1.0, 0.0)), 16);
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn only_waiting_for_storage_counts_as_reading() {
-        let crew = Crew::new(2, 16);
+        let crew = AdaptiveWorkers::new(2, 16);
         let member = crew.join();
         let (begun, work) = (Instant::now(), Duration::from_millis(20));
         let busy = processor_time();
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn all_work_is_done_whatever_the_limits_become() {
-        let crew = Crew::new(2, 5);
+        let crew = AdaptiveWorkers::new(2, 5);
         let (left, most) = (AtomicUsize::new(300), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..crew.size() {

@@ -1,5 +1,5 @@
 //! Giving up what the process does not need, before it parses what others wrote: files elsewhere, other programs, the
-//! network. What the kernel cannot take away stays; whoever enters is told.
+//! network. What the kernel cannot take away stays, and the result says so.
 
 #[cfg(feature = "sandbox")]
 mod calls;
@@ -36,42 +36,42 @@ pub struct Sandbox {
     writable: Vec<PathBuf>,
 }
 
-/// What was given up.
+/// What the process can no longer do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entered {
-    /// Nothing: the sandbox is turned off.
+pub enum SandboxStatus {
+    /// The sandbox is turned off.
     Off,
-    /// As far as the kernel can.
+    /// Restricted as far as the kernel can.
     Restricted {
         /// Access to files; else why not.
-        files: Result<Given, String>,
+        files: Result<Enforcement, String>,
         /// System calls that start programs, reach into other processes, mount, or open the network; else why not.
-        calls: Result<Given, String>,
+        calls: Result<Enforcement, String>,
     },
 }
 
-/// How much was given up.
+/// How much of a restriction the kernel enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
+pub enum Enforcement {
     /// All of it.
-    Up,
-    /// What the kernel has rules for: it is older than others.
-    InPart,
+    Full,
+    /// The part for which this older kernel has rules.
+    Partial,
 }
 
-impl Entered {
+impl SandboxStatus {
     /// One line in the log, at level `debug`.
     pub fn log(&self) {
         tracing::debug!("{self}");
     }
 }
 
-impl fmt::Display for Entered {
+impl fmt::Display for SandboxStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Restricted { files, calls } = self else { return f.write_str("sandbox: turned off") };
         match (files, calls) {
-            (Ok(Given::Up), Ok(_)) => f.write_str("sandbox: files and system calls are restricted"),
-            (Ok(Given::InPart), Ok(_)) => {
+            (Ok(Enforcement::Full), Ok(_)) => f.write_str("sandbox: files and system calls are restricted"),
+            (Ok(Enforcement::Partial), Ok(_)) => {
                 f.write_str("sandbox: files and system calls are restricted as far as this kernel can")
             }
             (Err(reason), Ok(_)) => {
@@ -122,7 +122,7 @@ impl Sandbox {
         self
     }
 
-    /// Reads anything that its user may: for a service, whose storage may be mounted anew and whose secrets are replaced.
+    /// Reads anything that its user may: for a service, whose storage may be mounted again and whose secrets are replaced.
     #[must_use]
     pub fn reading_anywhere(mut self) -> Self {
         self.reads_anywhere = true;
@@ -152,15 +152,15 @@ impl Sandbox {
 
     /// Gives up everything else, for this thread and those that it starts from here on, for good. What cannot be given
     /// up keeps nobody from going on.
-    pub fn enter(&self) -> Entered {
+    pub fn enter(&self) -> SandboxStatus {
         if self.off {
-            return Entered::Off;
+            return SandboxStatus::Off;
         }
         self.restrict()
     }
 
     #[cfg(feature = "sandbox")]
-    fn restrict(&self) -> Entered {
+    fn restrict(&self) -> SandboxStatus {
         crate::os::parallel::available_threads();
         // Where the kernel refuses, both of the following do so as well, and say why.
         let _ = nix::sys::prctl::set_no_new_privs();
@@ -168,13 +168,13 @@ impl Sandbox {
         if files.is_ok() && !self.reads_anywhere {
             LIMITS_READING.store(true, Ordering::Relaxed);
         }
-        Entered::Restricted { files, calls: calls::restrict(self).map(|()| Given::Up) }
+        SandboxStatus::Restricted { files, calls: calls::restrict(self).map(|()| Enforcement::Full) }
     }
 
     #[cfg(not(feature = "sandbox"))]
-    fn restrict(&self) -> Entered {
+    fn restrict(&self) -> SandboxStatus {
         let reason = "this program was built without the feature `sandbox`".to_owned();
-        Entered::Restricted { files: Err(reason.clone()), calls: Err(reason) }
+        SandboxStatus::Restricted { files: Err(reason.clone()), calls: Err(reason) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Ending by SIGINT and SIGTERM: at once, or after whoever has something to clean up has done so.
+//! Ending by SIGINT and SIGTERM: at once, or after cleaning up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::Sandbox;
 const BASE: i32 = 128;
 
 /// How long the last words may take.
-pub(crate) const LAST_WORDS: Duration = Duration::from_millis(300);
+pub(crate) const ON_EXIT_LIMIT: Duration = Duration::from_millis(300);
 
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 static CLEANERS: AtomicUsize = AtomicUsize::new(0);
@@ -21,30 +21,30 @@ static STOP: std::sync::LazyLock<Arc<AtomicBool>> = std::sync::LazyLock::new(Arc
 
 /// How the process ends when a signal arrives.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Manner {
+pub(crate) struct SignalPolicy {
     /// How long to wait for who cleans up; without it, until the end or a second signal.
-    pub(crate) patience: Option<Duration>,
+    pub(crate) grace_period: Option<Duration>,
     /// Called before the process is ended from here, with its exit code.
-    pub(crate) last_words: Option<fn(u8)>,
+    pub(crate) on_exit: Option<fn(u8)>,
     /// What the thread that waits for signals gives up: other threads enter theirs too late for it.
     pub(crate) sandbox: Sandbox,
 }
 
 /// Starts to watch. Where that is not possible, signals end the process as they always do.
-pub(crate) fn install(manner: Manner) {
+pub(crate) fn install(policy: SignalPolicy) {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let watch = move || {
         // The thread that does the work says what cannot be given up.
-        let _ = manner.sandbox.enter();
+        let _ = policy.sandbox.enter();
         for signal in &mut signals {
             let again = RECEIVED.swap(signal, Ordering::SeqCst) != 0;
             STOP.store(true, Ordering::SeqCst);
             if !again && CLEANERS.load(Ordering::SeqCst) != 0 {
-                let Some(patience) = manner.patience else { continue };
-                std::thread::sleep(patience);
+                let Some(grace_period) = policy.grace_period else { continue };
+                std::thread::sleep(grace_period);
             }
-            if let Some(last_words) = manner.last_words {
-                say(last_words, u8::try_from(BASE + signal).unwrap_or(u8::MAX));
+            if let Some(on_exit) = policy.on_exit {
+                say(on_exit, u8::try_from(BASE + signal).unwrap_or(u8::MAX));
             }
             std::process::exit(BASE + signal);
         }
@@ -54,15 +54,15 @@ pub(crate) fn install(manner: Manner) {
 }
 
 /// Says the last words, unless nobody takes them: a writer that waits for a reader of the log also holds the lock on it.
-fn say(last_words: fn(u8), exit_code: u8) {
+fn say(on_exit: fn(u8), exit_code: u8) {
     let (said, heard) = std::sync::mpsc::channel();
     let speak = move || {
-        last_words(exit_code);
+        on_exit(exit_code);
         // Nobody may be listening any more.
         let _ = said.send(());
     };
     if std::thread::Builder::new().name("last words".into()).spawn(speak).is_ok() {
-        let _ = heard.recv_timeout(LAST_WORDS);
+        let _ = heard.recv_timeout(ON_EXIT_LIMIT);
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn raised() -> Arc<AtomicBool> {
     Arc::clone(&STOP)
 }
 
-/// While this lives, a first signal only raises the flag, and whoever holds it is expected to clean up and return.
+/// While this lives, a first signal only raises the flag, and its holder is expected to clean up and return.
 pub(crate) struct CleanUp;
 
 impl CleanUp {
@@ -89,7 +89,7 @@ impl CleanUp {
         Self
     }
 
-    /// Whoever holds it was meant to be ended by a signal: its own exit code counts.
+    /// Its holder was meant to be ended by a signal: its own exit code counts.
     pub(crate) fn finish(self) {
         RECEIVED.store(0, Ordering::SeqCst);
     }

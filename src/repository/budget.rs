@@ -29,12 +29,12 @@ impl Budget {
     /// With less for data in flight a restore cannot hold a pack range and its decoded form.
     const LEAST_FOR_DATA: u64 = 8 << 20;
 
-    /// A budget of so many bytes, at least [`Budget::LEAST`].
+    /// A budget of this many bytes, at least [`Budget::LEAST`].
     pub fn new(bytes: u64) -> Self {
         Self(bytes.max(Self::LEAST))
     }
 
-    /// A budget of so many bytes, however few: for what says by itself that there was no memory for it.
+    /// A budget of this many bytes, however few: for what says by itself that there was no memory for it.
     pub(crate) fn exactly(bytes: u64) -> Self {
         Self(bytes)
     }

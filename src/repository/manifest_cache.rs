@@ -63,7 +63,7 @@ impl ManifestCache {
             Ok(opened) => opened.unwrap_or_default(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::OutOfMemory {
-                    folder.warn("the manifests in it cannot be used and are read anew", &error);
+                    folder.warn("the manifests in it cannot be used and are read again", &error);
                     folder.remove(NAME);
                 }
                 Default::default()

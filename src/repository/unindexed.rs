@@ -101,7 +101,7 @@ struct Found {
     snapshots: Vec<Suspect>,
 }
 
-/// What of it the indexes do not know.
+/// Its contents that the indexes do not know.
 #[derive(Debug, Default)]
 pub(crate) struct Unindexed {
     pub(crate) suspects: Vec<Suspect>,

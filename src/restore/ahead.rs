@@ -24,7 +24,7 @@ impl<'a> Ahead<'a> {
         Self { contents, reads, verify, held: Mutex::default() }
     }
 
-    /// Fetches contents that will be needed soon. What cannot be fetched is left to whoever asks for it.
+    /// Fetches contents that will be needed soon. What cannot be fetched is left to the caller.
     pub(super) fn fetch(&self, ids: impl Iterator<Item = ContentId>) {
         let (index, hints) = (self.contents.index(), self.contents.store().hints());
         let mut bytes = 0;
@@ -56,7 +56,7 @@ impl<'a> Ahead<'a> {
             ranges.push(range);
             rest = after;
         }
-        // Errors are not lost: whoever asks for a content that is not held reads it again.
+        // Errors are not lost: a caller that asks for a content that is not held reads it again.
         let _ = parallel::for_each(&ranges, self.reads, |range| {
             if let Err(error) = self.read(&index, range) {
                 tracing::debug!(%error, "reading ahead");
@@ -90,7 +90,7 @@ impl<'a> Ahead<'a> {
             let Some(stored) = bytes.get_mut(at..at + entry.packed_length as usize) else { continue };
             let decoded = decoder.decode(entry, pack, stored, &mut scratch)?;
             self.contents.repairs().note(pack, decoded.repaired.len());
-            // One that has the wrong hash is left to whoever asks for it, and reports it.
+            // One that has the wrong hash is left to the caller, and reports it.
             if self.verify && !decoder.is_named(&entry.id, decoded.plaintext) {
                 continue;
             }

@@ -102,7 +102,7 @@ fn make_way(session: &Session<'_>, one: &Displacing<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what is or was in the way, and counts it. Its path is told, whatever name it has now.
+/// Removes what is or was in the way, and counts it. Its path is reported, whatever name it has now.
 fn remove(session: &Session<'_>, open: &OpenDir, path: &str, name: &str, sweep: Sweep) -> Result<(), Error> {
     let mut tell = |names: &[&CString], fate| tell(&session.report, path, names.get(1..), fate, sweep);
     let removed = session.territory.sweep(open.as_fd(), c_name(name)?, sweep, &mut tell);

@@ -18,10 +18,10 @@ use crate::content::{
 use crate::crypto::ContentHash;
 use crate::index::Entry;
 use crate::object::{self, Chunk, ObjectId};
-use crate::os::adaptive_workers::{Crew, Member};
+use crate::os::adaptive_workers::{AdaptiveWorkers, Member};
 use crate::os::sync::Semaphore;
 
-/// After so many reads in a row that found nothing, the repository is taken for gone.
+/// After this many reads in a row that found nothing, the repository is taken for gone.
 const MAX_MISSES: u32 = 200;
 
 /// Bytes that a thread inflates and hashes together, and for which it keeps buffers, if the memory allows. A content that
@@ -35,7 +35,7 @@ pub(super) struct Fetcher<'s> {
     pub(super) session: &'s Session<'s>,
     pub(super) pool: Pool,
     reading: Semaphore,
-    crew: Crew,
+    crew: AdaptiveWorkers,
     /// Bytes that a thread inflates at a time, unless one content alone has more.
     round: usize,
     /// Bytes of those that have more.
@@ -57,7 +57,7 @@ impl<'s> Fetcher<'s> {
             session,
             pool: Pool::new(memory),
             reading: Semaphore::new(session.options.reads as u64),
-            crew: Crew::new(session.options.threads, session.options.reads),
+            crew: AdaptiveWorkers::new(session.options.threads, session.options.reads),
             round: (memory / 2 / session.options.threads.max(1)).min(MAX_ROUND),
             inflating: Semaphore::new(memory as u64),
             misses: AtomicU32::new(0),

@@ -101,7 +101,7 @@ impl<'s> Job<'s> {
         self.base.as_ref()
     }
 
-    /// Notes that so many bytes are there already.
+    /// Notes that this many bytes are there already.
     pub(super) fn reuse(&self, bytes: u64) {
         let report = &self.session().report;
         add(&report.reused, bytes);

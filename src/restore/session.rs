@@ -210,7 +210,7 @@ impl Root {
         }
     }
 
-    /// What of the target may be removed.
+    /// Entries of the target that may be removed.
     pub(super) fn territory(&self, session: &Session<'_>) -> Result<Territory, Error> {
         let guard = session.contents.store().guard();
         Territory::of(self.open.as_fd(), guard).map_err(Error::system("look at the target"))

@@ -17,9 +17,9 @@ use crate::snapshot::{DirEntry, EffectiveEntries, EntryName, EntryType, MAX_DEPT
 use crate::{object, snapshot};
 
 /// Directories whose entries are read together.
-const TOGETHER: usize = 64;
+const MAX_BATCH: usize = 64;
 
-/// With so many directories still to be visited, the rest of the one at hand waits until some of them are done.
+/// With this many directories still to be visited, the rest of the one at hand waits until some of them are done.
 const MAX_WAITING: usize = 32 << 10;
 
 /// Bytes that directories whose rest waits may hold before the uppermost are closed and, later, read again.
@@ -81,7 +81,7 @@ impl<'s> Walker<'s> {
                     let children = self.visit(visit, entries);
                     self.steps.extend(children.into_iter().rev().map(Step::Enter));
                 }
-                Step::Enter(visit) => self.enter_together(visit),
+                Step::Enter(visit) => self.enter_batch(visit),
             }
         }
         self.steps.clear();
@@ -98,9 +98,9 @@ impl<'s> Walker<'s> {
     }
 
     /// Goes into a directory and those that follow it, whose contents are read at the same time.
-    fn enter_together(&mut self, first: Visit<'s>) {
+    fn enter_batch(&mut self, first: Visit<'s>) {
         let mut visits = vec![first];
-        while visits.len() < TOGETHER
+        while visits.len() < MAX_BATCH
             && let Some(step) = self.steps.pop()
         {
             match step {

@@ -73,7 +73,7 @@ impl AskedSource {
         self.readings.iter().find_map(|reading| reading.path_inside(source))
     }
 
-    /// Whether a source differs from what was asked for in nothing but the case of letters, on a system where case does
+    /// Whether a source differs from what was asked for only in the case of letters, on a system where case does
     /// not matter.
     pub fn is_spelled_like(&self, source: &Source) -> bool {
         self.readings.iter().any(|reading| reading.differs_in_case_only(source))
@@ -84,7 +84,7 @@ impl AskedSource {
         self.readings.iter().any(Source::is_absolute)
     }
 
-    /// Whether nothing but a user or a host was given.
+    /// Whether only a user or a host was given.
     pub fn is_without_path(&self) -> bool {
         self.readings.iter().all(|reading| reading.path.is_empty())
     }

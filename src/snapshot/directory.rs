@@ -25,7 +25,7 @@ const MAX_ENTRIES: usize = 1 << 24;
 /// So many names may occur more than once in a directory. Every directory that a walk is in holds its own.
 const MAX_REPEATED: usize = 1 << 18;
 
-/// Tildes in a made name. Whoever takes all of these for other entries gets two of one name, of which the last counts.
+/// Tildes in a made name. A directory that uses all of these for other entries gets two of one name, of which the last counts.
 const MAX_TILDES: u8 = 16;
 
 /// The entries of a directory in stored order, directories usually first. Memory is bounded by one chunk of the

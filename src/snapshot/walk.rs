@@ -6,7 +6,7 @@ use crate::content::ContentSource;
 use crate::manifest::ManifestId;
 use crate::object::ObjectId;
 
-/// Directories so many levels below the root are refused. Kopia's clients address files by paths of at most 4096 bytes.
+/// Directories this many levels below the root are refused. Kopia's clients address files by paths of at most 4096 bytes.
 pub(crate) const MAX_DEPTH: usize = 4096;
 
 /// Bytes that the open directories of a walk may hold before those farther up are closed and, later, read again.

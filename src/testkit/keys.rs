@@ -35,7 +35,7 @@ pub(crate) struct Keys {
     ecc: Option<ReedSolomonCrc>,
     data_compression: Option<CompressionId>,
     metadata_compression: Option<CompressionId>,
-    /// Buffers of sealed contents, given back by whoever has copied them.
+    /// Buffers of sealed contents, returned by the threads that have copied them.
     pub(crate) sealed: Pool,
     /// Buffers of whole packs.
     pub(crate) packs: Pool,

@@ -55,7 +55,7 @@ impl Chunks {
 pub struct Epochs {
     /// Into how many index blobs every flush divides its entries.
     pub blobs_per_flush: u32,
-    /// A flush that leaves at least so many index blobs in the current epoch begins the next one; 0: never.
+    /// A flush that leaves at least this many index blobs in the current epoch begins the next one; 0: never.
     pub advance_at: u32,
     /// Every epoch that has settled is merged into one compacted blob, and its own blobs are removed.
     pub compact: bool,

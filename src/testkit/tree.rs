@@ -123,12 +123,12 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// A tree of nothing but a root directory (0755, owned by root).
+    /// A tree of only a root directory (0755, owned by root).
     pub fn new() -> Tree {
         Tree::owned_by(0, 0)
     }
 
-    /// A tree of nothing but a root directory; it and what is added later belong to `uid` and `gid`.
+    /// A tree of only a root directory; it and what is added later belong to `uid` and `gid`.
     pub fn owned_by(uid: u32, gid: u32) -> Tree {
         let mut tree = Tree { directories: Vec::new(), owner: (uid, gid) };
         tree.push_directory(String::new());

@@ -36,7 +36,7 @@ impl Level {
         }
     }
 
-    /// The level of which packs give proof: trees are walked anew each time.
+    /// The level of which packs give proof: trees are walked again each time.
     pub(super) fn of_packs(self) -> Self {
         self.min(Self::Hash)
     }
@@ -149,7 +149,7 @@ pub struct Settings {
     pub memory: u64,
     /// Stop reading after this time.
     pub max_duration: Option<Duration>,
-    /// Read no faster than so many bytes in a second.
+    /// Read no faster than this many bytes in a second.
     pub rate: Option<u64>,
     /// Only this part of the packs.
     pub shard: Shard,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::AT_FDCWD;
 use nix::unistd::{LinkatFlags, linkat};
 use rokopia::testkit::{Compare, Shape};
-use rokopia::{Entered, Given, Sandbox};
+use rokopia::{Enforcement, Sandbox, SandboxStatus};
 
 use crate::common::say;
 use crate::run::Scene;
@@ -22,7 +22,7 @@ fn inside(sandbox: Sandbox, work: impl FnOnce() + Send) -> bool {
     let entered = std::thread::scope(|scope| {
         let work = || {
             let entered = sandbox.enter();
-            if matches!(entered, Entered::Restricted { files: Ok(_), calls: Ok(_) }) {
+            if matches!(entered, SandboxStatus::Restricted { files: Ok(_), calls: Ok(_) }) {
                 work();
             }
             entered
@@ -30,8 +30,8 @@ fn inside(sandbox: Sandbox, work: impl FnOnce() + Send) -> bool {
         scope.spawn(work).join().unwrap()
     });
     match entered {
-        Entered::Restricted { files: Ok(given), calls: Ok(_) } => {
-            say(&format!("{entered}{}", if given == Given::InPart { ", in part" } else { "" }));
+        SandboxStatus::Restricted { files: Ok(given), calls: Ok(_) } => {
+            say(&format!("{entered}{}", if given == Enforcement::Partial { ", in part" } else { "" }));
             true
         }
         _ => {

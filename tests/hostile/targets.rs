@@ -314,12 +314,12 @@ fn a_target_that_becomes_read_only_meanwhile_holds_only_whole_files() {
             );
             failed += 1;
         }
-        // Mounted anew, what is under its name is whole, and the same command completes it.
+        // Mounted again, what is under its name is whole, and the same command completes it.
         drop(mounted);
         let _ = Command::new("e2fsck").args(["-p", "-f"]).arg(image.path()).stdout(Stdio::null()).status();
         if mount() {
             let mounted = Mounted(&target);
-            assert_eq!(wrong_files(&tree, &target), 0, "{what}, mounted anew");
+            assert_eq!(wrong_files(&tree, &target), 0, "{what}, mounted again");
             let resumed = scene.run(&["restore", "latest", target.to_str().unwrap(), "--skip-existing"]);
             assert_eq!(resumed.code(), 0, "{what}: {}", resumed.stderr);
             assert!(tree.compare(&target, Compare::default()).unwrap().is_empty(), "{what}");

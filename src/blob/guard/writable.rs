@@ -137,7 +137,7 @@ impl WritablePath {
         };
         let written = finish();
         if written.is_err() {
-            // What went wrong first is what is told.
+            // The first error is the one that is reported.
             let _ = fs::remove_file(&staged.0);
         }
         written

@@ -257,7 +257,7 @@ impl Objects {
     }
 }
 
-/// Adds an object; gives back a name that is there already.
+/// Adds an object; returns a name that is there already.
 fn insert(listed: &mut Listed, key: String, size: u64, modified: Option<SystemTime>) -> Option<String> {
     match listed.entry(key) {
         std::collections::btree_map::Entry::Occupied(there) => Some(there.key().clone()),

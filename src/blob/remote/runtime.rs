@@ -7,7 +7,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::os::sync::Mutex;
 
-/// One for all stores of the process: it drives connections and keeps time. Whoever reads waits in a thread of its own,
+/// One for all stores of the process: it drives connections and keeps time. A caller that reads waits in a thread of its own,
 /// and copies what it reads there.
 static RUNTIME: Mutex<Option<Runtime>> = Mutex::new(None);
 

@@ -46,7 +46,7 @@ pub(super) struct Context {
     pub(super) degraded: bool,
     /// Print JSON.
     pub(super) json: bool,
-    /// Say nothing but errors.
+    /// Print only errors.
     pub(super) quiet: bool,
     /// Say more.
     pub(super) verbose: bool,
@@ -358,7 +358,7 @@ impl Context {
 }
 
 /// The open file of that number; the number itself stays open, it is not ours to close. Standard input is duplicated:
-/// opening its path anew fails for a pipe that was made by another user, as `sudo -u` passes it.
+/// opening its path again fails for a pipe that was made by another user, as `sudo -u` passes it.
 fn descriptor(number: u32, path: &Path) -> std::io::Result<File> {
     match number {
         0 => stdin().as_fd().try_clone_to_owned().map(File::from),

@@ -13,7 +13,7 @@ use crate::blob::InRepository;
 use crate::os::sandbox;
 use crate::{Error, repository};
 
-/// How the process ends; the codes are a promise to whoever calls it.
+/// How the process ends; the codes are a promise to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     /// Done; the answer is yes; everything checked is good.
@@ -26,7 +26,7 @@ pub(super) enum Exit {
     Unknown,
     /// Done in part.
     Partial,
-    /// Whoever read our output stopped: as if ended by SIGPIPE.
+    /// The reader of our output stopped: as if ended by SIGPIPE.
     BrokenPipe,
 }
 
@@ -137,7 +137,7 @@ impl Failure {
         self
     }
 
-    /// Prints the failure; gives back how to end.
+    /// Prints the failure; returns how to end.
     pub(super) fn report(&self, json: bool, color: Color) -> Exit {
         if self.exit == Exit::BrokenPipe {
             return self.exit;

@@ -61,7 +61,7 @@ fn parts(path: &str) -> impl DoubleEndedIterator<Item = String> {
     path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned)
 }
 
-/// What of an absolute path is below a directory.
+/// The part of an absolute path below a directory.
 fn below<'t>(path: &'t str, top: &str) -> Option<&'t str> {
     let rest = path.strip_prefix(top.trim_end_matches('/'))?;
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)

@@ -85,7 +85,7 @@ fn run(arguments: &[OsString]) -> Exit {
         Err(exit) => return exit,
     };
     let sandbox = context::sandbox(&cli.global);
-    signals::install(signals::Manner { sandbox, ..signals::Manner::default() });
+    signals::install(signals::SignalPolicy { sandbox, ..signals::SignalPolicy::default() });
     let (json, color) = (cli.global.json, cli.global.color);
     if !cli.command.logs_itself() {
         logging::start(&cli.global);

@@ -7,7 +7,7 @@ use tar::{EntryType, Header};
 
 use crate::snapshot::{DirEntry, UtcTimestamp};
 
-/// Archives consist of blocks of so many bytes.
+/// Archives consist of blocks of this many bytes.
 const BLOCK: usize = 512;
 
 /// The first numbers that the octal fields of a plain header cannot hold: seven digits for owners, eleven for sizes and
@@ -71,7 +71,7 @@ impl<W: Write> Archive<W> {
         self.missing == 0
     }
 
-    /// Marks the end of the archive; gives back what it was written to.
+    /// Marks the end of the archive; returns what it was written to.
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.zeros(2 * BLOCK)?;
         Ok(self.out)

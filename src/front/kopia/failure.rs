@@ -20,7 +20,7 @@ pub(super) enum Failure {
     Failed(String),
     /// Only a real Kopia can do this; the text says what it is.
     Foreign(String),
-    /// Whoever read our output has stopped.
+    /// The reader of our output has stopped.
     BrokenPipe,
 }
 

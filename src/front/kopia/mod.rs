@@ -31,7 +31,10 @@ const FOLLOWS: &str = "0.23.1";
 
 /// Answers a command line of Kopia's, without the program's name.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
-    signals::install(signals::Manner { sandbox: Sandbox::from_env(), ..signals::Manner::default() });
+    signals::install(signals::SignalPolicy {
+        sandbox: Sandbox::from_env(),
+        ..signals::SignalPolicy::default()
+    });
     let exit = run(arguments).map_or_else(
         |failure| {
             if !matches!(failure, Failure::BrokenPipe) {

@@ -1,8 +1,8 @@
-//! A share of many things, chosen anew in each run.
+//! A share of many things, chosen again in each run.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// Chooses so many percent of what it is asked about.
+/// Chooses this many percent of what it is asked about.
 pub(super) struct Sample {
     random: RandomState,
     percent: f64,

@@ -29,7 +29,7 @@ const NOT_CONNECTED: &str =
     "open repository: repository is not connected. See https://kopia.io/docs/repositories/";
 
 /// A connection with its repository.
-pub(super) struct Session {
+pub(super) struct Connection {
     pub(super) config: Config,
     pub(super) repository: Repository,
     pub(super) user: String,
@@ -43,7 +43,7 @@ pub(super) fn connection(typed: &Typed) -> Result<Config, Failure> {
         .ok_or_else(|| Failure::new(NOT_CONNECTED))
 }
 
-impl Session {
+impl Connection {
     /// Opens the repository that is connected. What is not read of it from then on is given up: nothing is handed to
     /// another program any more.
     pub(super) fn open(typed: &Typed) -> Result<Self, Failure> {
@@ -101,7 +101,7 @@ impl Session {
     }
 }
 
-impl Session {
+impl Connection {
     /// All that a source may mean as it was typed.
     pub(super) fn asked(&self, text: &str) -> Result<AskedSource, Failure> {
         let source = self.source(text)?;

@@ -246,7 +246,7 @@ impl Filesystem for Tree {
         for (position, item) in items(&directory, offset) {
             match item {
                 Item::Dots(name, inode) => {
-                    // The kernel looks at nothing but the number and the name of these two.
+                    // The kernel looks only at the number and the name of these two.
                     let dots = self.attributes(&Attributes { inode, ..own });
                     if reply.add(INodeNo(inode), position, name, &Duration::ZERO, &dots, Generation(0)) {
                         break;

@@ -53,7 +53,7 @@ impl Default for Arguments {
 }
 
 /// Flags of a restore that change nothing here. Each also as `--no-...`.
-const ANYWAY: [&str; 2] = ["consistent-attributes", "write-files-atomically"];
+const NO_OP_FLAGS: [&str; 2] = ["consistent-attributes", "write-files-atomically"];
 
 /// Flags that cannot be taken back: the engine does so in any case.
 const ALWAYS_ON: [&str; 3] = ["ignore-permission-errors", "overwrite-symlinks", "overwrite-directories"];
@@ -131,7 +131,7 @@ impl PassedOn {
     }
 }
 
-/// What of an element that is no long flag can be shown: what follows the letter of a flag may be a password.
+/// The part of a short flag that can be shown: the text after its letter may be a password.
 fn without_value(element: &str) -> &str {
     match element.char_indices().nth(2) {
         Some((end, _)) if element.starts_with('-') => element.get(..end).unwrap_or_default(),
@@ -149,7 +149,7 @@ impl Arguments {
 
     /// Takes back what would let the volume differ from the snapshot afterwards: the stock mover restores into a volume that
     /// it has emptied. Returns whether there was any.
-    pub(super) fn let_nothing_stay(&mut self) -> bool {
+    pub(super) fn force_exact_restore(&mut self) -> bool {
         let kept = self.skip_existing || !self.overwrite_files;
         self.skip_existing = false;
         self.overwrite_files = true;
@@ -200,7 +200,7 @@ impl Arguments {
             *field = on != inverted;
             return Ok(true);
         }
-        let ignored = WITHOUT_EFFECT.contains(&name) || ANYWAY.contains(&name);
+        let ignored = WITHOUT_EFFECT.contains(&name) || NO_OP_FLAGS.contains(&name);
         Ok(ignored || (on && ALWAYS_ON.contains(&name)))
     }
 

@@ -69,7 +69,7 @@ pub(super) enum Error {
     Stopped,
     /// An error whose line is in the log already.
     #[error(transparent)]
-    Told(Box<Error>),
+    AlreadyReported(Box<Error>),
 }
 
 /// Bytes of the 1024 that the operator keeps.
@@ -110,7 +110,7 @@ impl Error {
             Self::System { .. } => "system",
             Self::Kopia { .. } => "kopia-failed",
             Self::Stopped => "stopped",
-            Self::Told(error) => error.code(),
+            Self::AlreadyReported(error) => error.code(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Error {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::UnknownOperation(_) => UNKNOWN_OPERATION,
-            Self::Told(error) => error.exit_code(),
+            Self::AlreadyReported(error) => error.exit_code(),
             _ => 1,
         }
     }

@@ -217,7 +217,7 @@ fn retry_policy() -> RetryPolicy {
     }
 }
 
-/// Whether a volume holds nothing but what was made with its file system.
+/// Whether a volume holds only what was made with its file system.
 pub(super) fn is_new(path: &Path) -> bool {
     let Ok(mut entries) = path.read_dir() else { return false };
     entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOST_AND_FOUND))

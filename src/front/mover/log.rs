@@ -46,7 +46,7 @@ pub(super) fn cut(text: &str, bytes: usize) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or(text)
 }
 
-/// The closing lines after `before`, once: whoever ends the process first says how, and whoever comes second waits for it.
+/// The closing lines after `before`, once: the thread that ends the process first says how, and others wait for it.
 fn close(before: &[String], exit_code: u8) {
     static SAID: Mutex<bool> = Mutex::new(false);
     let mut said = SAID.lock();

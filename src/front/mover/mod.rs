@@ -31,12 +31,12 @@ use operation::Operation;
 
 /// The stock mover ignores the signal that ends its pod; we answer within two seconds, also where storage hangs.
 const PATIENCE: Duration = Duration::from_millis(1300);
-const _: () = assert!(PATIENCE.as_millis() + signals::LAST_WORDS.as_millis() < 2000);
+const _: () = assert!(PATIENCE.as_millis() + signals::ON_EXIT_LIMIT.as_millis() < 2000);
 
 /// Kopia gets most of the 30 seconds that Kubernetes grants, to end a backup in good order.
 const PATIENCE_WITH_KOPIA: Duration = Duration::from_secs(25);
 
-/// Runs one operation as the operator's container does; gives back the exit code.
+/// Runs one operation as the operator's container does; returns the exit code.
 pub(crate) fn main(arguments: &[OsString]) -> u8 {
     let environment = Environment::of_process();
     let operation = Operation::choose(&environment, arguments);
@@ -44,9 +44,9 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         Ok(Operation::Backup | Operation::Maintenance) => PATIENCE_WITH_KOPIA,
         _ => PATIENCE,
     };
-    signals::install(signals::Manner {
-        patience: Some(patience),
-        last_words: Some(log::last_words),
+    signals::install(signals::SignalPolicy {
+        grace_period: Some(patience),
+        on_exit: Some(log::last_words),
         sandbox: Sandbox::from_env(),
     });
     let result = run(&environment, operation);
@@ -55,7 +55,7 @@ pub(crate) fn main(arguments: &[OsString]) -> u8 {
         return exit_code;
     }
     if let Err(error) = &result
-        && !matches!(error, Error::Told(_))
+        && !matches!(error, Error::AlreadyReported(_))
     {
         log::line(error.line());
     }

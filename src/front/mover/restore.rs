@@ -20,7 +20,7 @@ use crate::front::waiting;
 use crate::index::{IndexOptions, Loading};
 use crate::os::signals;
 use crate::snapshot::{Snapshot, Snapshots};
-use crate::{Absence, Access, Catalog, Entered, Opening, Options, Repository, Sandbox, Unlisted};
+use crate::{Absence, Access, Catalog, Opening, Options, Repository, Sandbox, SandboxStatus, Unlisted};
 
 /// Bytes of the line that names a source without snapshots.
 const LONGEST_MISSING: usize = 300;
@@ -45,7 +45,7 @@ impl Plan {
         let source = identity::source(environment, &Client::of_process())?;
         let mut arguments = Arguments::of(environment)?;
         let delete = environment.is_true("KOPIA_ENABLE_FILE_DELETION");
-        if delete && arguments.let_nothing_stay() {
+        if delete && arguments.force_exact_restore() {
             log::info("file deletion is enabled: what is in the volume neither stays nor hinders");
         }
         let plan = Self {
@@ -97,7 +97,7 @@ fn confine(plan: &Plan) {
     memory::budget();
     let sandbox = plan.location.allow(Sandbox::from_env()).writing(&plan.target);
     match sandbox.enter() {
-        Entered::Off => {}
+        SandboxStatus::Off => {}
         entered => log::info(entered),
     }
 }
@@ -238,7 +238,7 @@ fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result
     if plan.arguments.strict {
         let error = Error::NothingStrict(source.to_string());
         discovery::print(snapshots, source, &[missing, error.line()]);
-        return Err(Error::Told(Box::new(error)));
+        return Err(Error::AlreadyReported(Box::new(error)));
     }
     log::line("=== No data will be restored ===");
     discovery::print(snapshots, source, &[missing, "No eligible snapshots found".into()]);
@@ -251,5 +251,5 @@ fn tell(plan: &Plan, snapshots: &Snapshots, error: Error) -> Error {
         return Error::Stopped;
     }
     discovery::print(snapshots, &plan.request.source, &[error.line()]);
-    Error::Told(Box::new(error))
+    Error::AlreadyReported(Box::new(error))
 }

@@ -1,4 +1,4 @@
-//! What the service is told, beside what the checker is.
+//! Settings of the service, beside those of the checker.
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The `backend` of answers and metrics.
     pub backend: String,
-    /// How long a question may take; `None` for as long as whoever asks stays.
+    /// How long a question may take; `None` for as long as the client stays.
     pub timeout: Option<Duration>,
     /// Answers as before version 1.5 of the contract: a failure looks like a *no*. Loses data.
     pub legacy: bool,

@@ -27,7 +27,7 @@ const QUEUE: usize = 16_384;
 /// A pause after each write, in which lines gather: to wake the writer for each would cost more than to answer.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// Whoever reads the log may take this long over the last lines.
+/// The reader of the log may take this long over the last lines.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// How much is logged.

@@ -1,7 +1,7 @@
 //! The existence service: HTTP over the [`crate::checker`].
 //!
 //! It listens at once and says that it is not ready until the repository has been read for the first time. Nothing that
-//! answers a request reads the storage; whoever needs newer knowledge waits for the checker's own threads, at most as
+//! answers a request reads the storage; a request that needs newer knowledge waits for the checker's own threads, at most as
 //! long as the configured time.
 
 mod admission;

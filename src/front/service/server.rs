@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// Whoever connects must have sent the head of a request by then.
+/// A client must have sent the head of a request by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections beyond this number wait in the queue of the system.

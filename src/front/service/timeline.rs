@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::checker::SourceState;
 use crate::snapshot::UtcTimestamp;
 
-/// The line shows so many days before now.
+/// The line shows this many days before now.
 pub(super) const DAYS: i64 = 60;
 
 /// Width in units; snapshots that fall on the same unit share a mark.

@@ -1,4 +1,4 @@
-//! The certificate of the webhook: two files that are read again while the service runs, since whoever made them renews them.
+//! The certificate of the webhook: two files that are read again while the service runs, since their issuer renews them.
 
 use std::io;
 use std::path::{Path, PathBuf};

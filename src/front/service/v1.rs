@@ -1,6 +1,6 @@
 //! `/v1/`: what the service knows, beyond the one question. Described in `openapi.json`.
 //!
-//! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots?source=` is asked anew.
+//! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots?source=` is asked again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use landlock::{
 };
 use nix::libc;
 
-use super::{Given, Sandbox, existing_directory};
+use super::{Enforcement, Sandbox, existing_directory};
 use crate::os::links;
 
 /// The newest rules asked for. Older kernels enforce those that they know.
@@ -48,11 +48,11 @@ const FILE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ ReadFile | WriteFile
 const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ ReadFile | ReadDir });
 
 /// Restricts this thread and those that it starts from here on.
-pub(super) fn restrict(sandbox: &Sandbox) -> Result<Given, String> {
+pub(super) fn restrict(sandbox: &Sandbox) -> Result<Enforcement, String> {
     let status = enforce(sandbox).map_err(|e| e.to_string())?;
     match (status.ruleset, status.landlock) {
-        (RulesetStatus::FullyEnforced, _) => Ok(Given::Up),
-        (RulesetStatus::PartiallyEnforced, _) => Ok(Given::InPart),
+        (RulesetStatus::FullyEnforced, _) => Ok(Enforcement::Full),
+        (RulesetStatus::PartiallyEnforced, _) => Ok(Enforcement::Partial),
         (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
             Err("this kernel was started without Landlock".into())
         }

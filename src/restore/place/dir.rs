@@ -34,7 +34,7 @@ pub(in crate::restore) const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECT
 pub(in crate::restore) struct OpenDir {
     fd: OwnedFd,
     /// Owner and group that the system gives to what is created here.
-    born: OnceLock<(u32, u32)>,
+    created_attributes: OnceLock<(u32, u32)>,
     /// Bits of modes that files created here were seen to get as asked for. Others a mask or an access list may take.
     granted: AtomicU32,
     /// Attributes that what is in here was seen to keep.
@@ -43,14 +43,19 @@ pub(in crate::restore) struct OpenDir {
 
 impl OpenDir {
     pub(in crate::restore) fn new(fd: OwnedFd) -> Self {
-        Self { fd, born: OnceLock::new(), granted: AtomicU32::new(0), proven: Proven::default() }
+        Self {
+            fd,
+            created_attributes: OnceLock::new(),
+            granted: AtomicU32::new(0),
+            proven: Proven::default(),
+        }
     }
 
     /// What a file has that was just created here with `mode`, asking the system only for what earlier ones did not
     /// show.
-    pub(super) fn born(&self, child: BorrowedFd<'_>, mode: u32) -> Result<Have, Errno> {
+    pub(super) fn created_attributes(&self, child: BorrowedFd<'_>, mode: u32) -> Result<Have, Errno> {
         let granted = self.granted.load(Ordering::Relaxed);
-        if let Some(&owner) = self.born.get()
+        if let Some(&owner) = self.created_attributes.get()
             && mode & !granted == 0
         {
             return Ok(Have { owner, mode: Some(mode) });
@@ -59,7 +64,7 @@ impl OpenDir {
         if have.mode == Some(mode) {
             self.granted.fetch_or(mode, Ordering::Relaxed);
         }
-        Ok(Have { owner: *self.born.get_or_init(|| have.owner), ..have })
+        Ok(Have { owner: *self.created_attributes.get_or_init(|| have.owner), ..have })
     }
 
     /// Gives something in it another name.
@@ -104,7 +109,7 @@ pub(in crate::restore) fn swap(open: &OpenDir, one: &str, other: &str) -> Result
 /// How a directory of the target came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::restore) struct Made {
-    /// Made by this restore, so that it holds nothing but what was restored.
+    /// Made by this restore, so that it holds only what was restored.
     pub(in crate::restore) fresh: bool,
     /// Bears a staged name until its files are complete, so that they can be created under their own.
     pub(in crate::restore) staged: bool,
@@ -392,7 +397,7 @@ impl<'s> Dir<'s> {
                     self.session.territory.allow(stat.into(), &self.path())?;
                 }
                 let fd = match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
-                    Err(Errno::EACCES) => self.lift(state, parent)?,
+                    Err(Errno::EACCES) => self.make_accessible(state, parent)?,
                     other => other.map_err(Error::system("open the directory"))?,
                 };
                 if let Some(stat) = existing
@@ -473,7 +478,7 @@ impl<'s> Dir<'s> {
     }
 
     /// Makes an existing directory accessible that its owner may not enter.
-    fn lift(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
+    fn make_accessible(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
         let open = Error::system("open the directory");
         let Some(stat) = parent.stat(&self.name)? else { return Err(open(Errno::ENOENT)) };
         let mode = stat.st_mode & 0o7777;

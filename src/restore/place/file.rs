@@ -266,8 +266,8 @@ impl OutFile {
         let have = match self.owner {
             Some(owner) => Have { owner, mode: None },
             None => {
-                let born = self.parent.born(self.file.as_fd(), self.mode);
-                born.map_err(Error::system("look at a new file"))?
+                let created_attributes = self.parent.created_attributes(self.file.as_fd(), self.mode);
+                created_attributes.map_err(Error::system("look at a new file"))?
             }
         };
         let refused =

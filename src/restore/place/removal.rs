@@ -80,7 +80,7 @@ enum Entered {
 
 impl Territory {
     /// Removes an entry of a directory and everything below it, or with [`Sweep::Count`] tells what that would remove. Each
-    /// entry is told, with its path below `path`, which is that of the directory. Symbolic links are removed, never
+    /// entry is reported, with its path below `path`, which is that of the directory. Symbolic links are removed, never
     /// followed; mounts and the repository stay, and the directories above them. It is no error if nothing is there.
     pub(in crate::restore) fn sweep(
         &self,

@@ -21,7 +21,7 @@ pub(super) use record::tests as examples;
 pub(super) use record::{DamagedContent, Proof, SnapshotRecord, SourceRecord};
 use record::{FORMAT, Record};
 
-/// A ledger is written anew when it has this many lines for each one that still counts.
+/// A ledger is written again when it has this many lines for each one that still counts.
 const WASTE: usize = 8;
 
 /// Ledgers of fewer lines are left alone.

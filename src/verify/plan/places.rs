@@ -94,7 +94,7 @@ impl<'a> Sorter<'a> {
         Ok(())
     }
 
-    /// Gives all items in their order to `take`, which gives back those whose places are kept.
+    /// Gives all items in their order to `take`, which returns those whose places are kept.
     pub(crate) fn finish(mut self, mut take: impl FnMut(Item, &mut Places)) -> io::Result<Places> {
         if self.spilled.is_some() {
             self.spill()?;

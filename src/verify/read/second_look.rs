@@ -12,7 +12,7 @@ use crate::verify::fault::Fault;
 use crate::verify::options::Level;
 use crate::verify::outcome::Outcome;
 
-/// A second look, with indexes read anew.
+/// A second look, with indexes read again.
 pub(crate) struct SecondLook<'a> {
     pub(crate) repository: &'a Repository,
     pub(crate) store: &'a Arc<dyn BlobStore>,

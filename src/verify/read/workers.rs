@@ -13,7 +13,7 @@ use crate::blob::{self, BlobId};
 use crate::content::{Decoded, Scratch, ensure_buffers, read_error};
 use crate::crypto::ContentHash;
 use crate::index::Entry;
-use crate::os::adaptive_workers::{Crew, Member};
+use crate::os::adaptive_workers::{AdaptiveWorkers, Member};
 use crate::os::sync::Mutex;
 use crate::pack::{self, Postamble, open_local_index};
 use crate::verify::fault::{Fault, is_refusal};
@@ -45,7 +45,7 @@ struct Workers<'s, 'a> {
     /// Bytes of a round.
     round: usize,
     /// More than one a processor where reads are slow: those read while others work.
-    crew: Crew,
+    crew: AdaptiveWorkers,
 }
 
 /// A content that waits to be hashed with others, and what error correction mended of it.
@@ -84,7 +84,7 @@ impl<'a> Scan<'a> {
     /// Reads packs of the plan in the order given, and hands the result of each to `done`, on any thread.
     pub(crate) fn run(&self, order: &[&'a PackPlan], done: &(dyn Fn(&PackPlan, PackResult) + Sync)) {
         let reads = self.reads.max(1);
-        let crew = Crew::new(self.threads, reads);
+        let crew = AdaptiveWorkers::new(self.threads, reads);
         let count = crew.size();
         // The stretches of a round, and as much again for what is decompressed from them.
         let share = self.memory / MEMORY_SHARE / (2 * count as u64);

@@ -202,7 +202,7 @@ pub enum Stopped {
 }
 
 impl SnapshotState {
-    /// A snapshot of which so many paths are lost.
+    /// A snapshot of which this many paths are lost.
     pub(crate) fn of(snapshot: &Snapshot, lost: u64) -> Self {
         Self {
             id: snapshot.id.to_string(),

@@ -53,7 +53,7 @@ impl Args {
     }
 }
 
-/// Writes an object to stdout; gives back how many bytes it has. A failure in the middle is "done in part".
+/// Writes an object to stdout; returns how many bytes it has. A failure in the middle is "done in part".
 pub(super) fn copy(mut reader: Reader<'_>) -> Result<u64, Failure> {
     let mut out = Output::new();
     let mut buffer = vec![0; 1 << 20];

@@ -23,10 +23,10 @@ const TABLES: u64 = 8;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Needs no privilege, no kernel module and no portmapper. Without REF, the file system has USER@HOST/PATH/TIME/… and `latest` \
-beside the times; new snapshots appear. With REF, its tree is the root. A server that is started anew goes on where the \
+beside the times; new snapshots appear. With REF, its tree is the root. A server that is started again goes on where the \
 old one was: clients need not mount again.
 
-Clients say who they are, as NFS has it, so whoever is let in can read everything: only this machine is unless --allow \
+Clients say who they are, as NFS has it, so every client that is let in can read everything: only this machine is unless --allow \
 names others. A client mounts it with:
   mount -t nfs -o ro,vers=3,proto=tcp,nolock,port=2049,mountport=2049,mountproto=tcp HOST:/ /mnt/backups
 

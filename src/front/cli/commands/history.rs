@@ -134,7 +134,7 @@ fn change<'s>(
     })
 }
 
-/// What of the path itself differs. A directory has other content where anything below it is not the same.
+/// The differences of the path itself. A directory has other content where anything below it is not the same.
 fn aspects(old: &(Tree<'_>, DirEntry), new: &(Tree<'_>, DirEntry)) -> Result<Vec<Aspect>, snapshot::Error> {
     let mut aspects = Vec::new();
     for difference in Diff::new((&old.0, old.1.clone()), (&new.0, new.1.clone())) {

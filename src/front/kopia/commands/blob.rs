@@ -8,7 +8,7 @@ use crate::blob::BlobMetadata;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, local_json, maybe_bytes};
 use crate::gojson::write;
 use crate::snapshot::UtcTimestamp;
@@ -48,7 +48,7 @@ pub(super) fn time(blob: &BlobMetadata) -> UtcTimestamp {
 }
 
 fn blobs(typed: &Typed) -> Result<Vec<BlobMetadata>, Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let prefix = typed.text("prefix").unwrap_or_default();
     Ok(session.repository.store().list(prefix).map_err(Error::from)?)
 }

@@ -11,7 +11,7 @@ use crate::front::kopia::grammar::{Command, Flag, Typed};
 use crate::front::kopia::json::Object;
 use crate::front::kopia::output::Output;
 use crate::front::kopia::say;
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{bytes, duration};
 
 const FLAGS: &[Flag] = &[Flag::switch("path")];
@@ -31,7 +31,7 @@ const LIMITED: [(&str, &str, &str, &str, i64); 3] = [
 ];
 
 fn info(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let settings: Object = session.config.member("caching")?.unwrap_or_default();
     let directory = cache_directory(&session.config);
     let mut out = Output::new();

@@ -189,7 +189,7 @@ fn from_config(typed: &Typed) -> Result<(), Failure> {
 }
 
 /// Makes a connection: the storage first, then the password, then the file. Once the storage is known to be there, what
-/// fails takes an older connection with it, as in Kopia: whoever goes on would read another repository.
+/// fails takes an older connection with it, as in Kopia: going on would read another repository.
 ///
 /// `described` is what the storage is called unless it was given a description.
 pub(super) fn connect(

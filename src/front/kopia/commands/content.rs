@@ -8,7 +8,7 @@ use crate::codec::CompressionId;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{self, Times, maybe_bytes};
 use crate::gojson::write;
 use crate::index::Entry;
@@ -60,7 +60,7 @@ fn compressed(entry: &Entry) -> String {
 }
 
 fn list(typed: &Typed) -> Result<(), Failure> {
-    let contents = Session::open(typed)?.contents()?;
+    let contents = Connection::open(typed)?.contents()?;
     let index = contents.index();
     let times = Times::new(typed);
     let human = typed.on("human");
@@ -119,7 +119,7 @@ impl Totals {
 }
 
 fn stats(typed: &Typed) -> Result<(), Failure> {
-    let contents = Session::open(typed)?.contents()?;
+    let contents = Connection::open(typed)?.contents()?;
     let raw = typed.on("raw");
     let size = |bytes: i64| maybe_bytes(!raw, bytes);
     let mut all = Totals::default();

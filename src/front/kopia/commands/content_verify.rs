@@ -15,7 +15,7 @@ use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::sample::Sample;
 use crate::front::kopia::say;
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::gojson::write;
 use crate::index::{ContentIndex, Entry};
 use crate::os::parallel;
@@ -81,7 +81,7 @@ struct Verifier<'a> {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let contents = session.contents()?;
     let index = contents.index();
     say("Listing blobs...");

@@ -8,7 +8,7 @@ use crate::blob::{BlobKind, list_kinds};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::Times;
 use crate::gojson::write;
 use crate::index::IndexReader;
@@ -30,7 +30,7 @@ struct Index<'a> {
 }
 
 fn list(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let repository = &session.repository;
     let mut blobs = if typed.on("superseded") {
         let kinds = [&[BlobKind::Index, BlobKind::UpgradeNotice], &BlobKind::EPOCH_INDEXES[..]].concat();

@@ -12,7 +12,7 @@ use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Typed};
 use crate::front::kopia::json::compact;
 use crate::front::kopia::output::{JSON, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, bytes, duration};
 use crate::gojson::time::GoTime;
 use crate::gojson::{go_object, write};
@@ -144,7 +144,7 @@ go_object!(Run {
 });
 
 fn info(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let parameters = parameters(&session.catalog()?)?;
     let schedule = schedule(&session)?;
     let mut out = Output::new();
@@ -171,7 +171,7 @@ fn parameters(catalog: &Catalog) -> Result<Parameters, Failure> {
     })
 }
 
-fn schedule(session: &Session) -> Result<Schedule, Failure> {
+fn schedule(session: &Connection) -> Result<Schedule, Failure> {
     let failed = |reason: &dyn std::fmt::Display| {
         Failure::new(format!("unable to get maintenance schedule: {SCHEDULE}: {reason}"))
     };

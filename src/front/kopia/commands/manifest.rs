@@ -4,7 +4,7 @@ use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::json;
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::Times;
 use crate::gojson::write;
 use crate::manifest::{ManifestId, TYPE_LABEL};
@@ -22,7 +22,7 @@ fn list(typed: &Typed) -> Result<(), Failure> {
         labels
             .push(label.ok_or_else(|| Failure::new(format!("invalid list filter {filter:?}, missing ':'")))?);
     }
-    let catalog = Session::open(typed)?.catalog()?;
+    let catalog = Connection::open(typed)?.catalog()?;
     let mut found = catalog.manifests().find(&labels);
     let keys = typed.texts("sort");
     found.sort_by_cached_key(|manifest| {
@@ -50,7 +50,7 @@ fn list(typed: &Typed) -> Result<(), Failure> {
 }
 
 fn show(typed: &Typed) -> Result<(), Failure> {
-    let catalog = Session::open(typed)?.catalog()?;
+    let catalog = Connection::open(typed)?.catalog()?;
     let times = Times::new(typed);
     let mut out = Output::new();
     for id in &typed.arguments {

@@ -4,7 +4,7 @@ use super::policy_rows;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::snapshot::{Policies, Source};
 
 const SHOW_FLAGS: &[Flag] = &[Flag::switch("global")];
@@ -14,7 +14,7 @@ pub(super) const LIST: Command = Command::new(&["list", "ls"], &[JSON], &[], lis
 pub(super) const SHOW: Command = Command::new(&["show", "get"], &[SHOW_FLAGS, JSON], TARGETS, show);
 
 fn list(typed: &Typed) -> Result<(), Failure> {
-    let catalog = Session::open(typed)?.catalog()?;
+    let catalog = Connection::open(typed)?.catalog()?;
     let policies = Policies::new(catalog.manifests());
     let mut out = Output::new();
     let mut list = List::begin(typed, &mut out)?;
@@ -34,7 +34,7 @@ fn show(typed: &Typed) -> Result<(), Failure> {
     if typed.on("global") != typed.arguments.is_empty() {
         return Err(Failure::new("must pass either '--global' or a list of path targets"));
     }
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let catalog = session.catalog()?;
     let policies = Policies::new(catalog.manifests());
     let mut targets = vec![Source::default(); usize::from(typed.on("global"))];

@@ -6,7 +6,7 @@ use super::resolve;
 use crate::content::Contents;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, bytes};
 use crate::front::kopia::{config::os_text, paths, say};
 use crate::object::ObjectId;
@@ -56,7 +56,7 @@ const ARCHIVES: [&str; 4] = [".zip", ".tar", ".tar.gz", ".tgz"];
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     only_ours(typed)?;
-    let session = Session::open_for(typed, &written(typed))?;
+    let session = Connection::open_for(typed, &written(typed))?;
     let (text, target) = source_and_target(typed, &session)
         .map_err(|failure| failure.during("unable to initialize output"))?;
     let parallel = typed.int("parallel").unwrap_or(DEFAULT_PARALLEL);
@@ -128,7 +128,7 @@ fn written(typed: &Typed) -> Vec<PathBuf> {
     std::path::absolute(target).map(|target| paths::clean(&target)).into_iter().collect()
 }
 
-fn source_and_target(typed: &Typed, session: &Session) -> Result<(String, PathBuf), Failure> {
+fn source_and_target(typed: &Typed, session: &Connection) -> Result<(String, PathBuf), Failure> {
     match typed.arguments.as_slice() {
         [source] => {
             let Source { user, host, path } = session.source(source)?;
@@ -162,7 +162,7 @@ fn has_entries(directory: &Path) -> Result<bool, Failure> {
 /// What is to be restored: by an ID with a path, or by a path in the newest snapshot that has it.
 fn find(
     typed: &Typed,
-    session: &Session,
+    session: &Connection,
     catalog: &Catalog,
     contents: &Contents,
     text: &str,
@@ -202,7 +202,7 @@ fn find_by_id(
 
 fn find_in_sources(
     typed: &Typed,
-    session: &Session,
+    session: &Connection,
     snapshots: &Snapshots,
     contents: &Contents,
     text: &str,

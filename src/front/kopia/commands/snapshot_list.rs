@@ -12,7 +12,7 @@ use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
 use crate::front::kopia::say;
-use crate::front::kopia::session::{Session, check_nothing, say_unlisted};
+use crate::front::kopia::session::{Connection, check_nothing, say_unlisted};
 use crate::snapshot::{AskedSource, Policies, Snapshot, Source, StorageStats};
 
 const FLAGS: &[Flag] = &[
@@ -44,7 +44,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(typed: &Typed, session: &Session) -> Result<Self, Failure> {
+    fn new(typed: &Typed, session: &Connection) -> Result<Self, Failure> {
         let source = typed.arguments.first().filter(|text| !text.is_empty());
         let source = source.map(|text| session.asked(text)).transpose()?;
         Ok(Self { source, tags: tags(typed.texts("tags"))? })
@@ -78,7 +78,7 @@ fn tags(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     tags(typed.texts("tags"))?;
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let wanted = Wanted::new(typed, &session)?;
     let mut catalog = session.catalog()?;
     say_unlisted(&mut catalog, wanted.source.as_ref());

@@ -6,7 +6,7 @@ use crate::content::Contents;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::Typed;
 use crate::front::kopia::output::Output;
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, bytes, compression, maybe_bytes, mode};
 use crate::object::ObjectId;
 use crate::snapshot::{
@@ -17,7 +17,7 @@ use crate::snapshot::{
 pub(super) struct Rows<'a> {
     typed: &'a Typed,
     times: Times,
-    session: &'a Session,
+    session: &'a Connection,
     /// The source that was asked for: what is shown of a snapshot of a directory above it.
     asked: Option<&'a AskedSource>,
     /// The full index, loaded when a path has to be followed.
@@ -37,7 +37,7 @@ struct Row {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(typed: &'a Typed, session: &'a Session, asked: Option<&'a AskedSource>) -> Self {
+    pub(super) fn new(typed: &'a Typed, session: &'a Connection, asked: Option<&'a AskedSource>) -> Self {
         Self { typed, times: Times::new(typed), session, asked, contents: None, unreadable: 0 }
     }
 

@@ -17,7 +17,7 @@ use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, Output};
 use crate::front::kopia::sample::Sample;
 use crate::front::kopia::say;
-use crate::front::kopia::session::{Session, check_nothing};
+use crate::front::kopia::session::{Connection, check_nothing};
 use crate::front::kopia::text::{Times, bytes};
 use crate::gojson::write;
 use crate::index::ContentIndex;
@@ -69,7 +69,7 @@ struct Outcome<'a> {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let catalog = session.catalog()?;
     let contents = session.contents()?;
     say("Listing blobs...");
@@ -98,7 +98,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
 }
 
 /// The snapshots that were asked for; all of them when nothing was.
-fn select(typed: &Typed, session: &Session, snapshots: &Snapshots) -> Result<Vec<Arc<Snapshot>>, Failure> {
+fn select(typed: &Typed, session: &Connection, snapshots: &Snapshots) -> Result<Vec<Arc<Snapshot>>, Failure> {
     let (ids, sources) = (&typed.arguments, typed.texts("sources"));
     let objects = typed.texts("directory-id").len() + typed.texts("file-id").len();
     let all = ids.is_empty() && sources.is_empty() && objects == 0;

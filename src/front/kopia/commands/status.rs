@@ -15,7 +15,7 @@ use crate::front::kopia::grammar::{Command, Flag, Typed};
 use crate::front::kopia::json::{self, Object};
 use crate::front::kopia::output::{JSON, Output};
 use crate::front::kopia::password;
-use crate::front::kopia::session::Session;
+use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{bytes, duration};
 use crate::gojson::write;
 
@@ -112,7 +112,7 @@ fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Session::open(typed)?;
+    let session = Connection::open(typed)?;
     let mut out = Output::new();
     if typed.on("json") {
         out.json(typed, &as_json(&session)?)?;
@@ -126,7 +126,7 @@ fn not_json(error: &serde_json::Error) -> Failure {
     Failure::new(error.to_string())
 }
 
-fn as_json(session: &Session) -> Result<String, Failure> {
+fn as_json(session: &Connection) -> Result<String, Failure> {
     let mut options = Object::default();
     for key in CLIENT_OPTIONS {
         if let Some(value) = session.config.object.raw(key) {
@@ -176,7 +176,7 @@ fn content_format(format: &RepositoryFormat) -> ContentFormat<'_> {
     }
 }
 
-fn volume(session: &Session) -> Result<Option<Volume>, Failure> {
+fn volume(session: &Connection) -> Result<Option<Volume>, Failure> {
     let location = session.config.storage()?.location()?;
     let Some(directory) = location.directory() else { return Ok(None) };
     let found = statvfs(directory)
@@ -185,7 +185,7 @@ fn volume(session: &Session) -> Result<Option<Volume>, Failure> {
     Ok(Some(Volume { capacity: size(found.blocks()), available: size(found.blocks_available()) }))
 }
 
-fn blob_retention(session: &Session) -> Result<BlobRetention, Failure> {
+fn blob_retention(session: &Connection) -> Result<BlobRetention, Failure> {
     let Ok(id) = BlobId::new(BLOB_CONFIG) else { return Ok(BlobRetention::default()) };
     let stored = match session.repository.store().read(&id, MAX_BLOB_CONFIG) {
         Ok(stored) => stored,
@@ -197,7 +197,7 @@ fn blob_retention(session: &Session) -> Result<BlobRetention, Failure> {
     serde_json::from_slice(&plain).map_err(|e| Failure::new(format!("unable to read {BLOB_CONFIG}: {e}")))
 }
 
-fn print(typed: &Typed, session: &Session, out: &mut Output) -> Result<(), Failure> {
+fn print(typed: &Typed, session: &Connection, out: &mut Output) -> Result<(), Failure> {
     let config = &session.config;
     row(out, "Config file", &config.path.to_string_lossy())?;
     out.line("")?;
@@ -223,7 +223,7 @@ fn print(typed: &Typed, session: &Session, out: &mut Output) -> Result<(), Failu
     Ok(())
 }
 
-fn print_storage(session: &Session, out: &mut Output) -> Result<(), Failure> {
+fn print_storage(session: &Connection, out: &mut Output) -> Result<(), Failure> {
     let storage = session.config.storage()?;
     row(out, "Storage type", &storage.kind)?;
     match volume(session)? {
@@ -238,7 +238,7 @@ fn print_storage(session: &Session, out: &mut Output) -> Result<(), Failure> {
     row(out, "Storage config", &json::indent(&shown, &" ".repeat(COLUMN)))
 }
 
-fn print_format(session: &Session, out: &mut Output) -> Result<(), Failure> {
+fn print_format(session: &Connection, out: &mut Output) -> Result<(), Failure> {
     let format = session.repository.format();
     row(out, "Unique ID", &hex::encode(format.unique_id()))?;
     row(out, "Hash", format.hash_algorithm().name())?;
@@ -277,13 +277,13 @@ fn row(out: &mut Output, name: &str, value: &str) -> Result<(), Failure> {
 }
 
 /// The epoch that is written to: the one whose marker has the highest number.
-fn current_epoch(session: &Session) -> Result<u64, Failure> {
+fn current_epoch(session: &Connection) -> Result<u64, Failure> {
     let markers = session.repository.store().list(EPOCH_MARKER).map_err(Error::from)?;
     let number = |id: &BlobId| id.as_str().strip_prefix(EPOCH_MARKER)?.parse().ok();
     Ok(markers.iter().filter_map(|blob| number(&blob.id)).max().unwrap_or(0))
 }
 
-fn print_token(typed: &Typed, session: &Session, out: &mut Output) -> Result<(), Failure> {
+fn print_token(typed: &Typed, session: &Connection, out: &mut Output) -> Result<(), Failure> {
     let storage = session.config.object.raw("storage").unwrap_or("null");
     let mut token = format!("{{\"version\":\"1\",\"storage\":{storage}");
     let with_password = typed.on("reconnect-token-with-password");

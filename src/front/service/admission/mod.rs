@@ -129,7 +129,7 @@ fn verdict(step: Step, claim: &Claim, question: &Question, answer: &Answer, from
                 Step::Mutate => Verdict::Admitted,
                 Step::Validate => denied(format!(
                     "{name} has a backup, but would not be restored from it: leave dataSource and dataSourceRef out, name the {} {}, or \
-                     say with the annotations {SKIP}: \"true\" and {SKIP_REASON} that it begins anew",
+                     say with the annotations {SKIP}: \"true\" and {SKIP_REASON} that it starts again",
                     wanted.kind, wanted.name
                 )),
             }
