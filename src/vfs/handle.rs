@@ -79,7 +79,7 @@ impl Handle {
     }
 
     /// The bytes for clients. `None` where they do not fit, which no hash of today makes.
-    pub fn to_bytes(&self, key: &HandleKey) -> Option<Vec<u8>> {
+    pub fn to_bytes(self, key: &HandleKey) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(LONGEST);
         bytes.extend_from_slice(&self.inode.to_le_bytes());
         bytes.extend_from_slice(&self.parent.to_le_bytes());

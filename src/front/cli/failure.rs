@@ -117,6 +117,12 @@ impl Failure {
         self
     }
 
+    /// Whether the same may succeed when tried again.
+    pub(super) fn retry(mut self, retry: bool) -> Self {
+        self.details.retry = retry;
+        self
+    }
+
     pub(super) fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self

@@ -24,7 +24,7 @@ pub(super) struct Listed {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::new(Exit::Unknown, error.code(), error.to_string())
+        Self::new(Exit::Unknown, error.code(), error.to_string()).retry(error.is_retryable())
     }
 }
 

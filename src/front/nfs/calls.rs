@@ -240,7 +240,7 @@ impl Session<'_> {
             }
         };
         // What is in a snapshot never changes, so that positions stay good.
-        let version = if listing.changes() { listing.len() as u64 } else { 0 };
+        let version = if listing.changes() { listing.count() as u64 } else { 0 };
         if cookie > 0 && verifier != version {
             self.fail(Status::BAD_COOKIE, reply);
             return Some(());
