@@ -32,7 +32,7 @@ pub enum Error {
         reason: String,
     },
     /// There is no such entry.
-    #[error("there is no {path:?} in it: {missing:?} does not exist")]
+    #[error("there is no {missing:?} in it")]
     NotFound {
         /// The path asked for.
         path: String,

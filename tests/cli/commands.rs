@@ -44,6 +44,14 @@ fn what_is_not_there_is_a_definite_no() {
     assert_failure(&output, 1, "path-not-found");
     let error = error_object(&output);
     assert_eq!((&error["path"], &error["snapshot"]), (&json!("notes/none"), &json!(LATEST)));
+    let output = rokopia(&["cat", "latest/note/todo.txt"]);
+    assert!(stderr(&output).contains("nearest: notes\n"), "{output:?}");
+    let output = rokopia(&["ls", "latest/notes/tood.txt"]);
+    assert!(stderr(&output).contains("nearest: notes/todo.txt\n"), "{output:?}");
+    assert_eq!(
+        printed(&["cat", "@2026-01-01/notes/todo.txt"]),
+        printed(&["cat", &format!("{OLDEST}/notes/todo.txt")])
+    );
     assert_failure(&rokopia(&["cat", "latest/notes", "--json"]), 1, "is-a-directory");
     assert_failure(
         &rokopia(&["show", "k00112233445566778899aabbccddeeff", "--json"]),
@@ -218,9 +226,9 @@ fn help_is_no_error() {
 #[test]
 fn a_backup_that_exists_is_named_with_its_age() {
     let text = printed(&["exists", "data-demo@apps:/data"]);
-    assert!(text.starts_with("exists: data-demo@apps:/data "), "{text}");
-    assert!(text.contains(&format!("newest {LATEST} of 2026-01-03 03:00:00 UTC, ")), "{text}");
-    assert!(text.ends_with(" ago; 3 snapshots\n"), "{text}");
+    assert!(text.starts_with("exists: data-demo@apps:/data, 3 snapshots\n"), "{text}");
+    assert!(text.contains(&format!("newest: {LATEST} of 2026-01-03 03:00:00 UTC, ")), "{text}");
+    assert!(text.ends_with(" ago\n"), "{text}");
     let answer: Value =
         serde_json::from_str(&printed(&["exists", "data-demo@apps:/data", "--json"])).unwrap();
     assert_eq!(answer["latest_id"], LATEST);

@@ -136,8 +136,8 @@ fn every_field_of_json_is_documented() {
 }
 
 #[test]
-fn the_commands_of_the_readme_work() {
-    let readme = text("README.md");
+fn the_commands_of_the_readme_and_of_daily_tasks_work() {
+    let readme = text("README.md") + &text("docs/tasks.md");
     let program = Path::new(env!("CARGO_BIN_EXE_rokopia"));
     let target = tempfile::tempdir().unwrap();
     let script = text(".ci/run");
@@ -153,6 +153,7 @@ fn the_commands_of_the_readme_work() {
             .args(["-euo", "pipefail", "-c", &block.replace("/srv/data", target.path().to_str().unwrap())])
             .current_dir(project())
             .env("PATH", path)
+            .envs([("ROKOPIA_REPOSITORY", "testdata/basic/repo"), ("ROKOPIA_PASSWORD", "rokopia")])
             .output()
             .unwrap();
         assert_exit(&output, 0);

@@ -57,7 +57,7 @@ fn exit_codes_and_reports() {
     let clean = run(&repo, &["--json"]);
     assert_eq!((clean.status.code(), report(&clean)["result"].as_str()), (Some(0), Some("clean")));
     let text = run(&repo, &["--level", "index"]);
-    assert!(String::from_utf8_lossy(&text.stdout).starts_with("CLEAN: "), "{text:?}");
+    assert!(String::from_utf8_lossy(&text.stdout).starts_with("OK: no damage found (level: "), "{text:?}");
 
     damage(&repo, &packs(&repo)[0]);
     let file = |name: &str| dir.path().join(name).display().to_string();
@@ -111,7 +111,7 @@ fn each_lost_path_and_each_bad_blob_counts_once() {
         listed.iter().map(|p| p["path"].as_str().unwrap()).collect();
     assert!(paths.len() < listed.len(), "files have several contents");
     let text = String::from_utf8_lossy(&run(&repo, &[]).stdout).into_owned();
-    let said = format!("{} things are wrong, {} paths are lost by it", gone.len(), paths.len());
+    let said = format!("{} damages; {} paths cannot be restored", gone.len(), paths.len());
     assert!(text.contains(&said), "{said} in {text}");
     let rows = text.lines().filter(|line| line.starts_with("  pack-missing:")).count();
     assert_eq!(rows, gone.len(), "{text}");

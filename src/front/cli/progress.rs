@@ -1,6 +1,7 @@
 //! How far a command has come: a bar on a terminal, a line now and then in a log.
 
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write, stderr, stdout};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -10,7 +11,7 @@ use super::output::escape;
 use super::units::{human_duration, human_size};
 use crate::front::waiting::{self, Step};
 use crate::index::{Loading, Stage};
-use crate::os::sync::Mutex;
+use crate::os::sync::{Condvar, Mutex};
 use crate::restore::{Change, EntryError, Progress, Status};
 use crate::text::counted;
 
@@ -132,12 +133,69 @@ impl Told {
     }
 }
 
-/// Shows how far something is.
-struct Meter {
+/// Where a command is, as it said last.
+#[derive(Debug, Default)]
+struct Latest {
+    done: u64,
+    total: Option<u64>,
+    /// Put between the amount and the rate.
+    more: String,
+    told: Told,
+    ended: bool,
+}
+
+/// What the command and the thread that shows it share.
+struct Shared {
     bar: Option<ProgressBar>,
     unit: Unit,
     started: Instant,
-    told: Mutex<Told>,
+    latest: Mutex<Latest>,
+    ended: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Latest> {
+        self.latest.lock()
+    }
+
+    /// Shows where the command is, again and again, also while one step of it takes long.
+    fn run(&self) {
+        let mut latest = self.lock();
+        while !latest.ended {
+            // Talk that must not be mixed with the bar waits for nothing that is held here.
+            let wait = if self.bar.is_some() { REDRAW } else { SILENCE };
+            latest = self.ended.wait_timeout(latest, wait);
+            if !latest.ended && self.started.elapsed() >= SILENCE {
+                self.show(&mut latest);
+            }
+        }
+    }
+
+    fn show(&self, latest: &mut Latest) {
+        let at = Position { done: latest.done, total: latest.total, elapsed: self.started.elapsed() };
+        let Some(bar) = &self.bar else {
+            if latest.told.is_due(at) {
+                tracing::info!("{}", self.unit.describe(at, &latest.more));
+            }
+            return;
+        };
+        if at.total.is_some() && bar.length() != at.total {
+            bar.set_length(at.total.unwrap_or_default());
+            bar.set_style(style(WITH_TOTAL));
+        }
+        bar.set_position(at.done);
+        bar.set_message(self.unit.describe(at, &latest.more));
+        if bar.is_hidden() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            *SHOWN.lock() = Some(bar.clone());
+        }
+        bar.tick();
+    }
+}
+
+/// Shows how far something is.
+struct Meter {
+    shared: Arc<Shared>,
 }
 
 impl Meter {
@@ -150,40 +208,28 @@ impl Meter {
         let bar = (stderr().is_terminal() && !quiet && !dumb).then(|| {
             ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style(WITHOUT_TOTAL))
         });
-        Self { bar, unit, started: Instant::now(), told: Mutex::default() }
+        let shared =
+            Shared { bar, unit, started: Instant::now(), latest: Mutex::default(), ended: Condvar::new() };
+        let shared = Arc::new(shared);
+        if !quiet {
+            let shown = Arc::clone(&shared);
+            // Without the thread there is no progress to see, and nothing else is missing.
+            let _ = std::thread::Builder::new().name("progress".into()).spawn(move || shown.run());
+        }
+        Self { shared }
     }
 
-    /// Shows where it is; `more` is put between the amount and the rate.
-    fn show(&self, done: u64, total: Option<u64>, more: &str) {
-        let at = Position { done, total, elapsed: self.started.elapsed() };
-        let Some(bar) = &self.bar else {
-            if let Some(mut told) = self.told.try_lock()
-                && told.is_due(at)
-            {
-                tracing::info!("{}", self.unit.describe(at, more));
-            }
-            return;
-        };
-        if at.elapsed < SILENCE {
-            return;
-        }
-        if total.is_some() && bar.length() != total {
-            bar.set_length(total.unwrap_or_default());
-            bar.set_style(style(WITH_TOTAL));
-        }
-        bar.set_position(done);
-        bar.set_message(self.unit.describe(at, more));
-        if bar.is_hidden() {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            // Something turns also while one step takes long.
-            bar.enable_steady_tick(REDRAW);
-            *SHOWN.lock() = Some(bar.clone());
-        }
+    /// Notes where the command is.
+    fn note(&self, done: u64, total: Option<u64>, more: impl FnOnce() -> String) {
+        let mut latest = self.shared.lock();
+        (latest.done, latest.total, latest.more) = (done, total, more());
     }
 
     /// Takes the bar off the terminal.
     fn finish(&self) {
-        if let Some(bar) = &self.bar {
+        self.shared.lock().ended = true;
+        self.shared.ended.notify_all();
+        if let Some(bar) = &self.shared.bar {
             SHOWN.lock().take();
             bar.finish_and_clear();
         }
@@ -230,12 +276,12 @@ impl Activity {
             return;
         }
         self.drawn = Instant::now();
-        self.meter.show(self.count, self.total, "");
+        self.meter.note(self.count, self.total, String::new);
     }
 
     /// Does something that prints, with the terminal clear of the progress.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
-        match self.meter.bar.as_ref().filter(|bar| !bar.is_hidden()) {
+        match self.meter.shared.bar.as_ref().filter(|bar| !bar.is_hidden()) {
             Some(bar) => bar.suspend(print),
             None => print(),
         }
@@ -269,7 +315,7 @@ impl Waiter {
                 shown = Some((stage, Meter::of(false, unit)));
             }
             if let Some((_, meter)) = &shown {
-                meter.show(done, Some(total), "");
+                meter.note(done, Some(total), String::new);
             }
         };
         waiting::during(self.loading.as_ref(), REDRAW, show, work)
@@ -285,14 +331,16 @@ impl Verifying {
     }
 
     pub(super) fn show(&self, progress: &crate::verify::Progress) {
-        let mut more = format!("{} of {}", progress.packs, counted(progress.of_packs, "pack"));
-        if progress.damaged > 0 {
-            more += &format!(", {}", counted(progress.damaged, "damaged content"));
-        }
-        if progress.packs == progress.of_packs {
-            more += ", now the snapshots";
-        }
-        self.0.show(progress.bytes, Some(progress.of_bytes), &more);
+        self.0.note(progress.bytes, Some(progress.of_bytes), || {
+            let mut more = format!("{} of {}", progress.packs, counted(progress.of_packs, "pack"));
+            if progress.damaged > 0 {
+                more += &format!(", {}", counted(progress.damaged, "damaged content"));
+            }
+            if progress.packs == progress.of_packs {
+                more += ", now the snapshots";
+            }
+            more
+        });
     }
 
     /// Takes the bar off the terminal.
@@ -335,11 +383,13 @@ impl Reporter {
 
 impl Progress for Reporter {
     fn status(&self, status: &Status) {
-        let mut more = counted(status.files, "file");
-        if status.errors > 0 {
-            more += &format!(", {}", counted(status.errors, "error"));
-        }
-        self.meter.show(status.bytes, status.total_bytes, &more);
+        self.meter.note(status.bytes, status.total_bytes, || {
+            let mut more = counted(status.files, "file");
+            if status.errors > 0 {
+                more += &format!(", {}", counted(status.errors, "error"));
+            }
+            more
+        });
     }
 
     fn wants_changes(&self) -> bool {

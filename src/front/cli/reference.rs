@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
-use super::units;
+use super::units::{self, human_time};
 use crate::object::ObjectId;
 use crate::snapshot::{AskedSource, Period, Selection, Snapshot, Snapshots, Source, UtcTimestamp};
 use crate::text::counted;
@@ -16,6 +16,10 @@ const LEAST_DIGITS: usize = 4;
 
 /// How many candidates an error lists.
 const CANDIDATES: usize = 5;
+
+/// From which likeness on, of at most 1, a name is offered in place of another, and how many are where none is like it.
+pub(super) const ALIKE: f64 = 0.7;
+const FEW: usize = 3;
 
 /// What a reference names.
 #[derive(Debug)]
@@ -75,7 +79,9 @@ pub(super) fn resolve(snapshots: &Snapshots, reference: &str, now: &Zoned) -> Re
     if let Some(snapshot) = snapshots.get(first) {
         return Resolved::snapshot(snapshot, path);
     }
-    if let Some(text) = first.strip_prefix("latest")
+    // A time by itself means the newest snapshot of then.
+    let qualifier = first.strip_prefix("latest").or_else(|| first.starts_with('@').then_some(first));
+    if let Some(text) = qualifier
         && let Some(qualifier) = Qualifier::parse(text, now)
     {
         if qualifier.is_ok()
@@ -128,7 +134,7 @@ fn several_sources(snapshots: &Snapshots) -> Option<Resolved> {
     if let Some(more) = sources.len().checked_sub(CANDIDATES).filter(|more| *more > 0) {
         candidates.push(format!("and {more} more"));
     }
-    let what = format!("\"latest\" is not clear, the repository has {} sources: name one", sources.len());
+    let what = format!("which source? The repository has {}: name one", sources.len());
     Some(Resolved::Ambiguous { what, candidates })
 }
 
@@ -231,11 +237,13 @@ fn choose(
         Err(what) => return Resolved::Invalid { what },
         Ok(Qualifier::Latest) => (backups.latest(), format!("{of} has no complete snapshot")),
         Ok(Qualifier::AsOf(time, 0)) => {
-            let what = format!("{of} has no complete snapshot that began at {} or before", time.last());
+            let what =
+                format!("{of} has no complete snapshot that began at {} or before", human_time(time.last()));
             (backups.latest(), what)
         }
         Ok(Qualifier::AsOf(time, steps)) => {
-            let (complete, last) = (counted(count as u64, "complete snapshot"), time.last());
+            let complete = counted(count as u64, "complete snapshot");
+            let last = human_time(time.last());
             let what = format!("{of} has {complete} that began at {last} or before, not {steps} more");
             (backups.previous(steps), what)
         }
@@ -307,7 +315,9 @@ pub(super) fn nearest(snapshots: &Snapshots, typed: &str) -> Vec<String> {
     }
     let likeness = |text: &String| strsim::jaro_winkler(typed, text);
     candidates.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-    candidates.truncate(CANDIDATES);
+    // Where nothing is like it, a few show what references look like.
+    let alike = candidates.iter().take_while(|text| likeness(text) >= ALIKE).count();
+    candidates.truncate(if alike == 0 { FEW } else { alike.min(CANDIDATES) });
     candidates
 }
 
@@ -381,6 +391,7 @@ mod tests {
             ("AAAAAA1", "aaaaaa11 "),
             ("aaaaaa", "3 fit"),
             ("latest", "3 fit"),
+            ("@2026-01-05", "3 fit"),
             ("u@h:/a", "aaaaaa22 "),
             ("u@h:/a/b", "bbbbbbbb "),
             ("u@h:/a/b/c", "bbbbbbbb c"),

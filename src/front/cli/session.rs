@@ -238,5 +238,8 @@ fn with_candidates(failure: Failure, candidates: &[String]) -> Failure {
         return failure
             .with_help("`rokopia sources` and `rokopia snapshots --incomplete` list what there is");
     }
-    failure.with_help(format!("nearest: {}", candidates.join(", ")))
+    let mut label = "nearest: ";
+    candidates.iter().fold(failure, |failure, candidate| {
+        failure.with_help(format!("{}{candidate}", std::mem::replace(&mut label, "         ")))
+    })
 }

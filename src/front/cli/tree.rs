@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::links;
-use super::reference::Root;
+use super::reference::{ALIKE, Root};
 use super::session::{Found, Session};
 use crate::Error;
 use crate::content::{ContentSource, Contents};
@@ -19,8 +19,37 @@ pub(super) fn locate<'a>(
     found: &Found,
 ) -> Result<(Tree<'a>, DirEntry), Failure> {
     let tree = open_found(session, contents, reference, found)?;
-    let entry = tree.entry(&found.path).map_err(from)?;
+    let entry = tree.entry(&found.path).map_err(|error| not_found_in(&tree, &found.path, error))?;
     Ok((tree, entry))
+}
+
+/// The failure for a path that leads nowhere, with the names most like the first one that is missing.
+fn not_found_in(tree: &Tree<'_>, path: &str, error: snapshot::Error) -> Failure {
+    let nearest = if error.is_not_found() { nearest(tree, path) } else { None };
+    let failure = from(error);
+    match nearest {
+        Some(nearest) => failure.with_help(format!("nearest: {nearest}")),
+        None => failure.with_help("`rokopia ls` shows a directory, `rokopia find` looks in all snapshots"),
+    }
+}
+
+/// The path with its first missing name replaced by the most similar one in that directory.
+fn nearest(tree: &Tree<'_>, path: &str) -> Option<String> {
+    let mut known = String::new();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        let next = if known.is_empty() { name.to_owned() } else { format!("{known}/{name}") };
+        if tree.entry(&next).is_ok() {
+            known = next;
+            continue;
+        }
+        let directory = tree.entry(&known).ok()?;
+        let names = tree.directory(&directory, &known).ok()?.flatten().map(|entry| entry.raw_name);
+        let likeness = |other: &String| strsim::jaro_winkler(name, other);
+        let alike = names.filter(|other| likeness(other) >= ALIKE);
+        let best = alike.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+        return Some(if known.is_empty() { best } else { format!("{known}/{best}") });
+    }
+    None
 }
 
 /// Opens the tree that a reference names.
@@ -70,7 +99,9 @@ pub(super) fn at_followed(
     let tree = open_found(&mut session, &contents, reference, &found)?;
     let entry = match tree.entry(&found.path) {
         Ok(entry) if entry.kind != EntryType::Symlink => entry,
-        Err(error) if error.code() != "not-a-directory" => return Err(from(error)),
+        Err(error) if error.code() != "not-a-directory" => {
+            return Err(not_found_in(&tree, &found.path, error));
+        }
         _ => {
             let top = found.snapshot().map_or("", |snapshot| &snapshot.source.path);
             let (path, entry) = links::resolve(&tree, &found.path, top)?;

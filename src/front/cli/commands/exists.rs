@@ -51,6 +51,9 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     latest_id: Option<String>,
     reason: String,
+    /// Whether it exists under the very name that was asked for.
+    #[serde(skip)]
+    exact: bool,
 }
 
 impl Args {
@@ -94,19 +97,21 @@ fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failur
     Ok(checker.ask(&Candidates::of(source), PATIENCE))
 }
 
-/// The answer in one line: what was found, and how old it is.
+/// The answer in a line, and in another the newest snapshot and how old it is.
 fn text(answer: &Answer) -> String {
     let Answer { state, source, reason, .. } = answer;
     let (Some(latest), Some(id)) = (answer.latest, &answer.latest_id) else {
         return format!("{state}: {source} ({reason})");
     };
+    // The usual case goes without saying.
+    let found = if answer.exact { String::new() } else { format!(" ({reason})") };
     let count = counted(answer.snapshots.unwrap_or_default() as u64, "snapshot");
     let incomplete = match answer.incomplete.unwrap_or_default() {
         0 => String::new(),
         incomplete => format!(", {incomplete} incomplete"),
     };
     format!(
-        "{state}: {source} ({reason}); newest {id} of {}, {}; {count}{incomplete}",
+        "{state}: {source}{found}, {count}{incomplete}\nnewest: {id} of {}, {}",
         human_time(latest),
         ago(latest, UtcTimestamp::now())
     )
@@ -137,13 +142,16 @@ fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
         age_seconds: answer.latest.map(|latest| now.seconds_since(latest).max(0)),
         clock_problem,
         latest_id: answer.latest_id.as_ref().map(ToString::to_string),
+        exact: answer.state == State::Exists && answer.found.is_none(),
         reason,
     };
     let mut out = Output::new();
     if context.json {
         out.json(&shown)?;
     } else if !context.quiet {
-        out.line(escape(&text(&shown)))?;
+        for line in text(&shown).lines() {
+            out.line(escape(line))?;
+        }
     }
     out.finish()
 }

@@ -28,7 +28,8 @@ old one was: clients need not mount again.
 
 Clients say who they are, as NFS has it, so every client that is let in can read everything: only this machine is unless --allow \
 names others. A client mounts it with:
-  mount -t nfs -o ro,vers=3,proto=tcp,nolock,port=2049,mountport=2049,mountproto=tcp HOST:/ /mnt/backups
+  mount -t nfs -o ro,vers=3,proto=tcp,nolock,port=2049,mountport=2049,\\
+  mountproto=tcp HOST:/ /mnt/backups
 
 Examples:
   rokopia export --nfs

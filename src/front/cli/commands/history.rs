@@ -27,7 +27,7 @@ is or was there, 1 it was in no snapshot, 4 some snapshots could not be looked i
 
 Examples:
   rokopia history data-demo@apps:/data/etc/app.conf
-  rokopia history latest/db --json | jq -r 'select(.change == \"vanished\") | .time'")]
+  rokopia history latest/db --json | jq -r .time")]
 pub(in crate::front::cli) struct Args {
     /// A snapshot or source, and a path in it
     #[arg(value_name = "REF/PATH", add = ArgValueCompleter::new(complete::references))]

@@ -120,12 +120,12 @@ impl Listed {
         }
     }
 
-    fn lines(&self) -> [(&'static str, String); 4] {
+    fn lines(&self) -> [(&'static str, String); 5] {
         let newest = self.newest.as_ref().map_or_else(
-            || "none".to_owned(),
+            || ("none".to_owned(), String::new()),
             |newest| {
                 let age = ago(newest.time, UtcTimestamp::now());
-                format!("{}, {age}, {} of {}", human_time(newest.time), newest.id, newest.source)
+                (format!("{}, {age}", human_time(newest.time)), format!("{} of {}", newest.id, newest.source))
             },
         );
         let incomplete = match self.incomplete {
@@ -136,7 +136,8 @@ impl Listed {
             ("Index blobs", format!("{} in use", self.index_blobs)),
             ("Sources", self.sources.to_string()),
             ("Snapshots", format!("{}{incomplete}", self.snapshots)),
-            ("Newest snapshot", newest),
+            ("Newest snapshot", newest.0),
+            ("", newest.1),
         ]
     }
 }
@@ -200,7 +201,7 @@ impl Status {
             ("All blobs", self.blobs.text()),
         ];
         for (name, value) in lines.into_iter().chain(self.listed.iter().flat_map(Listed::lines)) {
-            out.line(format!("{name:<17} {}", escape(&value)))?;
+            out.line(format!("{name:<17} {}", escape(&value)).trim_end())?;
         }
         Ok(())
     }

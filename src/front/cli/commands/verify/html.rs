@@ -24,7 +24,10 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1r
 h1{display:inline-block;color:#fff;padding:.2rem .8rem;border-radius:.4rem}\
 .clean{background:var(--good)}.damaged{background:var(--bad)}.incomplete{background:var(--part)}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;\
-border-bottom:1px solid var(--line)}code{overflow-wrap:anywhere}svg{display:block;margin:.2rem 0}\
+border-bottom:1px solid var(--line);overflow-wrap:anywhere}svg{display:block;margin:.2rem 0;max-width:100%}\
+td:first-child code{overflow-wrap:normal}\
+@media(max-width:46rem){tr:first-child{display:none}tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}\
+td{display:block;border:0;padding:.1rem 0}}\
 .g{fill:var(--good)}.b{fill:var(--bad)}.i{fill:var(--part)}.n{fill:var(--line)}footer{opacity:.7}";
 
 fn document(report: &Report, out: &mut String) -> std::fmt::Result {
@@ -38,7 +41,7 @@ fn document(report: &Report, out: &mut String) -> std::fmt::Result {
     write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><title>{verdict}: {place}</title>\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{verdict}: {place}</title>\
          <style>{STYLE}</style></head><body>\n<h1 class=\"{class}\">{verdict}</h1>\n\
          <p>{place}, verified on {}: {}.</p><p>{}.</p>\n",
         words::when(report.started),
@@ -143,7 +146,11 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
     )?;
     for (source, snapshots) in sources {
         let width = 14 * snapshots.len();
-        write!(out, "<tr><td>{}<td><svg width=\"{width}\" height=\"14\">", text(source))?;
+        write!(
+            out,
+            "<tr><td>{}<td><svg width=\"{width}\" height=\"14\" viewBox=\"0 0 {width} 14\" preserveAspectRatio=\"none\">",
+            text(source)
+        )?;
         for (at, snapshot) in snapshots.iter().enumerate() {
             let (class, state) = match (snapshot.whole, snapshot.complete) {
                 (false, _) => ("b", "damaged"),

@@ -17,12 +17,11 @@ pub(super) struct Words {
 impl Words {
     pub(super) fn of(report: &Report) -> Self {
         let (verdict, meaning) = match report.result {
-            Verdict::Clean => ("CLEAN", format!("everything is good that level {} looks at", report.level)),
+            Verdict::Clean => ("OK", format!("no damage found (level: {})", report.level)),
             Verdict::Damaged => {
-                let wrong =
-                    counted(Damage::grouped(&report.damage).len(), "thing is wrong", "things are wrong");
-                let lost = counted(report.lost_paths(), "path is lost", "paths are lost");
-                ("DAMAGED", format!("{wrong}, {lost} by it"))
+                let wrong = counted(Damage::grouped(&report.damage).len(), "damage", "damages");
+                let lost = counted(report.lost_paths(), "path", "paths");
+                ("DAMAGED", format!("{wrong}; {lost} cannot be restored"))
             }
             Verdict::Incomplete => {
                 let why = match report.stopped {
