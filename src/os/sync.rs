@@ -3,7 +3,7 @@
 //! A panic ends the whole job, and its result is never used. So a lock that a panicking thread held is not refused to the
 //! others: they only have to come to their ends.
 
-use std::sync::{self, MutexGuard, PoisonError, TryLockError};
+use std::sync::{self, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A mutex whose lock always succeeds.
@@ -17,15 +17,6 @@ impl<T> Mutex<T> {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Locks it, unless another thread holds the lock.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
     }
 
     pub(crate) fn into_inner(self) -> T {
