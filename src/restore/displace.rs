@@ -47,14 +47,20 @@ impl Displacing<'_> {
 /// Removes what is in the way, and puts in its place what waits for that. What cannot or may not be removed stays, and what
 /// waits for its place is taken back. A dry run only tells.
 pub(super) fn displace<'s>(session: &'s Session<'s>, mut waiting: Vec<Displacing<'s>>) {
-    // Where deleting was asked for, nothing goes unless everything came. Otherwise this is overwriting, as with files.
-    let whole = !session.is_over() && (session.report.error_count() == 0 || !session.options.delete);
     // Those within others come later, and go first.
     while let Some(one) = waiting.pop() {
-        let result = match (session.options.dry_run, whole) {
+        // Where deleting was asked for, nothing goes unless everything came. Otherwise this is overwriting, as with files: what
+        // comes instead must be whole.
+        let (whole, stays) = if session.options.delete {
+            (session.report.error_count() == 0, "it stays, because not everything else could be restored")
+        } else {
+            let whole = !session.report.has_error_in(&one.path());
+            (whole, "it stays, because not everything in the directory could be restored")
+        };
+        let result = match (session.options.dry_run, whole && !session.is_over()) {
             (true, true) => announce(session, &one),
             (false, true) => make_way(session, &one),
-            (_, false) => Err(one.in_the_way("it stays, because not everything else could be restored")),
+            (_, false) => Err(one.in_the_way(stays)),
         };
         if let Err(error) = result {
             if !session.options.dry_run {

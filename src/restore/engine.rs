@@ -1,6 +1,7 @@
 //! The parts of a restore, put together.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -63,6 +64,9 @@ pub(super) fn run(
     if let Target::Path(opened) = &opened {
         session.territory = opened.territory(&session)?;
         session.preallocate = !session.null && opened.preallocates();
+        if !session.null {
+            session.staging = opened.staging();
+        }
     }
     let session = &session;
     work(session, &ahead, &root, entries, &opened)?;
@@ -114,6 +118,7 @@ fn work<'s>(
         Target::Path(opened) => opened.directory(session, root),
         Target::Nothing => Dir::nowhere(session, None, root.object),
     };
+    let top = Arc::clone(&dir);
     let name = match opened {
         Target::Path(Root { name: Some(name), .. }) => Error::name(name)?,
         _ => Error::name("root")?,
@@ -135,6 +140,13 @@ fn work<'s>(
     })?;
     displace::displace(session, walked.displacing);
     prune::prune(session, ahead, walked.existed);
+    if !session.is_over()
+        && let Err(error) = session.staging.remove_what_a_killed_run_left(&session.territory)
+    {
+        session.report.error(String::new(), &error);
+    }
+    // The last one to go: nothing bears a staged name any more.
+    drop(top);
     Ok(())
 }
 

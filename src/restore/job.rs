@@ -143,6 +143,7 @@ impl<'s> Job<'s> {
             State::Waiting => {
                 let parent = self.dir.open()?;
                 if let Some(base) = &self.base {
+                    self.session().staging.begin();
                     let file = Arc::new(OutFile::patch(parent, &self.name, base, self.size())?);
                     *state = State::Open(Arc::clone(&file));
                     return Ok(Some(file));

@@ -252,6 +252,15 @@ impl<'a> Report<'a> {
         load(&self.error_count)
     }
 
+    /// Whether an entry, or one below it, could not be restored. Beyond the errors that are kept, any might be there.
+    pub(super) fn has_error_in(&self, path: &str) -> bool {
+        let errors = self.errors.lock();
+        let is_in = |error: &EntryError| {
+            error.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        errors.iter().any(is_in) || self.error_count() > errors.len() as u64
+    }
+
     pub(super) fn tick(&self, totals: (Option<u64>, Option<u64>)) {
         self.progress.status(&Status {
             files: load(&self.files) + load(&self.symlinks) + load(&self.skipped),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, open};
-use nix::sys::stat::{FileStat, Mode};
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, open};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, stat};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{sync, syncfs};
@@ -16,7 +16,7 @@ use nix::unistd::{sync, syncfs};
 use super::Error;
 use super::options::{Options, Restore};
 use super::place::{
-    Attributes, Dir, Keep, OPEN, OpenDir, Resolution, Territory, has_similar_time, may_delete_in,
+    Attributes, Dir, Keep, OPEN, OpenDir, Resolution, Staging, Territory, has_similar_time, may_delete_in,
 };
 use super::plan::MAX_VERIFIED_RANGE;
 use super::report::{Progress, Report};
@@ -43,6 +43,7 @@ pub(super) struct Session<'a> {
     /// Whether what is restored is no directory.
     pub(super) single: bool,
     pub(super) territory: Territory,
+    pub(super) staging: Staging,
     recent: Mutex<VecDeque<Arc<OpenDir>>>,
     /// What the file systems of the target make of times, by device.
     resolutions: Mutex<HashMap<u64, Option<Resolution>>>,
@@ -61,6 +62,7 @@ impl<'a> Session<'a> {
             preallocate: false,
             single: restore.origin.entry().is_ok_and(|root| !root.is_directory()),
             territory: Territory::default(),
+            staging: Staging::default(),
             recent: Mutex::default(),
             resolutions: Mutex::default(),
         }
@@ -160,6 +162,8 @@ pub(super) struct Root {
     pub(super) name: Option<String>,
     /// Whether the directory was made for this restore, so that nothing is in it.
     pub(super) fresh: bool,
+    /// The mode that the directory had before it was opened for its owner.
+    lifted: Option<u32>,
     lock: Option<Flock<OwnedFd>>,
 }
 
@@ -170,12 +174,17 @@ impl Root {
         let path = directory.as_path();
         let failed = |what| move |source| Error::Target { path: path.to_path_buf(), what, source };
         let mut fresh = false;
+        let mut lifted = None;
         let fd = match open(path, OPEN, Mode::empty()) {
             Err(Errno::ENOENT) => {
                 fresh = true;
                 directory.create_dir_all().map_err(|e| failed("create the directory")(errno_of(&e)))?;
                 open(path, OPEN, Mode::empty())
             }
+            Err(Errno::EACCES) => open_closed(path).map(|(fd, mode)| {
+                lifted = Some(mode);
+                fd
+            }),
             other => other,
         }
         .map_err(failed("open the directory"))?;
@@ -191,7 +200,10 @@ impl Root {
             // Some network file systems know no locks, and files may be restored side by side.
             Err(_) => None,
         };
-        Ok(Self { open: Arc::new(OpenDir::new(fd)), name: name.clone(), fresh, lock })
+        if !fresh && lifted.is_none() {
+            lifted = lift(&fd);
+        }
+        Ok(Self { open: Arc::new(OpenDir::new(fd)), name: name.clone(), fresh, lifted, lock })
     }
 
     /// Opens the target for a dry run, if it is there: it is not made, and others may use it.
@@ -201,7 +213,7 @@ impl Root {
         match open(path, OPEN, Mode::empty()) {
             Ok(fd) => {
                 let (open, name) = (Arc::new(OpenDir::new(fd)), name.clone());
-                Ok(Some(Self { open, name, fresh: false, lock: None }))
+                Ok(Some(Self { open, name, fresh: false, lifted: None, lock: None }))
             }
             Err(Errno::ENOENT) => Ok(None),
             Err(source) => {
@@ -238,7 +250,12 @@ impl Root {
             return Dir::nowhere(session, Some(&self.open), entry.object);
         }
         let attributes = self.name.is_none().then(|| Attributes::of(entry, &session.options.owners));
-        Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh)
+        Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh, self.lifted)
+    }
+
+    /// What of the target bears a staged name.
+    pub(super) fn staging(&self) -> Staging {
+        if self.name.is_some() { Staging::default() } else { Staging::in_root(&self.open, self.fresh) }
     }
 
     pub(super) fn unlock(self) {
@@ -266,6 +283,22 @@ fn directory_and_name(target: &Path, entry: &DirEntry) -> Result<(PathBuf, Optio
     let parent = parent.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = name.to_str().ok_or_else(|| unusable("use a name that is not UTF-8 there", Errno::EINVAL))?;
     Ok((parent.to_path_buf(), Some(name.to_owned())))
+}
+
+/// Opens a directory that its owner has closed to everybody; gives the mode that it had.
+fn open_closed(path: &Path) -> Result<(OwnedFd, u32), Errno> {
+    let mode = stat(path)?.st_mode & 0o7777;
+    let opened = Mode::from_bits_truncate(mode | 0o700);
+    fchmodat(AT_FDCWD, path, opened, FchmodatFlags::FollowSymlink).map_err(|_| Errno::EACCES)?;
+    Ok((open(path, OPEN, Mode::empty())?, mode))
+}
+
+/// Makes an open directory writable for its owner; gives the mode that it had, if that was another one. Refused where it is
+/// another user's: then what is written into it tells.
+fn lift(directory: &OwnedFd) -> Option<u32> {
+    let mode = fstat(directory).ok()?.st_mode & 0o7777;
+    let lacks = mode & 0o700 != 0o700;
+    (lacks && fchmod(directory, Mode::from_bits_truncate(mode | 0o700)).is_ok()).then_some(mode)
 }
 
 /// The error number of an I/O error.

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rokopia::restore::{Error, Progress, Status};
+use rokopia::restore::{Error, Filter, Overwrite, Progress, Status};
 use rokopia::testkit::{Damage, Data, DataKind, Shape, Tree};
 
 use crate::common::{Sample, assert_same, paths};
@@ -141,4 +141,52 @@ fn two_restores_into_one_target_are_refused() {
     held.lock().unwrap();
     let error = sample.open().restore().run(sample.target(), &()).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_where_the_next_one_has_nothing_to_do() {
+    let tree = files();
+    let sample = Sample::new(&tree);
+    let target = sample.target();
+    sample.restore(|restore| restore);
+    let name = |of: &str| format!(".rokopia-{}", &blake3::hash(of.as_bytes()).to_hex()[..32]);
+    fs::create_dir_all(target.join("extra/deep")).unwrap();
+    fs::write(target.join("extra/deep/file"), "").unwrap();
+    // As after a kill: a note in the root, and staged names where the next run restores nothing.
+    fs::write(target.join(name("/something is staged")), "").unwrap();
+    fs::create_dir_all(target.join("extra/deep").join(name("a")).join("b")).unwrap();
+    fs::write(target.join("d2").join(name("f2")), "half").unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    fs::File::open(target.join("extra/deep")).unwrap().set_modified(long_ago).unwrap();
+    let summary =
+        sample.restore(|restore| restore.skip_existing(true).filter(Filter::new(&["d1"], &[]).unwrap()));
+    assert_eq!((summary.errors, summary.deleted), (vec![], 0));
+    no_staged_names(&target);
+    assert!(target.join("extra/deep/file").exists());
+    assert_eq!(fs::metadata(target.join("extra/deep")).unwrap().modified().unwrap(), long_ago);
+}
+
+#[test]
+fn what_is_in_the_way_stays_unless_all_of_the_directory_came() {
+    let tree = files();
+    let sample = Sample::new(&tree);
+    let target = sample.target();
+    let damage = Damage::open(&sample.repo()).unwrap();
+    damage.delete(&damage.names("p").unwrap()[0]).unwrap();
+    let first = sample.restore(|restore| restore);
+    let harmed = first.errors[0].path.split('/').next().unwrap().to_owned();
+    let whole = (0..4)
+        .map(|i| format!("d{i}"))
+        .find(|dir| first.errors.iter().all(|error| !error.path.starts_with(dir.as_str())));
+    for dir in whole.iter().chain([&harmed]) {
+        fs::remove_dir_all(target.join(dir)).unwrap();
+        fs::write(target.join(dir), "the owner's").unwrap();
+    }
+    let summary = sample.restore(|restore| restore.overwrite(Overwrite::Always));
+    assert!(summary.errors.iter().any(|error| error.path == harmed && error.code == "target-conflict"));
+    assert_eq!(fs::read(target.join(&harmed)).unwrap(), b"the owner's");
+    if let Some(dir) = whole {
+        assert!(target.join(dir).is_dir());
+    }
+    no_staged_names(&target);
 }

@@ -85,6 +85,9 @@ fn a_killed_restore_leaves_only_whole_files_and_the_next_one_completes_it() {
         let _ = running.kill();
         running.wait().unwrap();
         println!("killed with {} files in place", assert_no_partial_files(&tree, &target));
+        let note = format!(".rokopia-{}", &blake3::hash(b"/something is staged").to_hex()[..32]);
+        let staged = paths(&target).iter().any(|path| path.contains(".rokopia-"));
+        assert_eq!(staged, target.join(note).exists(), "what is staged is noted");
     }
     let done = sample.restore(|restore| restore.skip_existing(true));
     assert_eq!(done.errors, []);
@@ -143,5 +146,28 @@ fn an_ordinary_user_gets_all_but_owners() {
         assert_eq!(differences.len(), 1, "{differences:?}");
         let restored = fs::metadata(target.join("setuid")).unwrap();
         assert_eq!((restored.mode() & 0o7777, restored.uid()), (0o755, NOBODY));
+    }
+}
+
+#[test]
+fn a_target_that_its_owner_has_closed_is_restored_into() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can make a directory of another user");
+        return;
+    }
+    let mut tree = Shape::mixed(1 << 20).tree(2).unwrap();
+    tree.add_file("file", Data { kind: DataKind::Text, seed: 1, size: 100 }).unwrap();
+    let sample = Sample::new(&tree);
+    fs::set_permissions(sample.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let target = sample.target();
+    for mode in [0, 0o500] {
+        let _ = fs::remove_dir_all(&target);
+        fs::create_dir(&target).unwrap();
+        std::os::unix::fs::chown(&target, Some(NOBODY), Some(NOBODY)).unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+        let (_, summary) = summary(command(&sample, &target).uid(NOBODY).gid(NOBODY));
+        assert_eq!(summary["errors"], serde_json::json!([]), "{mode:o}");
+        let differences = tree.compare(&target, Compare { owners: false, ..Compare::default() }).unwrap();
+        assert!(differences.is_empty(), "{mode:o}: {differences:?}");
     }
 }

@@ -19,6 +19,7 @@ use super::attributes::{Attributes, Have};
 use super::collision::{Listed, rename_to_free};
 use super::file::place_apart;
 use super::names::{is_staged, staged_name};
+use super::staging::is_note;
 use crate::object::ObjectId;
 use crate::os::sync::Mutex;
 use crate::restore::Error;
@@ -161,14 +162,17 @@ impl<'s> Dir<'s> {
         attributes: Option<Attributes>,
         object: Option<ObjectId>,
         fresh: bool,
+        lifted: Option<u32>,
     ) -> Arc<Self> {
         let root = Self::build(session, None, "", attributes, object);
         {
             let mut state = root.state();
             state.made = Some(Made { fresh, staged: false, adopted: false });
             state.open = Arc::downgrade(&open);
+            state.lifted = lifted;
             if !fresh {
-                let (leftovers, listed) = what_is_in(&open);
+                let (mut leftovers, listed) = what_is_in(&open);
+                leftovers.retain(|name| !is_note(name.to_bytes()));
                 state.listed = listed.map(Arc::new);
                 if attributes.is_some() {
                     state.leftovers = leftovers;
@@ -424,6 +428,7 @@ impl<'s> Dir<'s> {
             // None of its own files will come, it is needed only for what is below: nobody would publish it later.
             return self.make_in_place(state, parent, mode);
         }
+        self.session.staging.begin();
         let staged = staged_name(&self.name);
         let mut fresh = true;
         match mkdirat(parent, staged.as_str(), mode) {
@@ -463,6 +468,7 @@ impl<'s> Dir<'s> {
 
     /// Makes the directory under a name that is made for it, because its own is taken.
     fn make_apart(&self, parent: &OpenDir, mode: Mode) -> Result<String, Error> {
+        self.session.staging.begin();
         let staged = staged_name(&self.name);
         clear(self.session, parent, &staged)?;
         mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
@@ -548,6 +554,9 @@ impl<'s> Dir<'s> {
                 let removed = session.territory.clear(open.as_fd(), name);
                 removed.map_err(Error::system("remove what a killed run left"))?;
             }
+            if self.parent.is_none() {
+                session.staging.end().map_err(Error::system("remove what was staged"))?;
+            }
             // What a single file is restored into is not restored itself.
             if self.attributes.is_some() {
                 add(&session.report.dirs, 1);
@@ -563,7 +572,9 @@ impl<'s> Dir<'s> {
                 let refused = apply(Node::Open(fd), attributes, session.keep, Have::of(&stat), &open.proven)?;
                 session.report.refused(|| self.path(), &refused);
             }
-            if let Some(mode) = lifted.filter(|_| keeps || !session.keep.permissions) {
+            if let Some(mode) =
+                lifted.filter(|_| keeps || !session.keep.permissions || self.attributes.is_none())
+            {
                 nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))
                     .map_err(Error::system("set the mode"))?;
             }

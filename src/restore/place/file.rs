@@ -98,6 +98,7 @@ impl OutFile {
         let fd = match fd {
             Some(fd) => fd,
             None => {
+                session.staging.begin();
                 bears = staged_name(name).into();
                 match openat(&*parent, &*bears, flags, mode) {
                     Err(Errno::EEXIST) => {
@@ -371,6 +372,7 @@ pub(in crate::restore) fn make_link(
     target: &[u8],
     attributes: &Attributes,
 ) -> Result<(Refused, Placed), Error> {
+    session.staging.begin();
     let staged = staged_name(to.name);
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {

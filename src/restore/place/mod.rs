@@ -9,6 +9,7 @@ mod file;
 mod names;
 mod removal;
 mod resolution;
+mod staging;
 mod territory;
 
 pub(super) use apply::{Node, apply};
@@ -19,5 +20,6 @@ pub(super) use file::{OutFile, Place, Placed, make_link};
 pub(super) use names::{is_staged, staged_name};
 pub(super) use removal::{Fate, Sweep, list};
 pub(super) use resolution::Resolution;
+pub(super) use staging::Staging;
 pub(crate) use territory::may_delete_in;
 pub(super) use territory::{Territory, is_of_the_volume};

@@ -33,7 +33,8 @@ pub(in crate::restore) fn list(directory: BorrowedFd<'_>, mut each: impl FnMut(F
     Ok(())
 }
 
-fn is_directory(parent: BorrowedFd<'_>, found: &Found) -> Result<bool, Errno> {
+/// Whether something that was listed is a directory.
+pub(super) fn is_directory(parent: BorrowedFd<'_>, found: &Found) -> Result<bool, Errno> {
     match found.kind {
         Some(kind) => Ok(kind == Type::Directory),
         None => {

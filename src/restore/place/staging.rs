@@ -1,0 +1,144 @@
+//! The note in a target that something in it may bear a staged name. It is there while a restore runs, and after one that
+//! was killed: the next run then looks for what that one left, also where it has nothing to do.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, fstat, futimens};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::dir::{OPEN, OpenDir};
+use super::names::{is_staged, staged_name};
+use super::removal::{is_directory, list};
+use super::territory::{Territory, look};
+use crate::blob::Identity;
+use crate::restore::Error;
+
+/// No entry has this name.
+const NOTE: &str = "/something is staged";
+
+/// Whether something in the target bears a staged name, of this run or of one that was killed.
+#[derive(Default)]
+pub(in crate::restore) struct Staging {
+    /// `None`: nothing is written, or only into a directory that is not restored itself.
+    root: Option<Arc<OpenDir>>,
+    /// Whether an earlier run left its note, and what it left was not yet looked for.
+    earlier: AtomicBool,
+    /// Whether the note could be made.
+    noted: OnceLock<bool>,
+}
+
+impl Staging {
+    /// That of a target whose root is open.
+    pub(in crate::restore) fn in_root(root: &Arc<OpenDir>, fresh: bool) -> Self {
+        let earlier = !fresh && matches!(root.stat(&staged_name(NOTE)), Ok(Some(_)));
+        let noted = if earlier { OnceLock::from(true) } else { OnceLock::new() };
+        Self { root: Some(Arc::clone(root)), earlier: earlier.into(), noted }
+    }
+
+    /// Makes the note. To be called before anything gets a staged name.
+    pub(in crate::restore) fn begin(&self) {
+        let Some(root) = &self.root else { return };
+        self.noted.get_or_init(|| {
+            let flags =
+                OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            // Without it, what a kill leaves is removed where the next run has something to do.
+            openat(&**root, staged_name(NOTE).as_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR).is_ok()
+        });
+    }
+
+    /// Removes the note, when nothing in the target bears a staged name any more.
+    pub(super) fn end(&self) -> Result<(), Errno> {
+        let Some(root) = self.root.as_ref().filter(|_| self.noted.get() == Some(&true)) else {
+            return Ok(());
+        };
+        if self.earlier.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match unlinkat(&**root, staged_name(NOTE).as_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes everything that a killed run left in the target, if one was killed there. Directories keep their times.
+    pub(in crate::restore) fn remove_what_a_killed_run_left(
+        &self,
+        territory: &Territory,
+    ) -> Result<(), Error> {
+        let Some(root) = self.root.as_ref().filter(|_| self.earlier.load(Ordering::Relaxed)) else {
+            return Ok(());
+        };
+        sweep(root, territory).map_err(Error::system("remove what a killed run left"))?;
+        self.earlier.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether a name is that of the note.
+pub(super) fn is_note(name: &[u8]) -> bool {
+    name == staged_name(NOTE).as_bytes()
+}
+
+/// Directories are left by `..`, so that a deep tree needs no more descriptors than a flat one.
+fn sweep(root: &OpenDir, territory: &Territory) -> Result<(), Errno> {
+    let mut here: OwnedFd = openat(root, ".", OPEN, Mode::empty())?;
+    let mut levels = vec![(Identity::from(&fstat(&here)?), swept(&here, territory)?)];
+    while let Some((_, rest)) = levels.last_mut() {
+        if let Some(name) = rest.pop() {
+            let Ok(looked) = look(here.as_fd(), &name) else { continue };
+            if territory.keeps(&looked).is_some() {
+                continue;
+            }
+            // What is closed now was closed to that run too, or was opened by it and is not closed.
+            let Ok(below) = openat(&here, name.as_c_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty()) else {
+                continue;
+            };
+            let inside = swept(&below, territory)?;
+            levels.push((Identity::from(&fstat(&below)?), inside));
+            here = below;
+        } else {
+            levels.pop();
+            if let Some((above, _)) = levels.last() {
+                here = openat(&here, "..", OPEN, Mode::empty())?;
+                if Identity::from(&fstat(&here)?) != *above {
+                    return Err(Errno::ESTALE);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is staged from one directory, and returns the directories in it.
+fn swept(directory: &OwnedFd, territory: &Territory) -> Result<Vec<CString>, Errno> {
+    let mut staged = Vec::new();
+    let mut others = Vec::new();
+    list(directory.as_fd(), |found| {
+        let name = found.name.to_bytes();
+        if !is_staged(name) {
+            others.push(found);
+        } else if !is_note(name) {
+            staged.push(found.name);
+        }
+    })?;
+    if !staged.is_empty() {
+        let before = fstat(directory)?;
+        for name in staged {
+            territory.clear(directory.as_fd(), name)?;
+        }
+        let (accessed, modified) = times(&before);
+        let _ = futimens(directory, &accessed, &modified);
+    }
+    others.retain(|found| is_directory(directory.as_fd(), found).unwrap_or(false));
+    Ok(others.into_iter().map(|found| found.name).collect())
+}
+
+fn times(stat: &FileStat) -> (TimeSpec, TimeSpec) {
+    (TimeSpec::new(stat.st_atime, stat.st_atime_nsec), TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec))
+}
