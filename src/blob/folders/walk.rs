@@ -49,11 +49,13 @@ impl Walk<'_> {
                 }
             }
             if below.is_empty() {
-                break;
+                return Ok(found);
             }
             folders = below;
         }
-        Ok(found)
+        let folder = folders.first().map(String::as_str).unwrap_or_default();
+        let why = format!("{folder:?} lies in {MAX_DEPTH} folders, more than any layout has");
+        Err(Trouble::new(Cause::AnswerInvalid, why))
     }
 
     /// The folders of one level, each listed until two listings of it agree.

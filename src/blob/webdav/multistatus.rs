@@ -64,7 +64,11 @@ fn properties(response: &Element) -> Result<(EntryKind, Option<SystemTime>), Tro
     let mut good = response.all("propstat").filter(|stat| stat.value("status").is_some_and(is_good));
     let found = good.next().and_then(|stat| stat.one("prop"));
     let found = found.ok_or_else(|| invalid("something in it has no properties"))?;
-    let is_folder = found.one("resourcetype").is_some_and(|kind| kind.one("collection").is_some());
+    // A folder that is taken for a file would lose all that is in it.
+    let kind = found
+        .one("resourcetype")
+        .ok_or_else(|| invalid("something in it is said to be no file and no folder"))?;
+    let is_folder = kind.one("collection").is_some();
     let kind = match found.value("getcontentlength").map(|text| text.trim().parse()) {
         _ if is_folder => EntryKind::Folder,
         Some(Ok(size)) => EntryKind::File(size),
@@ -126,6 +130,10 @@ mod tests {
             vec![response("/r/", FOLDER), response("/r", FOLDER)],
             vec![response("/r/", FOLDER), response("/r/x.f", "<D:resourcetype/>")],
             vec![response("/r/", FOLDER), response("x.f", FILE)],
+            vec![
+                response("/r/", FOLDER),
+                response("/r/p12", "<D:getcontentlength>4096</D:getcontentlength>"),
+            ],
         ] {
             assert!(read(document(&responses).as_bytes(), "/r").is_err(), "{responses:?}");
         }
