@@ -43,7 +43,7 @@ mod early;
 mod error;
 mod fetch;
 mod filesystem;
-#[cfg(feature = "webdav")]
+#[cfg(any(feature = "webdav", feature = "sftp"))]
 mod folders;
 mod guard;
 mod hints;
@@ -56,6 +56,8 @@ pub mod object;
 #[cfg(feature = "remote")]
 pub mod remote;
 mod retry;
+#[cfg(feature = "sftp")]
+pub mod sftp;
 mod sharding;
 mod throttle;
 mod trouble;
@@ -69,7 +71,7 @@ pub use early::Early;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
-#[cfg(feature = "webdav")]
+#[cfg(any(feature = "webdav", feature = "sftp"))]
 pub use folders::Folders;
 pub(crate) use guard::Identity;
 pub use guard::{Guard, InRepository, Relation, WritablePath};

@@ -29,6 +29,8 @@ pub enum Cause {
     ClockSkewed,
     /// No secure connection: the certificate is not trusted, or there are no roots to trust.
     Tls,
+    /// The server is not the one that is known by this name, or none is known.
+    HostKey,
     /// The name of the server is not known.
     HostUnknown,
     /// No connection to the server.
@@ -64,6 +66,7 @@ impl Cause {
             Self::RegionWrong => "region-wrong",
             Self::ClockSkewed => "clock-skewed",
             Self::Tls => "tls-failed",
+            Self::HostKey => "host-key-unknown",
             Self::HostUnknown => "host-unknown",
             Self::Unreachable => "storage-unreachable",
             Self::Timeout => "storage-timeout",
@@ -103,6 +106,7 @@ impl Cause {
             Self::RegionWrong => "the bucket is in another region",
             Self::ClockSkewed => "the clock of this machine differs too much from that of the storage",
             Self::Tls => "no secure connection",
+            Self::HostKey => "the server is not known to be the right one",
             Self::HostUnknown => "the name of the server is not known",
             Self::Unreachable => "no connection",
             Self::Timeout => "no answer in time",

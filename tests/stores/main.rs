@@ -14,7 +14,7 @@ mod command;
 mod common;
 #[cfg(feature = "s3")]
 mod lies;
-#[cfg(all(feature = "s3", feature = "webdav"))]
+#[cfg(all(feature = "s3", feature = "webdav", feature = "sftp"))]
 mod real;
 #[cfg(feature = "s3")]
 mod server;

@@ -129,3 +129,98 @@ fn a_connection_of_kopia_to_webdav() {
     let output = run(&format!("@{}", file.display()), &[], case.password(), &["snapshots", "--json"]);
     assert_eq!(output.stdout, case.run(&["snapshots", "--json"]).stdout, "{output:?}");
 }
+
+/// A server of OpenSSH that lets the user of this process in with a key, and what it takes to get in.
+struct Sshd {
+    _running: Running,
+    key: String,
+    known_hosts: String,
+    location: String,
+}
+
+fn sshd(home: &Path, repository: &Path) -> Option<Sshd> {
+    let port = free_port();
+    let file = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    let make = |name: &str| {
+        let arguments = ["-q", "-t", "ed25519", "-N", "", "-f"];
+        Command::new("ssh-keygen")
+            .args(arguments)
+            .arg(file(name))
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !make("host") || !make("user") {
+        assert!(std::env::var_os("ROKOPIA_REQUIRE_SERVERS").is_none(), "ssh-keygen does not make keys");
+        say("sshd: NOT CHECKED, ssh-keygen does not make keys");
+        return None;
+    }
+    if nix::unistd::geteuid().is_root() {
+        // Where the server, as root, lives with fewer rights.
+        let _ = std::fs::create_dir_all("/run/sshd");
+    }
+    let config = format!(
+        "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+         UsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n",
+        file("host"),
+        file("user.pub"),
+    );
+    std::fs::write(file("config"), config).unwrap();
+    let mut command = Command::new("/usr/sbin/sshd");
+    let running = start(command.args(["-D", "-f", &file("config"), "-E", &file("log")]), port)?;
+    let public = std::fs::read_to_string(file("host.pub")).unwrap();
+    std::fs::write(file("known_hosts"), format!("[127.0.0.1]:{port} {public}")).unwrap();
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
+    Some(Sshd {
+        _running: running,
+        key: file("user"),
+        known_hosts: file("known_hosts"),
+        location: format!("sftp://{user}@127.0.0.1:{port}{}", repository.display()),
+    })
+}
+
+#[test]
+fn sftp_of_openssh() {
+    let case = Case::load(&testdata().join("basic")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let Some(server) = sshd(home.path(), &case.repo()) else { return };
+    let variables =
+        [("SFTP_KEY_FILE", server.key.as_str()), ("SFTP_KNOWN_HOSTS", server.known_hosts.as_str())];
+    is_the_same(&case, &server.location, &variables);
+    let ask = |location: &str, variables: &[(&str, &str)]| {
+        let output = run(location, variables, case.password(), &["exists", "nobody@nowhere:/nothing"]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(ask(&format!("{}/none", server.location), &variables).contains("error[bucket-missing]"));
+    assert!(ask(&server.location, &variables[1..]).contains("error[credentials-missing]"));
+    assert!(ask(&server.location, &variables[..1]).contains("error[host-key-unknown]"));
+    // Another server that answers at the same place.
+    let other = "127.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIP1JBV0YJvAyGk9OtlXhmsJfkNUcRdyUl9Z1fqqNrLGQ";
+    let port = server.location.split(':').nth(2).unwrap().split('/').next().unwrap();
+    let other = other.replace("127.0.0.1", &format!("[127.0.0.1]:{port}"));
+    let text = ask(&server.location, &[variables[0], ("SFTP_KNOWN_HOSTS_DATA", &other)]);
+    assert!(text.contains("error[host-key-unknown]"), "{text}");
+}
+
+#[test]
+fn blobs_on_an_sftp_server_behave() {
+    let (home, repository) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let all = crate::suite::blobs();
+    for (name, bytes) in &all {
+        std::fs::write(repository.path().join(format!("{name}.f")), bytes).unwrap();
+    }
+    std::fs::write(repository.path().join(".shards"), "{\"default\":[],\"maxNonShardedLength\":20}").unwrap();
+    let Some(server) = sshd(home.path(), repository.path()) else { return };
+    let (user, rest) = server.location.strip_prefix("sftp://").unwrap().split_once('@').unwrap();
+    let (place, path) = rest.split_once('/').unwrap();
+    let options = rokopia::blob::sftp::SftpOptions {
+        host: "127.0.0.1".into(),
+        port: place.split_once(':').unwrap().1.parse().unwrap(),
+        path: format!("/{path}"),
+        username: user.into(),
+        key: rokopia::blob::remote::Hidden::new(std::fs::read_to_string(&server.key).unwrap()),
+        known_hosts: std::fs::read_to_string(&server.known_hosts).unwrap(),
+        ..Default::default()
+    };
+    crate::suite::behaves(&options.open().unwrap(), &all);
+}

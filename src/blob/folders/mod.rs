@@ -1,4 +1,4 @@
-//! Blobs as files in folders of a server, laid out as in a directory: WebDAV.
+//! Blobs as files in folders of a server, laid out as in a directory: WebDAV and SFTP.
 
 mod server;
 mod store;

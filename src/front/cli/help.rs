@@ -53,6 +53,9 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "tls-failed" => &[
             "give the certificate of the server or its CA with ?ca=FILE; without TLS, endpoint=http://host:port",
         ],
+        "host-key-unknown" => &[
+            "compare the key with that of the server (ssh-keyscan -p PORT HOST), then add it to the known hosts",
+        ],
         "host-unknown" | "storage-unreachable" => &["check the endpoint, DNS, proxies and network policies"],
         "not-the-storage" | "answer-invalid" => {
             &["check that the endpoint is that of the storage, not of a web page"]

@@ -100,6 +100,7 @@ impl Storage {
             "s3" => format!("S3: {} {}", text("endpoint"), text("bucket")),
             "gcs" => format!("GCS: {}", text("bucket")),
             "azureBlob" => format!("Azure: {}", text("container")),
+            "sftp" => format!("SFTP {}@{}", text("username"), text("host")),
             "webdav" => format!("WebDAV: {}", text("url")),
             kind => kind.to_owned(),
         }
@@ -279,7 +280,7 @@ mod tests {
         let path = directory.path().join("r.config");
         assert!(Config::load(&path).unwrap().is_none());
         for (text, foreign) in [
-            (r#"{"storage":{"type":"sftp","config":{}}}"#, true),
+            (r#"{"storage":{"type":"gdrive","config":{}}}"#, true),
             (r#"{"apiServer":{"url":"x"}}"#, true),
             (r#"{"storage":{"type":"filesystem","config":{}}}"#, false),
             ("{}", false),

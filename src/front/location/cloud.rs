@@ -31,7 +31,7 @@ pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-#[cfg(any(feature = "azure", feature = "webdav"))]
+#[cfg(any(feature = "azure", feature = "webdav", feature = "sftp"))]
 pub(super) fn secret(name: &str) -> Hidden {
     Hidden::new(variable(name).unwrap_or_default())
 }

@@ -60,6 +60,13 @@ struct Config {
     username: String,
     password: String,
     fingerprint: String,
+    host: String,
+    port: u16,
+    key_file: String,
+    key_data: String,
+    known_hosts_file: String,
+    known_hosts_data: String,
+    external: bool,
 }
 go_object!(Config {
     "path" => path,
@@ -91,6 +98,13 @@ go_object!(Config {
     "username" => username,
     "password" => password,
     "trustedServerCertificateFingerprint" => fingerprint,
+    "host" => host,
+    "port" => port,
+    "keyfile" => key_file,
+    "keyData" => key_data,
+    "knownHostsFile" => known_hosts_file,
+    "knownHostsData" => known_hosts_data,
+    "externalSSH" => external,
 });
 
 /// Where the connection in a file leads to.
@@ -145,6 +159,8 @@ fn of_storage(storage: Storage) -> Result<Location, String> {
         "gcs" => Ok(gcs(config)),
         #[cfg(feature = "azure")]
         "azureBlob" => azure(config),
+        #[cfg(feature = "sftp")]
+        "sftp" => sftp(config),
         #[cfg(feature = "webdav")]
         "webdav" => {
             let password = crate::blob::remote::Hidden::new(config.password);
@@ -181,6 +197,30 @@ fn s3(config: Config) -> Result<Location, String> {
         session_token: Hidden::new(config.session_token),
         role: Some(role).filter(|role| !role.arn.is_empty()),
     })))
+}
+
+#[cfg(feature = "sftp")]
+fn sftp(config: Config) -> Result<Location, String> {
+    use super::sftp::{Settings, of_settings};
+    use crate::blob::remote::Hidden;
+
+    if config.external {
+        return Err(
+            "it uses an external ssh, which is not supported: connect with a key and known hosts".into()
+        );
+    }
+    let path = config.path.into_os_string().into_string().map_err(|_| "its path is not UTF-8".to_owned())?;
+    of_settings(Settings {
+        host: config.host,
+        port: config.port,
+        path,
+        username: config.username,
+        password: Hidden::new(config.password),
+        key_file: config.key_file,
+        key_data: Hidden::new(config.key_data),
+        known_hosts_file: config.known_hosts_file,
+        known_hosts_data: config.known_hosts_data,
+    })
 }
 
 #[cfg(feature = "gcs")]

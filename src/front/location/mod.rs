@@ -6,6 +6,8 @@
 mod cloud;
 mod connection;
 mod path;
+#[cfg(feature = "sftp")]
+mod sftp;
 #[cfg(feature = "remote")]
 mod url;
 #[cfg(feature = "webdav")]
@@ -14,6 +16,8 @@ mod webdav;
 #[cfg(feature = "remote")]
 pub(crate) use cloud::roots_in;
 pub(crate) use connection::storage;
+#[cfg(all(feature = "sftp", feature = "mover"))]
+pub(crate) use sftp::{Settings as SftpSettings, of_settings as sftp_at};
 #[cfg(all(feature = "webdav", feature = "mover"))]
 pub(crate) use webdav::of_address as webdav_at;
 
@@ -30,6 +34,8 @@ use crate::blob::object::AzureOptions;
 use crate::blob::object::GcsOptions;
 #[cfg(feature = "s3")]
 use crate::blob::object::S3Options;
+#[cfg(feature = "sftp")]
+use crate::blob::sftp::SftpOptions;
 #[cfg(feature = "webdav")]
 use crate::blob::webdav::WebDavOptions;
 use crate::blob::{BlobStore, Error, FileSystem, Retry, RetryPolicy};
@@ -53,6 +59,9 @@ pub(crate) enum Location {
     /// A folder of a WebDAV server.
     #[cfg(feature = "webdav")]
     WebDav(Box<WebDavOptions>),
+    /// A folder of an SFTP server.
+    #[cfg(feature = "sftp")]
+    Sftp(Box<SftpOptions>),
     /// A kind of storage that is not in this build.
     Unsupported { location: String, reason: &'static str },
     /// A location that does not make sense; what is shown of it has no secrets.
@@ -101,6 +110,13 @@ impl Location {
             "webdav" | "webdavs" | "webdav+https" => return Self::of_url(&scheme, rest, webdav::encrypted),
             #[cfg(feature = "webdav")]
             "webdav+http" => return Self::of_url(&scheme, rest, webdav::plain),
+            #[cfg(feature = "sftp")]
+            "sftp" | "ssh" => {
+                return match url::Url::parse_with_user(rest).and_then(sftp::of_url) {
+                    Ok(location) => location,
+                    Err(reason) => Self::Invalid { location: url::masked(&scheme, rest), reason },
+                };
+            }
             "http" | "https" => {
                 "for a WebDAV server, write webdav://host/folder, or webdav+http:// without TLS"
             }
@@ -116,7 +132,18 @@ impl Location {
             "webdav" | "webdavs" | "webdav+http" | "webdav+https" => {
                 "this build was made without this storage: take one with it, or mount the folder"
             }
-            "sftp" | "rclone" | "b2" => "this storage is not supported: mount it, or copy it to a directory",
+            #[cfg(not(feature = "sftp"))]
+            "sftp" | "ssh" => {
+                "this build was made without this storage: take one with it, or mount the folder"
+            }
+            "b2" => {
+                "B2 is read by its S3 address: s3://bucket/prefix?endpoint=https://s3.REGION.backblazeb2.com, with the key in \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            }
+            "rclone" => {
+                "a remote of rclone is read while it is served: rclone serve webdav --read-only --addr 127.0.0.1:8080 \
+                 REMOTE:PATH, and then webdav+http://127.0.0.1:8080"
+            }
             _ => "it begins with a scheme that is not known: give a path, file:///path or s3://bucket/prefix",
         };
         Self::Unsupported { location: shown(text), reason }
@@ -151,6 +178,8 @@ impl Location {
             }
             #[cfg(feature = "webdav")]
             Self::WebDav(options) => Arc::new(options.as_ref().clone().open()?),
+            #[cfg(feature = "sftp")]
+            Self::Sftp(options) => Arc::new(options.as_ref().clone().open()?),
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }
@@ -204,6 +233,8 @@ impl fmt::Display for Location {
             Self::Azure(options) => options.fmt(f),
             #[cfg(feature = "webdav")]
             Self::WebDav(options) => options.fmt(f),
+            #[cfg(feature = "sftp")]
+            Self::Sftp(options) => options.fmt(f),
             Self::Unsupported { location, .. } | Self::Invalid { location, .. } => f.write_str(location),
         }
     }
@@ -248,7 +279,8 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_why() {
         for (text, hint, code) in [
-            ("sftp://host/path", "not supported", "location-unsupported"),
+            ("rclone://remote/path", "rclone serve webdav", "location-unsupported"),
+            ("b2://bucket/prefix", "S3 address", "location-unsupported"),
             ("gdrive://folder", "Google Drive", "location-unsupported"),
             ("restic:s3:host/bucket", "directories", "location-unsupported"),
             ("restic:", "path", "location-unsupported"),

@@ -18,6 +18,8 @@ const SECRETS: [&str; 12] = [
     "storagekey",
 ];
 
+const CREDENTIALS: &str = "credentials do not belong into a location: they come from the environment";
+
 /// `authority/path?name=value&…`, decoded.
 #[derive(Debug, Default)]
 pub(super) struct Url {
@@ -31,11 +33,20 @@ pub(super) struct Url {
 impl Url {
     /// Reads what stands behind `://`.
     pub(super) fn parse(rest: &[u8]) -> Result<Self, String> {
+        let url = Self::parse_with_user(rest)?;
+        match url.authority.contains('@') {
+            true => Err(CREDENTIALS.into()),
+            false => Ok(url),
+        }
+    }
+
+    /// The same where a user may stand before the server; a password may not.
+    pub(super) fn parse_with_user(rest: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(rest).map_err(|_| "it is not UTF-8".to_owned())?;
         let (place, query) = text.split_once('?').unwrap_or((text, ""));
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
-        if authority.contains('@') {
-            return Err("credentials do not belong into a location: they come from the environment".into());
+        if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+            return Err(CREDENTIALS.into());
         }
         let decoded = |text: &str| {
             String::from_utf8(percent_decoded(text.as_bytes())).map_err(|_| "it is not UTF-8".to_owned())

@@ -6,7 +6,10 @@ use crate::front::location::Location;
 
 /// The folder that a setting of the operator names. `variable` is the one by which its kind was chosen, and `name` what
 /// people call it.
-#[cfg_attr(not(feature = "webdav"), allow(unused_variables, reason = "all are refused then"))]
+#[cfg_attr(
+    not(any(feature = "webdav", feature = "sftp")),
+    allow(unused_variables, reason = "all are refused then")
+)]
 pub(super) fn of(
     environment: &Environment,
     variable: &'static str,
@@ -15,6 +18,8 @@ pub(super) fn of(
     match variable {
         #[cfg(feature = "webdav")]
         "WEBDAV_URL" => webdav(environment),
+        #[cfg(feature = "sftp")]
+        "SFTP_HOST" => sftp(environment),
         _ => Err(Error::Backend(name)),
     }
 }
@@ -36,4 +41,27 @@ fn webdav(environment: &Environment) -> Result<Location, Error> {
         value: "…".into(),
         expected: "an address such as https://host:port/folder, without credentials",
     })
+}
+
+#[cfg(feature = "sftp")]
+fn sftp(environment: &Environment) -> Result<Location, Error> {
+    use crate::blob::remote::Hidden;
+    use crate::front::location::{SftpSettings, sftp_at};
+
+    let text = |name: &str| environment.text(name).map(String::from).unwrap_or_default();
+    let port = text("SFTP_PORT");
+    let number = if port.is_empty() { Ok(0) } else { port.parse() };
+    let unusable = |name, value: String, expected| Error::Setting { name, value, expected };
+    sftp_at(SftpSettings {
+        host: text("SFTP_HOST"),
+        port: number.map_err(|_| unusable("SFTP_PORT", port, "a port"))?,
+        path: text("SFTP_PATH"),
+        username: text("SFTP_USERNAME"),
+        password: Hidden::new(text("SFTP_PASSWORD")),
+        key_file: text("SFTP_KEY_FILE"),
+        key_data: Hidden::default(),
+        known_hosts_file: text("SFTP_KNOWN_HOSTS"),
+        known_hosts_data: text("SFTP_KNOWN_HOSTS_DATA"),
+    })
+    .map_err(Error::Structured)
 }

@@ -95,7 +95,7 @@ impl Location {
         }
         let Some(json) = config.storage.filter(|json| json.get() != "null") else { return Ok(None) };
         let storage: Storage = serde_json::from_str(json.get()).map_err(|e| invalid_json(&e))?;
-        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob" | "webdav") {
+        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob" | "webdav" | "sftp") {
             return front::storage(json.get()).map(Self).map(Some).map_err(Error::Structured);
         }
         if storage.kind != "filesystem" {
@@ -335,7 +335,7 @@ mod tests {
         for json in [
             "{",
             "[]",
-            r#"{"storage":{"type":"sftp","config":{"host":"h"}}}"#,
+            r#"{"storage":{"type":"gdrive","config":{"host":"h"}}}"#,
             r#"{"storage":{"type":"filesystem","config":{"path":"relative"}}}"#,
             r#"{"storage":{"type":"filesystem"}}"#,
             r#"{"storage":{}}"#,

@@ -77,7 +77,7 @@ pub(super) const COMMAND: Command = Command {
         Command::foreign(&["rclone"]),
         Command::new(&["s3"], &[cloud::S3], &[], cloud::s3),
         Command::foreign(&["server"]),
-        Command::foreign(&["sftp"]),
+        Command::new(&["sftp"], &[folders::SFTP], &[], folders::sftp),
         Command::new(&["webdav"], &[folders::WEBDAV], &[], folders::webdav),
     ]),
 };

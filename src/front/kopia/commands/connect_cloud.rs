@@ -129,7 +129,7 @@ impl<'t> Members<'t> {
     }
 }
 
-fn read(path: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &str) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|e| no_storage(Failure::new(format!("open {path}: {}", os_text(&e)))))
 }
 

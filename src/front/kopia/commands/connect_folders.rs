@@ -1,6 +1,9 @@
-//! `kopia repository connect webdav`: folders of a server, from flags and variables.
+//! `kopia repository connect webdav|sftp`: folders of a server, from flags and variables.
 
-use super::connect_cloud::Members;
+use std::path::Path;
+
+use super::connect::no_storage;
+use super::connect_cloud::{Members, read};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Flag, Kind, Typed};
 
@@ -11,6 +14,26 @@ pub(super) const WEBDAV: &[Flag] = &[
     Flag::new("webdav-password", Kind::Text).variable("KOPIA_WEBDAV_PASSWORD"),
     Flag::new("list-parallelism", Kind::Int),
     Flag::switch("atomic-writes"),
+    Flag::new("max-download-speed", Kind::Float),
+    Flag::new("max-upload-speed", Kind::Float),
+];
+
+pub(super) const SFTP: &[Flag] = &[
+    Flag::new("path", Kind::Text).required(),
+    Flag::new("host", Kind::Text).required(),
+    Flag::new("port", Kind::Int),
+    Flag::new("username", Kind::Text).required(),
+    Flag::new("sftp-password", Kind::Text),
+    Flag::new("keyfile", Kind::Text),
+    Flag::new("key-data", Kind::Text),
+    Flag::new("known-hosts", Kind::Text),
+    Flag::new("known-hosts-data", Kind::Text),
+    Flag::switch("embed-credentials"),
+    Flag::switch("external"),
+    Flag::new("ssh-command", Kind::Text),
+    Flag::new("ssh-args", Kind::Text),
+    Flag::switch("flat"),
+    Flag::new("list-parallelism", Kind::Int),
     Flag::new("max-download-speed", Kind::Float),
     Flag::new("max-upload-speed", Kind::Float),
 ];
@@ -33,4 +56,37 @@ pub(super) fn webdav(typed: &Typed) -> Result<(), Failure> {
     members.raw("atomicWrites", if typed.on("atomic-writes") { "true" } else { "false" });
     shards(&mut members, typed);
     members.connect("webdav", &format!("WebDAV: {url}"))
+}
+
+pub(super) fn sftp(typed: &Typed) -> Result<(), Failure> {
+    let (user, host) = (typed.text("username").unwrap_or_default(), typed.text("host").unwrap_or_default());
+    let mut members = Members::new(typed);
+    members.flag("path", "path")?;
+    members.text("host", host)?;
+    members.raw("port", &typed.int("port").unwrap_or(22).to_string());
+    members.text("username", user)?;
+    if typed.on("external") {
+        return Err(no_storage(Failure::new(
+            "an external ssh is not supported here: give --keyfile and --known-hosts",
+        )));
+    }
+    members.flag("sftp-password", "password")?;
+    for (file, file_key, data, data_key) in [
+        ("keyfile", "keyfile", "key-data", "keyData"),
+        ("known-hosts", "knownHostsFile", "known-hosts-data", "knownHostsData"),
+    ] {
+        match typed.text(file).filter(|path| !path.is_empty()) {
+            Some(path) if typed.on("embed-credentials") => {
+                members.text(data_key, &String::from_utf8_lossy(&read(path)?))?;
+            }
+            Some(path) => {
+                let absolute = std::path::absolute(Path::new(path)).unwrap_or_else(|_| path.into());
+                members.text(file_key, &absolute.to_string_lossy())?;
+            }
+            None => members.given(data, data_key)?,
+        }
+    }
+    members.raw("externalSSH", "false");
+    shards(&mut members, typed);
+    members.connect("sftp", &format!("SFTP {user}@{host}"))
 }
