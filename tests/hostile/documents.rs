@@ -57,7 +57,9 @@ fn every_dependency_has_a_known_licence_and_source_and_one_version() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let deny = std::fs::read_to_string(root.join("deny.toml")).unwrap();
     let allowed = listed(&deny, "allow = [");
-    let doubles: Vec<String> = listed(&deny, "skip = [").into_iter().step_by(2).collect();
+    let mut doubles: Vec<String> = listed(&deny, "skip = [").into_iter().step_by(2).collect();
+    // Of some, two older versions are there.
+    doubles.dedup();
     let mut command = std::process::Command::new(env!("CARGO"));
     command.current_dir(root).args([
         "metadata",
@@ -90,7 +92,7 @@ fn every_dependency_has_a_known_licence_and_source_and_one_version() {
     found.sort_unstable();
     assert_eq!(found, doubles, "{versions:?}");
     say(&format!(
-        "dependencies: {} with known licences and sources, {} of them in two versions",
+        "dependencies: {} with known licences and sources, {} of them in more than one version",
         packages.len(),
         found.len()
     ));
