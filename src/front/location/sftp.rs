@@ -65,6 +65,9 @@ pub(crate) struct Settings {
 
 /// The folder that these settings name.
 pub(crate) fn of_settings(settings: Settings) -> Result<Location, String> {
+    if settings.host.is_empty() || settings.username.is_empty() {
+        return Err("it names no user and server".into());
+    }
     let given = |text: String| Some(text).filter(|text| !text.is_empty());
     Ok(Location::Sftp(Box::new(SftpOptions {
         key: key(given(settings.key_file), settings.key_data)?,
