@@ -40,12 +40,21 @@ pub(super) fn refusal(error: &Error) -> (Refusal, bool) {
     (Trouble::new(cause, error.to_string()).into(), broken)
 }
 
-/// What attributes say of a thing; `None` for one that is neither a file nor a folder, or does not say.
-fn kind(attributes: &FileAttributes) -> Option<EntryKind> {
-    match attributes.permissions? & libc::S_IFMT {
-        libc::S_IFDIR => Some(EntryKind::Folder),
-        libc::S_IFREG => attributes.size.map(EntryKind::File),
-        _ => None,
+/// What attributes say that a thing is.
+enum Kind {
+    Known(EntryKind),
+    /// Neither a file nor a folder: a link, or something that no blob can be.
+    Special,
+    /// The protocol lets a server leave out type and size.
+    Unsaid,
+}
+
+fn kind(attributes: &FileAttributes) -> Kind {
+    match (attributes.permissions.map(|mode| mode & libc::S_IFMT), attributes.size) {
+        (Some(libc::S_IFDIR), _) => Kind::Known(EntryKind::Folder),
+        (Some(libc::S_IFREG), Some(size)) => Kind::Known(EntryKind::File(size)),
+        (None, _) | (Some(libc::S_IFREG), None) => Kind::Unsaid,
+        _ => Kind::Special,
     }
 }
 
@@ -76,15 +85,30 @@ pub(super) async fn list(connection: &Connection, folder: &str) -> Result<Vec<En
             continue;
         }
         let mut attributes = entry.attrs;
-        if kind(&attributes).is_none() {
-            match session.stat(format!("{folder}/{}", entry.filename)).await {
-                Ok(found) => attributes = found.attrs,
-                // A link that leads nowhere: reading it says so.
-                Err(Error::Status(status)) if status.status_code == StatusCode::NoSuchFile => {}
-                Err(error) => return Err(error),
+        let kind = match kind(&attributes) {
+            Kind::Known(known) => known,
+            Kind::Special | Kind::Unsaid => {
+                match session.stat(format!("{folder}/{}", entry.filename)).await {
+                    Ok(found) => attributes = found.attrs,
+                    Err(Error::Status(status)) if status.status_code == StatusCode::NoSuchFile => {
+                        // A link that leads nowhere may have led to a folder of blobs, as on a disk that is not mounted: where
+                        // such a folder is wanted, listing it fails.
+                        listed.push(Entry { name: entry.filename, kind: EntryKind::Folder, modified: None });
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                match kind(&attributes) {
+                    Kind::Known(known) => known,
+                    Kind::Special => continue,
+                    // A folder that is taken for a file would lose all that is in it.
+                    Kind::Unsaid => {
+                        let why = format!("it does not say whether {:?} is a folder", entry.filename);
+                        return Err(Error::UnexpectedBehavior(why));
+                    }
+                }
             }
-        }
-        let kind = kind(&attributes).unwrap_or(EntryKind::File(0));
+        };
         listed.push(Entry { name: entry.filename, kind, modified: modified(&attributes) });
     }
     Ok(listed)
@@ -94,7 +118,7 @@ pub(super) async fn size(connection: &Connection, path: &str) -> Result<Option<u
     let (_, session) = connection.turn()?;
     let attributes = session.stat(path).await?.attrs;
     Ok(match kind(&attributes) {
-        Some(EntryKind::File(size)) => Some(size),
+        Kind::Known(EntryKind::File(size)) => Some(size),
         _ => None,
     })
 }
