@@ -25,7 +25,7 @@ Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage.
 Examples:
   rokopia doctor
   rokopia doctor --target /srv/data --source data-demo@apps:/data
-  rokopia doctor --service http://rokopia.backup:8080 --json | jq '.checks[] | select(.state != \"ok\")'")]
+  rokopia doctor --service http://rokopia.backup:8080 --json")]
 pub(in crate::front::cli) struct Args {
     /// Where the data will be restored to: checks that there is room, and what the file system can do
     #[arg(long, value_name = "DIR")]
