@@ -267,7 +267,7 @@ impl<'a> Restore<'a> {
     /// Restores into `target`, which is created if it is missing.
     ///
     /// A directory's entries go into `target`; a file or symbolic link takes its place, or goes into it under its own name
-    /// where it is a directory.
+    /// where it is a directory, or ends with a slash.
     ///
     /// # Errors
     /// What keeps it from starting, before anything in the target is touched: an unreadable root directory, a target

@@ -25,6 +25,8 @@ pub(super) enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            // The system's own words speak of a transport endpoint.
+            Self::System(Errno::EOPNOTSUPP) => "the file system does not support it",
             Self::System(errno) => errno.desc(),
             Self::Ignored => "the target kept another value",
             Self::NoSuchOwner => "the snapshot names one that no file can have",

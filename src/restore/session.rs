@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -270,7 +271,8 @@ fn directory_and_name(target: &Path, entry: &DirEntry) -> Result<(PathBuf, Optio
         return Ok((target.to_path_buf(), None));
     }
     let unusable = |what, source| Error::Target { path: target.to_path_buf(), what, source };
-    if target.is_dir() {
+    // With a slash at its end it can be nothing else.
+    if target.is_dir() || target.as_os_str().as_bytes().ends_with(b"/") {
         // The root of a backup from standard input is called by a path.
         let name = entry.raw_name.rsplit('/').next().unwrap_or_default();
         if name.is_empty() {

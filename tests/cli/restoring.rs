@@ -145,6 +145,17 @@ fn what_becomes_of_each_entry_is_listed_and_a_dry_run_lists_the_same() {
 }
 
 #[test]
+fn a_slash_at_the_end_makes_the_target_of_a_file_a_directory() {
+    let place = tempfile::tempdir().unwrap();
+    assert_exit(&restore("latest/empty.log", &place.path().join("new/"), &[]), 0);
+    assert!(place.path().join("new/empty.log").is_file());
+    assert_exit(&restore("latest/empty.log", &place.path().join("other"), &[]), 0);
+    assert!(place.path().join("other").is_file());
+    let failed = restore("latest/empty.log", &place.path().join("other/"), &["--json"]);
+    assert_failure(&failed, 3, "target-unusable");
+}
+
+#[test]
 fn owners_are_mapped_by_number_and_name() {
     use std::os::unix::fs::MetadataExt;
     let target = tempfile::tempdir().unwrap();

@@ -89,7 +89,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 
-    /// Where to: a directory for a directory; for a file its new name, or a directory that is there
+    /// Where to: a directory for a directory; for a file its new name, or a directory: one that is there, or a name
+    /// with a slash at its end
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 
