@@ -87,11 +87,18 @@ pub(super) fn prune_directory(
     Ok(())
 }
 
-/// Removes an entry of a directory, or tells what that would remove.
+/// Removes an entry of a directory, or tells what that would remove. What is excluded in it stays.
 fn remove(session: &Session<'_>, open: &OpenDir, path: String, name: CString, sweep: Sweep) {
     let report = &session.report;
     let mut each = |names: &[&CString], fate| tell(report, &path, names.get(1..), fate, sweep);
-    if let Err(errno) = session.territory.sweep(open.as_fd(), name, sweep, &mut each) {
+    let filter = &session.options.filter;
+    let excluded = |names: &[&CString]| {
+        let below = names.iter().skip(1).map(|name| name.to_string_lossy());
+        let whole: Vec<_> = std::iter::once(path.as_str().into()).chain(below).collect();
+        filter.excludes(&whole.join("/"))
+    };
+    let stays: Option<&dyn Fn(&[&CString]) -> bool> = (!filter.is_empty()).then_some(&excluded);
+    if let Err(errno) = session.territory.sweep_around(open.as_fd(), name, sweep, stays, &mut each) {
         report.error(path, &Error::system("delete")(errno));
     }
 }

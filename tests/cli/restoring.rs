@@ -156,6 +156,24 @@ fn a_slash_at_the_end_makes_the_target_of_a_file_a_directory() {
 }
 
 #[test]
+fn what_is_excluded_survives_in_directories_that_are_deleted() {
+    let target = tempfile::tempdir().unwrap();
+    let at = |name: &str| target.path().join(name);
+    fs::create_dir_all(at("extra/deep")).unwrap();
+    for name in ["extra/deep/mine.keep", "extra/deep/other", "extra/more"] {
+        fs::write(at(name), "mine").unwrap();
+    }
+    let output = restore("latest", target.path(), &["--delete", "--exclude", "*.keep", "--json"]);
+    assert_exit(&output, 0);
+    assert_eq!(summary(&output)["deleted"], 2);
+    assert!(
+        at("extra/deep/mine.keep").exists() && !at("extra/deep/other").exists() && !at("extra/more").exists()
+    );
+    assert_exit(&restore("latest", target.path(), &["--delete"]), 0);
+    assert!(!at("extra").exists());
+}
+
+#[test]
 fn owners_are_mapped_by_number_and_name() {
     use std::os::unix::fs::MetadataExt;
     let target = tempfile::tempdir().unwrap();

@@ -90,6 +90,19 @@ impl Territory {
         sweep: Sweep,
         tell: &mut dyn FnMut(&[&CString], Fate),
     ) -> Result<(), Errno> {
+        self.sweep_around(parent, name, sweep, None, tell)
+    }
+
+    /// The same around entries below it that `stays` picks by their paths: they and the directories above them are left, and
+    /// nothing is told of them.
+    pub(in crate::restore) fn sweep_around(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: CString,
+        sweep: Sweep,
+        stays: Option<&dyn Fn(&[&CString]) -> bool>,
+        tell: &mut dyn FnMut(&[&CString], Fate),
+    ) -> Result<(), Errno> {
         let first = Found { name, kind: None };
         match is_directory(parent, &first) {
             Ok(true) => {}
@@ -126,8 +139,14 @@ impl Territory {
                     level.keeps = true;
                 }
             }
+            let found = levels.last_mut().and_then(|level| level.rest.pop());
+            let is_left = match (&found, stays) {
+                (Some(found), Some(stays)) => stays(&path_of(&levels, &found.name)),
+                _ => false,
+            };
             let Some(level) = levels.last_mut() else { return Ok(()) };
-            match level.rest.pop() {
+            match found {
+                Some(_) if is_left => level.keeps = true,
                 Some(found) if is_directory(level.fd.as_fd(), &found)? => next = Some(found.name),
                 Some(found) => {
                     let fate =
@@ -233,8 +252,11 @@ fn open(parent: BorrowedFd<'_>, name: &CString, looked: &Looked, sweep: Sweep) -
 }
 
 fn told(levels: &[Level], name: &CString, fate: Fate, tell: &mut dyn FnMut(&[&CString], Fate)) {
-    let path: Vec<&CString> = levels.iter().map(|level| &level.name).chain([name]).collect();
-    tell(&path, fate);
+    tell(&path_of(levels, name), fate);
+}
+
+fn path_of<'n>(levels: &'n [Level], name: &'n CString) -> Vec<&'n CString> {
+    levels.iter().map(|level| &level.name).chain([name]).collect()
 }
 
 #[cfg(test)]
@@ -277,6 +299,26 @@ mod tests {
         assert_eq!(swept(dir.path(), "a", Sweep::Remove), counted);
         assert!(!at("a").exists() && at("kept/file").exists());
         assert_eq!(swept(dir.path(), "a", Sweep::Remove), []);
+    }
+
+    #[test]
+    fn what_stays_keeps_the_directories_above_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("a/b/c")).unwrap();
+        fs::create_dir_all(at("a/d/e")).unwrap();
+        fs::write(at("a/b/c/mine"), "").unwrap();
+        fs::write(at("a/b/other"), "").unwrap();
+        let fd = open(dir.path(), OPEN, Mode::empty()).unwrap();
+        let territory = Territory::of(fd.as_fd(), Guard::default()).unwrap();
+        let stays = |path: &[&CString]| path.last().is_some_and(|name| name.to_bytes() == b"mine");
+        for sweep in [Sweep::Count, Sweep::Remove] {
+            let mut told = 0;
+            let mut tell = |_: &[&CString], _| told += 1;
+            territory.sweep_around(fd.as_fd(), c"a".to_owned(), sweep, Some(&stays), &mut tell).unwrap();
+            assert_eq!(told, 3, "{sweep:?}");
+        }
+        assert!(at("a/b/c/mine").exists() && !at("a/b/other").exists() && !at("a/d").exists());
     }
 
     #[test]
