@@ -1,6 +1,6 @@
 //! A server that speaks enough of S3, in this process, and lies on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,6 +74,8 @@ pub(crate) struct State {
     /// What is done wrong, and at which of so many requests; from the first after this many.
     lie: Mutex<Option<(Lie, usize, usize)>>,
     pub(crate) requests: AtomicUsize,
+    /// Folders whose last list lacked something.
+    shortened: Mutex<BTreeSet<String>>,
 }
 
 /// A running server; it ends with the process.
@@ -150,6 +152,20 @@ impl State {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
         let lie = *self.lie.lock().unwrap();
         lie.and_then(|(lie, nth, since)| ((number - since) % nth == nth - 1).then_some(lie))
+    }
+
+    /// Whether the list of a folder may lack something now. A server that tells the truth at times tells it in one of two lists
+    /// of one folder: two that agree on a lie cannot be told from the truth.
+    pub(crate) fn may_shorten(&self, folder: &str, wanted: bool) -> bool {
+        let always = self.lie.lock().unwrap().is_some_and(|(_, nth, _)| nth == 1);
+        let mut shortened = self.shortened.lock().unwrap();
+        let shortens = wanted && (always || !shortened.contains(folder));
+        if shortens {
+            shortened.insert(folder.to_owned());
+        } else {
+            shortened.remove(folder);
+        }
+        shortens
     }
 }
 

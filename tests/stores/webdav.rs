@@ -99,10 +99,11 @@ fn properties(stream: &TcpStream, state: &State, path: &str, within: bool, lie: 
         names.clear();
     }
     let different = WRONG_SIZES.fetch_add(1, Ordering::Relaxed);
+    let shortens = matches!(lie, Some(Lie::EmptyList | Lie::ShortList)) && within;
+    let shortens = state.may_shorten(path, shortens);
     match lie {
-        Some(Lie::EmptyList) => names.clear(),
-        // No lie is like another: two listings that agree on one cannot be told from the truth.
-        Some(Lie::ShortList) if !names.is_empty() => {
+        Some(Lie::EmptyList) if shortens => names.clear(),
+        Some(Lie::ShortList) if shortens && !names.is_empty() => {
             let name = names.keys().nth(different % names.len()).unwrap().clone();
             names.remove(&name);
         }
