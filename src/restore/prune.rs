@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Error;
 use super::ahead::Ahead;
 use super::displace::tell;
-use super::place::{Dir, OpenDir, Sweep, is_of_the_volume, is_staged, list};
+use super::place::{Dir, OpenDir, Stays, Sweep, is_of_the_volume, is_staged, list};
 use super::session::Session;
 use super::spelling::keep_restored;
 use crate::snapshot::EffectiveEntries;
@@ -97,7 +97,7 @@ fn remove(session: &Session<'_>, open: &OpenDir, path: String, name: CString, sw
         let whole: Vec<_> = std::iter::once(path.as_str().into()).chain(below).collect();
         filter.excludes(&whole.join("/"))
     };
-    let stays: Option<&dyn Fn(&[&CString]) -> bool> = (!filter.is_empty()).then_some(&excluded);
+    let stays: Option<&Stays<'_>> = (!filter.is_empty()).then_some(&excluded);
     if let Err(errno) = session.territory.sweep_around(open.as_fd(), name, sweep, stays, &mut each) {
         report.error(path, &Error::system("delete")(errno));
     }

@@ -18,7 +18,7 @@ pub(super) use collision::{Listed, spelling_of};
 pub(super) use dir::{Dir, OPEN, OpenDir, kind, swap};
 pub(super) use file::{OutFile, Place, Placed, make_link};
 pub(super) use names::{is_staged, staged_name};
-pub(super) use removal::{Fate, Sweep, list};
+pub(super) use removal::{Fate, Stays, Sweep, list};
 pub(super) use resolution::Resolution;
 pub(super) use staging::Staging;
 pub(crate) use territory::may_delete_in;

@@ -53,6 +53,9 @@ pub(in crate::restore) enum Fate {
     Kept(Reason),
 }
 
+/// Picks entries that a sweep leaves, by the names that lead to them.
+pub(in crate::restore) type Stays<'s> = dyn Fn(&[&CString]) -> bool + 's;
+
 /// Whether a sweep is the real thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::restore) enum Sweep {
@@ -100,7 +103,7 @@ impl Territory {
         parent: BorrowedFd<'_>,
         name: CString,
         sweep: Sweep,
-        stays: Option<&dyn Fn(&[&CString]) -> bool>,
+        stays: Option<&Stays<'_>>,
         tell: &mut dyn FnMut(&[&CString], Fate),
     ) -> Result<(), Errno> {
         let first = Found { name, kind: None };
