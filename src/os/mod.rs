@@ -11,5 +11,5 @@ pub(crate) mod sandbox;
 #[cfg(feature = "cli")]
 pub(crate) mod signals;
 pub(crate) mod sync;
-#[cfg(any(feature = "kopia-front", feature = "mover"))]
+#[cfg(feature = "cli")]
 pub(crate) mod users;

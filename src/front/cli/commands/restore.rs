@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap_complete::engine::ArgValueCompleter;
-use nix::unistd::{Group, User};
 use serde::Serialize;
 
 use crate::Error;
@@ -20,12 +19,10 @@ use crate::front::cli::session::Found;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
 use crate::front::cli::units::{ago, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
+use crate::os::users;
 use crate::restore::{self, Filter, FilterBuilder, Overwrite, OwnerMap, Restore, Summary};
-use crate::snapshot::{Tree, UtcTimestamp};
+use crate::snapshot::{NO_ID, Tree, UtcTimestamp};
 use crate::text::counted;
-
-/// The ID that no file can have: `chown` takes it for "as it is".
-const NO_ID: u32 = u32::MAX;
 
 /// What JSON says of a restore.
 #[derive(Serialize)]
@@ -407,13 +404,11 @@ fn halves(owner: &str) -> (&str, &str) {
 }
 
 fn user_id(user: &str) -> Option<u32> {
-    let named = || User::from_name(user).ok().flatten().map(|user| user.uid.as_raw());
-    user.parse().ok().or_else(named).filter(|id| *id != NO_ID)
+    user.parse().ok().or_else(|| users::user_named(user)).filter(|id| *id != NO_ID)
 }
 
 fn group_id(group: &str) -> Option<u32> {
-    let named = || Group::from_name(group).ok().flatten().map(|group| group.gid.as_raw());
-    group.parse().ok().or_else(named).filter(|id| *id != NO_ID)
+    group.parse().ok().or_else(|| users::group_named(group)).filter(|id| *id != NO_ID)
 }
 
 fn read_list(path: &Path) -> std::io::Result<String> {
