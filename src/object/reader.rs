@@ -188,6 +188,18 @@ impl<'a> Reader<'a> {
         Ok(length)
     }
 
+    /// Reads until the buffer is full or the object ends.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        let mut filled = 0;
+        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.read_some(rest)? {
+                0 => break,
+                got => filled += got,
+            }
+        }
+        Ok(filled)
+    }
+
     /// Bytes of memory held.
     pub(crate) fn held(&self) -> usize {
         let current = self.current.as_ref().map_or(0, |(_, data)| data.capacity());

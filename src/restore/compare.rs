@@ -1,7 +1,7 @@
 //! A directory of this machine against a tree: is it what a restore of the tree would give?
 
 use std::collections::{BTreeMap, btree_map};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 
-use crate::object::Reader;
 use crate::snapshot::{
     Aspect, Difference, DirEntry, EntryType, Error, GoMode, MAX_DEPTH, Tree, UtcTimestamp,
 };
@@ -243,13 +242,14 @@ impl<'a> Comparison<'a> {
         let open = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(at);
         let mut file = open.map_err(Unread::Here)?;
         let mut reader = self.tree.reader(saved, &self.path).map_err(Unread::Saved)?;
-        let mut buffers = [vec![0; BLOCK], vec![0; BLOCK]];
-        let [left, right] = &mut buffers;
+        let (mut left, mut right) = (Vec::with_capacity(BLOCK), vec![0; BLOCK]);
         loop {
-            let got = fill_from_file(&mut file, left).map_err(Unread::Here)?;
-            let other = fill(&mut reader, right)
-                .map_err(|error| Unread::Saved(error.at(self.tree.snapshot(), &self.path)))?;
-            if left.get(..got) != right.get(..other) {
+            left.clear();
+            let got = file.by_ref().take(BLOCK as u64).read_to_end(&mut left).map_err(Unread::Here)?;
+            let other = reader
+                .fill(&mut right)
+                .map_err(|error| Unread::Saved(Error::from(error).at(self.tree.snapshot(), &self.path)))?;
+            if Some(left.as_slice()) != right.get(..other) {
                 return Ok(false);
             }
             self.compared.bytes += got as u64;
@@ -263,30 +263,6 @@ impl<'a> Comparison<'a> {
 enum Unread {
     Here(io::Error),
     Saved(Error),
-}
-
-fn fill_from_file(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
-}
-
-fn fill(reader: &mut Reader<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match reader.read_some(rest)? {
-            0 => break,
-            got => filled += got,
-        }
-    }
-    Ok(filled)
 }
 
 /// What is in a directory, as a snapshot would hold it.

@@ -6,7 +6,7 @@ use std::vec;
 use super::tree::join;
 use super::walk::MAX_DEPTH;
 use super::{DirEntry, EntryType, Error, Tree};
-use crate::object::{ObjectId, Reader};
+use crate::object::ObjectId;
 
 /// Bytes of two files compared at a time.
 const BLOCK: usize = 256 << 10;
@@ -179,8 +179,9 @@ impl<'a> Diff<'a> {
         let [left, right] = &mut buffers;
         let mut readers = (self.old.reader(old, &self.path)?, self.new.reader(new, &self.path)?);
         loop {
-            let got = fill(&mut readers.0, left).map_err(|e| e.at(self.old.snapshot(), &self.path))?;
-            let other = fill(&mut readers.1, right).map_err(|e| e.at(self.new.snapshot(), &self.path))?;
+            let got = readers.0.fill(left).map_err(|e| Error::from(e).at(self.old.snapshot(), &self.path))?;
+            let other =
+                readers.1.fill(right).map_err(|e| Error::from(e).at(self.new.snapshot(), &self.path))?;
             if left.get(..got) != right.get(..other) {
                 return Ok(false);
             }
@@ -189,18 +190,6 @@ impl<'a> Diff<'a> {
             }
         }
     }
-}
-
-/// Reads until the buffer is full or the object ends.
-fn fill(reader: &mut Reader<'_>, buffer: &mut [u8]) -> Result<usize, Error> {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match reader.read_some(rest)? {
-            0 => break,
-            got => filled += got,
-        }
-    }
-    Ok(filled)
 }
 
 impl Iterator for Diff<'_> {
