@@ -323,8 +323,10 @@ impl Waiter {
 }
 
 /// Shows how far a verification is. Called from several threads.
+#[cfg(feature = "verify")]
 pub(super) struct Verifying(Meter);
 
+#[cfg(feature = "verify")]
 impl Verifying {
     pub(super) fn new(context: &Context) -> Self {
         Self(Meter::new(context, Unit::Bytes))
