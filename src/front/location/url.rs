@@ -1,6 +1,6 @@
 //! The parts of a location with a scheme.
 
-use super::path::percent_decoded;
+use percent_encoding::percent_decode_str;
 
 /// Names of parameters that hold secrets elsewhere.
 const SECRETS: [&str; 12] = [
@@ -49,7 +49,7 @@ impl Url {
             return Err(CREDENTIALS.into());
         }
         let decoded = |text: &str| {
-            String::from_utf8(percent_decoded(text.as_bytes())).map_err(|_| "it is not UTF-8".to_owned())
+            String::from_utf8(percent_decode_str(text).collect()).map_err(|_| "it is not UTF-8".to_owned())
         };
         let mut url = Self { authority: decoded(authority)?, path: decoded(path)?, parameters: Vec::new() };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {

@@ -8,6 +8,7 @@ use axum::extract::State as Extract;
 use axum::http::header::{HeaderName, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
 use super::app::App;
@@ -111,22 +112,14 @@ fn question(names: &str) -> Option<Question> {
     Question::new(namespace, pvc).ok()
 }
 
+/// Unlike in a location, a percent sign that begins no escape is a mistake.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = tail.split_at_checked(2)?;
-        let mut byte = [0];
-        hex::decode_to_slice(digits, &mut byte).ok()?;
-        bytes.extend(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
+    let is_whole = |escape: &str| {
+        escape.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let decoded =
+        text.split('%').skip(1).all(is_whole).then(|| percent_decode_str(text).decode_utf8().ok())?;
+    Some(decoded?.into_owned())
 }
 
 fn invalid(app: &App) -> Response {
