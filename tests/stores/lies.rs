@@ -11,33 +11,48 @@ use crate::common::{Case, say, testdata};
 use crate::server::{LIES, Lie, Server};
 
 /// Impatient, as tests are.
-fn patience(attempts: u32) -> RetryPolicy {
+pub(crate) fn patience(attempts: u32) -> RetryPolicy {
     RetryPolicy { attempts, first_pause: Duration::from_millis(1), longest_pause: Duration::from_millis(2) }
+}
+
+/// The blobs of a directory.
+pub(crate) fn truth(directory: &FileSystem) -> BTreeMap<BlobId, Vec<u8>> {
+    let blobs = directory.list("").unwrap().into_iter();
+    blobs.map(|blob| (blob.id.clone(), directory.read(&blob.id, u64::MAX).unwrap())).collect()
+}
+
+/// What came of questions to a server that lies.
+#[derive(Default)]
+pub(crate) struct Answers {
+    pub(crate) right: usize,
+    pub(crate) errors: BTreeMap<&'static str, usize>,
+}
+
+impl Answers {
+    /// Notes whether an answer was right. A wrong one ends the test, and so does a false "no".
+    pub(crate) fn note(&mut self, lie: Lie, nth: usize, result: Result<bool, Error>) {
+        match result {
+            Ok(true) => self.right += 1,
+            Ok(false) => panic!("{lie:?}, every {nth}: not what is stored"),
+            Err(error) => {
+                assert!(!error.is_not_found(), "{lie:?}, every {nth}: {error}");
+                *self.errors.entry(error.code()).or_default() += 1;
+            }
+        }
+    }
 }
 
 #[test]
 fn whatever_a_server_answers_nothing_is_wrong_and_nothing_is_called_absent() {
     let directory = FileSystem::open(testdata().join("basic/repo")).unwrap();
-    let truth: BTreeMap<BlobId, Vec<u8>> = directory
-        .list("")
-        .unwrap()
-        .into_iter()
-        .map(|blob| (blob.id.clone(), directory.read(&blob.id, u64::MAX).unwrap()))
-        .collect();
+    let truth = truth(&directory);
     let server = Server::with(&directory, "k/");
-    let (mut right, mut errors) = (0, BTreeMap::<&str, usize>::new());
+    let mut answers = Answers::default();
     for lie in LIES {
         for nth in [1, 2, 3, 5] {
             server.lie(lie, nth);
             let store = Retry::new(server.store("k/"), patience(2));
-            let mut note = |result: Result<bool, Error>| match result {
-                Ok(true) => right += 1,
-                Ok(false) => panic!("{lie:?}, every {nth}: not what is stored"),
-                Err(error) => {
-                    assert!(!error.is_not_found(), "{lie:?}, every {nth}: {error}");
-                    *errors.entry(error.code()).or_default() += 1;
-                }
-            };
+            let mut note = |result| answers.note(lie, nth, result);
             let listed = store.list("").map(|listed| {
                 let sizes_lie = lie == Lie::WrongSizes && nth == 1;
                 let mut names: Vec<(&BlobId, u64)> =
@@ -59,6 +74,7 @@ fn whatever_a_server_answers_nothing_is_wrong_and_nothing_is_called_absent() {
             }
         }
     }
+    let Answers { right, errors } = answers;
     assert!(right > 1000, "{right}");
     say(&format!("lies: {} kinds, {right} right answers, errors {errors:?}", LIES.len()));
 }

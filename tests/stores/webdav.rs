@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use rokopia::blob::remote::Hidden;
 use rokopia::blob::webdav::WebDavOptions;
-use rokopia::blob::{BlobId, BlobStore, Error, FileSystem, Folders, Retry, RetryPolicy};
+use rokopia::blob::{BlobId, BlobStore, FileSystem, Folders, Retry};
 
 use crate::common::{say, testdata};
+use crate::lies::{Answers, patience, truth};
 use crate::server::{LIES, Lie, Server, State, WRONG_SIZES, answer, escaped, object, read};
 use crate::suite::{behaves, blobs};
 
@@ -178,31 +178,14 @@ fn what_a_webdav_server_refuses_is_unknown_and_never_absent() {
 #[test]
 fn whatever_a_webdav_server_answers_nothing_is_wrong_and_nothing_is_called_absent() {
     let directory = FileSystem::open(testdata().join("basic/repo")).unwrap();
-    let truth: BTreeMap<BlobId, Vec<u8>> = directory
-        .list("")
-        .unwrap()
-        .into_iter()
-        .map(|blob| (blob.id.clone(), directory.read(&blob.id, u64::MAX).unwrap()))
-        .collect();
+    let truth = truth(&directory);
     let server = with(truth.iter().map(|(id, bytes)| (id.as_str(), bytes.clone())));
-    let policy = RetryPolicy {
-        attempts: 2,
-        first_pause: Duration::from_millis(1),
-        longest_pause: Duration::from_millis(2),
-    };
-    let (mut right, mut errors) = (0, BTreeMap::<&str, usize>::new());
+    let mut answers = Answers::default();
     for lie in LIES {
         for nth in [1, 2, 3, 5] {
             server.lie(lie, nth);
-            let store = Retry::new(store(&server), policy);
-            let mut note = |result: Result<bool, Error>| match result {
-                Ok(true) => right += 1,
-                Ok(false) => panic!("{lie:?}, every {nth}: not what is stored"),
-                Err(error) => {
-                    assert!(!error.is_not_found(), "{lie:?}, every {nth}: {error}");
-                    *errors.entry(error.code()).or_default() += 1;
-                }
-            };
+            let store = Retry::new(store(&server), patience(2));
+            let mut note = |result| answers.note(lie, nth, result);
             note(store.list("").map(|listed| {
                 let found: BTreeMap<BlobId, u64> =
                     listed.into_iter().map(|blob| (blob.id, blob.size)).collect();
@@ -220,6 +203,7 @@ fn whatever_a_webdav_server_answers_nothing_is_wrong_and_nothing_is_called_absen
             }
         }
     }
+    let Answers { right, errors } = answers;
     assert!(right > 500, "{right}");
     say(&format!("lies of WebDAV: {} kinds, {right} right answers, errors {errors:?}", LIES.len()));
 }
