@@ -361,13 +361,18 @@ pub(super) struct Reporter {
 /// Lines on standard output, and the first error of writing them.
 struct List {
     lines: BufWriter<Stdout>,
+    /// A bar may be drawn where they are read.
+    on_terminal: bool,
     result: io::Result<()>,
 }
 
 impl Reporter {
     /// With `lists`, what becomes of each entry goes to standard output, a line each.
     pub(super) fn new(context: &Context, lists: bool) -> Self {
-        let list = lists.then(|| Mutex::new(List { lines: BufWriter::new(stdout()), result: Ok(()) }));
+        let list = lists.then(|| {
+            let (lines, on_terminal) = (BufWriter::new(stdout()), stdout().is_terminal());
+            Mutex::new(List { lines, on_terminal, result: Ok(()) })
+        });
         Self { meter: Meter::new(context, Unit::Bytes), list }
     }
 
@@ -378,7 +383,7 @@ impl Reporter {
     pub(super) fn finish(&self) -> io::Result<()> {
         self.meter.finish();
         let Some(list) = &self.list else { return Ok(()) };
-        let List { lines, result } = &mut *list.lock();
+        let List { lines, result, .. } = &mut *list.lock();
         std::mem::replace(result, Ok(())).and_then(|()| lines.flush())
     }
 }
@@ -406,16 +411,16 @@ impl Progress for Reporter {
             Change::Unchanged => "unchanged",
             Change::Deleted => "deleted",
         };
-        let List { lines, result } = &mut *list.lock();
+        let List { lines, on_terminal, result } = &mut *list.lock();
+        let line = format!("{what:<9} {}\n", escape(path));
         let mut write = || {
-            let written = writeln!(lines, "{what:<9} {}", escape(path));
-            // A bar may be drawn where they are read.
-            if stdout().is_terminal() { written.and_then(|()| lines.flush()) } else { written }
+            let written = lines.write_all(line.as_bytes());
+            if *on_terminal { written.and_then(|()| lines.flush()) } else { written }
         };
-        let shown = SHOWN.lock().clone();
+        let shown = on_terminal.then(|| SHOWN.lock().clone()).flatten();
         let written = match shown {
-            Some(bar) if stdout().is_terminal() => bar.suspend(write),
-            _ => write(),
+            Some(bar) => bar.suspend(write),
+            None => write(),
         };
         if result.is_ok() {
             *result = written;
