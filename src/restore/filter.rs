@@ -168,6 +168,11 @@ impl Filter {
         unmatched
     }
 
+    /// Whether anything is excluded.
+    pub(super) fn has_excludes(&self) -> bool {
+        self.exclude.is_some()
+    }
+
     pub(super) fn excludes(&self, path: &str) -> bool {
         self.exclude.as_ref().is_some_and(|patterns| patterns.matches(path))
     }

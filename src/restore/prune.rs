@@ -97,7 +97,7 @@ fn remove(session: &Session<'_>, open: &OpenDir, path: String, name: CString, sw
         let whole: Vec<_> = std::iter::once(path.as_str().into()).chain(below).collect();
         filter.excludes(&whole.join("/"))
     };
-    let stays: Option<&Stays<'_>> = (!filter.is_empty()).then_some(&excluded);
+    let stays: Option<&Stays<'_>> = filter.has_excludes().then_some(&excluded);
     if let Err(errno) = session.territory.sweep_around(open.as_fd(), name, sweep, stays, &mut each) {
         report.error(path, &Error::system("delete")(errno));
     }

@@ -22,7 +22,7 @@ const ALIGNMENT: usize = 4096;
 const PIECE: usize = 1 << 20;
 
 /// Shorter writes gain nothing from it.
-const MIN_DIRECT: usize = 64 << 10;
+const MIN_WRITE: usize = 64 << 10;
 
 thread_local! {
     /// Room for a piece at an aligned address. A thread that never writes directly has none.
@@ -55,7 +55,7 @@ impl Direct {
     pub(super) fn write(&self, data: &[u8], at: u64) -> std::ops::Range<usize> {
         let begin = (at.next_multiple_of(ALIGNMENT as u64) - at) as usize;
         let blocks = data.len().saturating_sub(begin) / ALIGNMENT * ALIGNMENT;
-        if blocks < MIN_DIRECT || self.refused.load(Ordering::Relaxed) {
+        if blocks < MIN_WRITE || self.refused.load(Ordering::Relaxed) {
             return 0..0;
         }
         let mut end = begin;

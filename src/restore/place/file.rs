@@ -126,7 +126,7 @@ impl OutFile {
         if session.preallocate && size >= MIN_RESERVED {
             out.reserve();
         }
-        if session.preallocate && size >= MIN_DIRECT {
+        if size >= MIN_DIRECT {
             out.direct = Direct::open(&*out.parent, &out.name, &out.file);
         }
         Ok(out)
