@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Renders deploy/chart with Helm's own engine and checks what comes out as check.py does, and that it is what kustomize makes.
 
-The engine is in the package helm-python-sdk: a library around Helm's Go packages.
+With the name of a folder it writes the renderings there, for a cluster to take. The engine is in the package helm-python-sdk: a library around Helm's Go packages.
 """
 import functools
 import itertools
@@ -55,6 +55,9 @@ def options():
         yield ", ".join(part for part, on in zip(parts, chosen) if on) or "nothing", values
     yield "a claim with the repository", EVERYTHING | {"repository": {"claim": "kopia"}}
     yield "a certificate from elsewhere", EVERYTHING | {"admission": {"enabled": True, "certManager": False, "caBundle": "Q0E="}}
+    yield "pages to browse", EVERYTHING | {"browse": {"enabled": True}}
+    yield "pages behind a proxy", {"repository": REPOSITORY, "browse": {
+        "enabled": True, "userHeader": "X-Forwarded-User", "proxies": ["10.42.0.0/16", "fd00::/8"]}}
     yield "one replica", EVERYTHING | {"existence": {"replicas": 1, "sourceTemplate": "{pvc}@{namespace}:/data"}}
     yield "no limits on who asks", EVERYTHING | {"existence": {"networkPolicy": {"enabled": False}, "podDisruptionBudget": False}}
     yield "verification without exporter", EVERYTHING | {"verify": {"enabled": True, "storage": {"accessMode": "ReadWriteOnce",
@@ -68,6 +71,8 @@ WRONG = {
     "an export without a path": {"repository": {"nfs": {"server": "nas"}}},
     "root": {"repository": REPOSITORY | {"user": 0}},
     "a word that is no option": {"repository": REPOSITORY, "existance": {"enabled": True}},
+    "pages without the service": {"repository": REPOSITORY, "existence": {"enabled": False}, "browse": {"enabled": True}},
+    "a header that anybody may send": {"repository": REPOSITORY, "browse": {"enabled": True, "userHeader": "X-Forwarded-User"}},
     "a webhook without the service": {"repository": REPOSITORY, "existence": {"enabled": False}, "admission": {"enabled": True}},
     "a webhook that nobody trusts": {"repository": REPOSITORY, "admission": {"enabled": True, "certManager": False}},
     "one object for all claims": {"repository": REPOSITORY, "admission": {"restoreFrom": "volsync.backube/ReplicationDestination/one"}},
@@ -102,7 +107,18 @@ def same_as_kustomize(findings):
         findings.note(chart[key] == wanted[key], "chart", f"{key} differs:\n{json.dumps(chart[key])}\n{json.dumps(wanted[key])}")
 
 
+def write(folder):
+    """Writes each rendering to a file of the folder, and what it is of to its first line."""
+    for number, (where, values) in enumerate(options()):
+        with open(f"{folder}/{number:03}.yaml", "w") as file:
+            file.write(f"# {where}\n")
+            yaml.safe_dump_all(render(values), file)
+
+
 def main():
+    if len(sys.argv) == 2:
+        write(sys.argv[1])
+        return 0
     custom = json.loads((check.DEPLOY / "schemas.json").read_text())
     findings, renderings = check.Findings(), 0
     report = helm_python.lint(CHART, EVERYTHING, strict=True, namespace=NAMESPACE)

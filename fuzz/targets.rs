@@ -14,7 +14,7 @@ use rokopia::codec::{CompressionId, ReedSolomonCrc, Size, decompress};
 use rokopia::crypto::{KeyDerivation, Password};
 use rokopia::format::RepositoryFormat;
 use rokopia::index::{ContentId, PackedIndex, select_epochs};
-use rokopia::manifest::{ManifestSet, Room, parse as parse_manifests};
+use rokopia::manifest::{ManifestMemory, ManifestSet, parse as parse_manifests};
 use rokopia::object::{Chunks, ObjectId, Reader};
 use rokopia::pack::Postamble;
 use rokopia::snapshot::{Entries, EntryName, Policies, Snapshots, Source, Tree, UtcTimestamp};
@@ -94,7 +94,9 @@ pub fn manifest(data: &[u8]) {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let packed = gzip.write_all(data).and_then(|()| gzip.finish()).unwrap_or_default();
     for payload in [data, &packed] {
-        let Ok(entries) = parse_manifests(content, payload, &Room::new(MAX_MANIFESTS, 0)) else { continue };
+        let Ok(entries) = parse_manifests(content, payload, &ManifestMemory::new(MAX_MANIFESTS, 0)) else {
+            continue;
+        };
         let mut set = ManifestSet::default();
         set.update(&[content].into(), [(content, entries)]);
         let snapshots = Snapshots::new(&set);
@@ -214,7 +216,7 @@ fn in_a_file(data: &[u8], read: impl FnOnce(&Path)) {
 /// A configuration file of kopia, and a command line of it.
 pub fn kopia_config(data: &[u8]) {
     let words = String::from_utf8_lossy(data);
-    in_a_file(data, |path| rokopia::parse_as_kopia(&words, path));
+    in_a_file(data, |path| rokopia::front::parse_as_kopia(&words, path));
 }
 
 /// A ledger of verifications.

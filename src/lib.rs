@@ -96,6 +96,23 @@
 //! [`Checker`] keeps a view of a repository up to date and answers such questions from it: *yes*, *no* or *unknown*, and
 //! never *no* while there is any doubt.
 //!
+//! # Options
+//!
+//! Options, reports and errors may get more fields and variants with a new version. A set of options starts with its default:
+//!
+//! ```
+//! use rokopia::{FileSystem, Options, Password, Repository};
+//!
+//! # fn main() -> Result<(), rokopia::Error> {
+//! let mut options = Options::default();
+//! options.index.degraded = true;
+//! let store = FileSystem::open("testdata/basic/repo")?;
+//! let repository = Repository::open_with(store, &Password::new("rokopia"), options)?;
+//! # assert!(repository.options().index.degraded);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Errors
 //!
 //! Each layer has an error of its own; [`Error`] joins all of them, so that `?` works everywhere. Every error has a stable
@@ -241,9 +258,9 @@ pub mod snapshot;
 pub mod testkit;
 #[cfg(all(feature = "verify", feature = "testkit"))]
 pub mod verify;
-#[cfg(all(any(feature = "mount", feature = "nfs"), feature = "testkit"))]
+#[cfg(all(any(feature = "mount", feature = "nfs", feature = "browse"), feature = "testkit"))]
 pub mod vfs;
-#[cfg(all(any(feature = "mount", feature = "nfs"), not(feature = "testkit")))]
+#[cfg(all(any(feature = "mount", feature = "nfs", feature = "browse"), not(feature = "testkit")))]
 mod vfs;
 
 mod error;
@@ -271,7 +288,7 @@ pub use index::{ContentId, IndexOptions};
 pub use manifest::ManifestId;
 pub use object::{ObjectId, Reader};
 pub use repository::{
-    Absence, Access, Budget, Catalog, Error as ReadError, Opening, Options, Problem, Reason, Repository,
+    Absence, Access, Budget, Catalog, Error as ReadError, Opening, Options, Reason, Repository,
 };
 pub use restore::{Error as RestoreError, Filter, Origin, Overwrite, Progress, Restore, Summary};
 pub use snapshot::{
@@ -283,8 +300,6 @@ pub use verify::{
     Damage, Error as VerifyError, Ledger, Level, Report, Settings as VerifySettings, Verdict, Verifier,
 };
 
-#[cfg(all(feature = "testkit", feature = "kopia-front"))]
-pub use front::kopia::parse_as_anything as parse_as_kopia;
 #[doc(hidden)]
 pub use os::privacy::keep_memory_private;
 #[cfg(feature = "testkit")]

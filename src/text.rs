@@ -78,6 +78,35 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
+/// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
+pub(crate) fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(at)?;
+    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1000_u64.pow(2),
+        "g" | "gb" => 1000_u64.pow(3),
+        "t" | "tb" => 1000_u64.pow(4),
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        "ti" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(factor);
+    }
+    let value = number.parse::<f64>().ok()? * factor as f64;
+    (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
+}
+
+/// As [`size`], with a unit: `--rate 5` is not meant to be 5 bytes.
+pub(crate) fn size_with_unit(text: &str) -> Option<u64> {
+    size(text).filter(|_| text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic()))
+}
+
 /// Writes a size with three or four digits: `1.5 MiB`.
 pub(crate) fn human_size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -94,6 +123,28 @@ pub(crate) fn human_size(bytes: u64) -> String {
         unit = next;
     }
     format!("{value:.1} {unit}")
+}
+
+/// `rwxr-sr-x`.
+pub(crate) fn permissions(mode: u32) -> String {
+    let special = [(0o4000, 0o100, 's'), (0o2000, 0o010, 's'), (0o1000, 0o001, 't')];
+    let mut text: Vec<char> = (0..9)
+        .map(|bit| {
+            if mode & (0o400 >> bit) == 0 {
+                '-'
+            } else {
+                ['r', 'w', 'x'].get(bit % 3).copied().unwrap_or('-')
+            }
+        })
+        .collect();
+    for (position, (bit, execute, letter)) in [2, 5, 8].into_iter().zip(special) {
+        if mode & bit != 0
+            && let Some(place) = text.get_mut(position)
+        {
+            *place = if mode & execute == 0 { letter.to_ascii_uppercase() } else { letter };
+        }
+    }
+    text.into_iter().collect()
 }
 
 /// Reads a duration: `2h30m`, `3d`, `90s`, `1w`.
@@ -152,5 +203,18 @@ mod tests {
         assert_eq!(human_size(1023), "1023 B");
         assert_eq!(human_size(1536), "1.5 KiB");
         assert_eq!(human_size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn modes_look_as_in_ls() {
+        for (mode, text) in [
+            (0o644, "rw-r--r--"),
+            (0o4755, "rwsr-xr-x"),
+            (0o2644, "rw-r-Sr--"),
+            (0o1777, "rwxrwxrwt"),
+            (0, "---------"),
+        ] {
+            assert_eq!(permissions(mode), text);
+        }
     }
 }

@@ -14,6 +14,8 @@
 
 mod expectations;
 mod finding;
+#[cfg(feature = "cli")]
+pub(crate) mod health;
 mod history;
 mod stores;
 
@@ -30,7 +32,7 @@ use crate::snapshot::{CLOCK_TOLERANCE, Source, UtcTimestamp};
 
 /// What an audit found: one element for each source of the repository and each expected source that it lacks, in the
 /// order of their display form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audit {
     /// The sources.
     pub sources: Vec<SourceAudit>,
@@ -92,6 +94,20 @@ impl SourceAudit {
     /// The worst finding's severity.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(Finding::severity).max()
+    }
+
+    /// Whether there is no complete snapshot that is certainly young enough. The age of one from the future is not known.
+    pub fn is_stale(&self) -> bool {
+        self.findings.iter().any(|finding| {
+            matches!(
+                finding,
+                Finding::Missing
+                    | Finding::Unknown
+                    | Finding::NeverCompleted { .. }
+                    | Finding::Stale { .. }
+                    | Finding::FromTheFuture { .. }
+            )
+        })
     }
 }
 

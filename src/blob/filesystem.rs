@@ -46,7 +46,7 @@ impl FileSystem {
     /// Opens the directory and reads the layout rule in it.
     ///
     /// # Errors
-    /// Tells apart a missing location, one that is not a directory, one that is empty, and one that cannot be read.
+    /// A location that is missing, is not a directory, is empty, or cannot be read: each is a different error.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let root = path.as_ref().to_path_buf();
         let mut entries = match std::fs::read_dir(&root) {

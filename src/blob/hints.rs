@@ -19,4 +19,9 @@ impl Hints {
 
     /// Storage that is asked over a network, request by request.
     pub const REMOTE: Self = Self { range: 4 << 20, gap: 512 << 10, reads: 32, small_reads: 64 };
+
+    /// Whether each request takes so long that what will be needed is asked for before its turn.
+    pub(crate) fn asks_ahead(&self) -> bool {
+        self.small_reads > Self::LOCAL.small_reads
+    }
 }

@@ -145,6 +145,10 @@ impl<S: BlobStore + 'static> BlobStore for Interruptible<S> {
         self.inner.remarks()
     }
 
+    fn protection(&self) -> Option<super::Protection> {
+        self.inner.protection()
+    }
+
     fn guard(&self) -> super::Guard {
         self.inner.guard()
     }

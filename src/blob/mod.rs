@@ -6,6 +6,13 @@
 /// What a store around another one passes on to its `inner` as it is.
 macro_rules! pass_through {
     () => {
+        pass_through!(but hints);
+
+        fn hints(&self) -> crate::blob::Hints {
+            self.inner.hints()
+        }
+    };
+    (but hints) => {
         fn describe(&self) -> String {
             self.inner.describe()
         }
@@ -22,16 +29,16 @@ macro_rules! pass_through {
             self.inner.forget(id);
         }
 
-        fn hints(&self) -> crate::blob::Hints {
-            self.inner.hints()
-        }
-
         fn is_empty(&self) -> Result<bool, crate::blob::Error> {
             self.inner.is_empty()
         }
 
         fn guard(&self) -> $crate::blob::Guard {
             self.inner.guard()
+        }
+
+        fn protection(&self) -> Option<$crate::blob::Protection> {
+            self.inner.protection()
         }
     };
 }
@@ -51,6 +58,7 @@ mod interrupt;
 mod kind;
 mod layout;
 mod listing;
+mod measured;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 pub mod object;
 #[cfg(feature = "remote")]
@@ -60,20 +68,24 @@ mod retry;
 pub mod sftp;
 mod sharding;
 mod throttle;
+mod traffic;
 mod trouble;
 #[cfg(feature = "webdav")]
 pub mod webdav;
 
 pub use crate::id::{BlobId, InvalidBlobId};
 #[cfg(feature = "testkit")]
-pub use count::{Count, Counts};
+pub use count::Count;
 pub use early::Early;
+pub(crate) use early::Following;
 pub use error::Error;
 pub use fetch::{FetchLimits, for_each_blob};
 pub use filesystem::FileSystem;
 #[cfg(any(feature = "webdav", feature = "sftp"))]
 pub use folders::Folders;
 pub(crate) use guard::Identity;
+#[cfg(feature = "mover")]
+pub(crate) use guard::is_regular_file;
 pub use guard::{Guard, InRepository, Relation, WritablePath};
 pub use hints::Hints;
 pub use interrupt::Interruptible;
@@ -83,6 +95,8 @@ pub use listing::Foreign;
 pub use retry::{Retry, RetryPolicy};
 pub use sharding::Sharding;
 pub use throttle::Throttle;
+pub(crate) use traffic::Question;
+pub use traffic::{Counts, Limits, Traffic};
 pub use trouble::{Cause, Trouble};
 
 #[cfg(feature = "testkit")]
@@ -102,13 +116,33 @@ pub struct BlobMetadata {
     pub modified: Option<SystemTime>,
 }
 
-/// What a store noticed beside its blobs.
+/// What a store noticed apart from its blobs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Remarks {
-    /// What is there and no part of a repository.
+    /// Files that do not belong to the repository.
     pub foreign: Foreign,
-    /// What an administrator should know, one sentence each.
+    /// Warnings for an administrator, one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// How the storage protects blobs from being lost. `None` means that the storage did not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Protection {
+    /// Whether old versions of replaced and deleted blobs are kept.
+    pub versions: Option<bool>,
+    /// Whether versions can be locked, and for how long they are by default.
+    pub lock: Option<ObjectLock>,
+}
+
+/// How versions in a bucket are locked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Whether versions can be locked at all.
+    pub enabled: bool,
+    /// Who may still delete a version: `governance` lets some, `compliance` nobody. None without a default.
+    pub mode: Option<String>,
+    /// Days for which each new version is locked. None without a default.
+    pub days: Option<u32>,
 }
 
 impl BlobMetadata {
@@ -122,9 +156,10 @@ impl BlobMetadata {
 ///
 /// All methods may be called from many threads at once.
 pub trait BlobStore: Send + Sync {
-    /// All blobs whose name begins with `prefix`, in no particular order. What is [`BlobKind::Foreign`] is left out.
+    /// Lists the blobs whose names begin with `prefix`, in no particular order. Those of kind [`BlobKind::Foreign`] are
+    /// left out.
     ///
-    /// A list is complete: a store that cannot vouch for that gives an error.
+    /// A list is complete: a store that cannot guarantee that returns an error.
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error>;
 
     /// Length of one blob in bytes.
@@ -139,7 +174,7 @@ pub trait BlobStore: Send + Sync {
     /// Where this store is, for messages.
     fn describe(&self) -> String;
 
-    /// What the last list of all blobs met besides.
+    /// What the last list of all blobs noticed apart from blobs.
     fn remarks(&self) -> Remarks {
         Remarks::default()
     }
@@ -152,21 +187,26 @@ pub trait BlobStore: Send + Sync {
     /// Tells the store that the bytes of a blob will not be needed again soon, so that its cache can drop them.
     fn forget(&self, _id: &BlobId) {}
 
-    /// How it is read best.
+    /// How this store is read best.
     fn hints(&self) -> Hints {
         Hints::LOCAL
     }
 
-    /// Whether there is certainly nothing at its place, no foreign things either: where a first backup can come to be. A
-    /// store that does not know says no.
+    /// Whether the location is certainly empty, without foreign files either, so that a first backup may still create the
+    /// repository there. A store that does not know returns `false`.
     fn is_empty(&self) -> Result<bool, Error> {
         Ok(false)
     }
 
-    /// What keeps the storage from being written to by a path of this machine. A store around another one passes on that
-    /// one's; the default is for storage that no path leads to.
+    /// The guard that prevents outputs of this machine from being written to the storage. A store around another one
+    /// returns the inner one's guard; the default is for storage that no path leads to.
     fn guard(&self) -> Guard {
         Guard::default()
+    }
+
+    /// What keeps blobs from being lost when somebody deletes or replaces them; `None` for storage that has no such thing.
+    fn protection(&self) -> Option<Protection> {
+        None
     }
 }
 
@@ -205,6 +245,9 @@ macro_rules! forward {
             }
             fn guard(&self) -> Guard {
                 (**self).guard()
+            }
+            fn protection(&self) -> Option<Protection> {
+                (**self).protection()
             }
         }
     };

@@ -1,12 +1,16 @@
-//! Trying again what a network file system or an object store failed to do.
+//! Retrying what failed on a network file system or an object store.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{BlobId, BlobMetadata, BlobStore, Error};
+use super::measured::Measured;
+use super::{BlobId, BlobMetadata, BlobStore, Error, Hints, Traffic};
+
+use crate::os::sync::Mutex;
 
 /// How often and how patiently to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct RetryPolicy {
     /// Attempts in all, at least one.
     pub attempts: u32,
@@ -22,31 +26,82 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Repeats operations whose failure may pass ([`Error::is_retryable`]), with growing pauses and jitter, so that many
-/// clients of one server do not come back in step.
+/// Repeats operations whose failure may be temporary ([`Error::is_retryable`]), with growing pauses and jitter, so that
+/// many clients of one server do not retry at the same time.
+///
+/// If a store says that it is busy, all threads wait for the time that it requests. Measured answer times decide how it is read
+/// best.
 #[derive(Debug)]
 pub struct Retry<S> {
     inner: S,
     policy: RetryPolicy,
+    traffic: Traffic,
+    quiet_until: Mutex<Option<Instant>>,
+    measured: Measured,
 }
 
 impl<S> Retry<S> {
     /// Wraps a store.
     pub fn new(inner: S, policy: RetryPolicy) -> Self {
-        Self { inner, policy }
+        Self {
+            inner,
+            policy,
+            traffic: Traffic::default(),
+            quiet_until: Mutex::default(),
+            measured: Measured::default(),
+        }
+    }
+
+    /// The same, with what is tried again counted there.
+    pub(crate) fn counted(self, traffic: Traffic) -> Self {
+        Self { traffic, ..self }
+    }
+
+    fn run<T>(&self, mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        self.policy.run_counted(&self.traffic, || {
+            self.wait_while_quiet();
+            let result = operation();
+            if let Err(error) = &result
+                && error.is_retryable()
+                && let Some(pause) = error.pause()
+            {
+                let until = Instant::now() + pause;
+                let mut quiet = self.quiet_until.lock();
+                *quiet = (*quiet).max(Some(until));
+            }
+            result
+        })
+    }
+
+    fn wait_while_quiet(&self) {
+        let until = *self.quiet_until.lock();
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        if let Some(left) = left.filter(|left| !left.is_zero()) {
+            // Those that waited together do not come back in step.
+            std::thread::sleep(left + jittered(left / 4));
+        }
     }
 }
 
 impl RetryPolicy {
-    /// Does an operation until it succeeds, fails for good or has been tried often enough.
+    /// Repeats an operation until it succeeds, fails permanently, or has used all attempts.
     ///
     /// # Errors
     /// The last error.
-    pub fn run<T>(&self, mut operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    pub fn run<T>(&self, operation: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        self.run_counted(&Traffic::default(), operation)
+    }
+
+    fn run_counted<T>(
+        &self,
+        traffic: &Traffic,
+        mut operation: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let mut pause = self.first_pause;
         for attempt in 1.. {
             match operation() {
                 Err(e) if e.is_retryable() && attempt < self.attempts => {
+                    traffic.retried();
                     tracing::debug!(attempt, error = %e, "storage operation failed, trying again");
                     std::thread::sleep(jittered(pause).max(e.pause().unwrap_or_default()));
                     pause = pause.saturating_mul(2).min(self.longest_pause);
@@ -66,22 +121,28 @@ fn jittered(pause: Duration) -> Duration {
 
 impl<S: BlobStore> BlobStore for Retry<S> {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        self.policy.run(|| self.inner.list(prefix))
+        self.run(|| self.inner.list(prefix))
     }
 
     fn size(&self, id: &BlobId) -> Result<u64, Error> {
-        self.policy.run(|| self.inner.size(id))
+        self.run(|| self.inner.size(id))
     }
 
     fn read(&self, id: &BlobId, limit: u64) -> Result<Vec<u8>, Error> {
-        self.policy.run(|| self.inner.read(id, limit))
+        self.run(|| self.inner.read(id, limit))
     }
 
     fn read_at(&self, id: &BlobId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.policy.run(|| self.inner.read_at(id, offset, buffer))
+        self.run(|| self.measured.during(buffer.len() as u64, || self.inner.read_at(id, offset, buffer)))
     }
 
-    pass_through!();
+    /// Of storage over a network, as it turned out to be so far.
+    fn hints(&self) -> Hints {
+        let hints = self.inner.hints();
+        if hints.asks_ahead() { self.measured.fit(hints) } else { hints }
+    }
+
+    pass_through!(but hints);
 }
 
 #[cfg(test)]
@@ -90,6 +151,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::blob::{Cause, Trouble};
 
     struct Flaky {
         failures: AtomicU32,
@@ -144,5 +206,48 @@ mod tests {
         assert!(store.size(&id).is_err());
         assert_eq!(store.inner.failures.load(Ordering::SeqCst), 8);
         assert!(store.read(&id, 1).unwrap_err().is_not_found());
+    }
+
+    /// Is busy for some time with the first question, and for good with none.
+    struct Busy {
+        asked: AtomicU32,
+        pause: Duration,
+    }
+
+    impl BlobStore for Busy {
+        fn list(&self, _: &str) -> Result<Vec<BlobMetadata>, Error> {
+            Ok(Vec::new())
+        }
+        fn size(&self, _: &BlobId) -> Result<u64, Error> {
+            match self.asked.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    Err(Error::Remote(Box::new(Trouble::new(Cause::Busy, "").retry_after(Some(self.pause)))))
+                }
+                _ => Ok(7),
+            }
+        }
+        fn read(&self, id: &BlobId, _: u64) -> Result<Vec<u8>, Error> {
+            Err(Error::NotFound { blob: id.clone() })
+        }
+        fn read_at(&self, id: &BlobId, _: u64, _: &mut [u8]) -> Result<(), Error> {
+            Err(Error::NotFound { blob: id.clone() })
+        }
+        fn describe(&self) -> String {
+            "busy".into()
+        }
+    }
+
+    #[test]
+    fn a_busy_store_is_left_alone_by_all() {
+        let (id, pause) = (BlobId::new("p1").unwrap(), Duration::from_millis(60));
+        let policy = RetryPolicy { attempts: 1, ..RetryPolicy::default() };
+        let store = Retry::new(Busy { asked: 0.into(), pause }, policy);
+        assert!(store.size(&id).is_err());
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(|| store.list(""))).collect();
+            assert!(others.into_iter().all(|other| other.join().unwrap().is_ok()));
+        });
+        assert!(begun.elapsed() > pause / 2);
     }
 }

@@ -23,6 +23,8 @@ pub enum Cause {
     AccessDenied,
     /// There is no bucket, container or folder of that name.
     BucketMissing,
+    /// The storage keeps no versions, of which an older one was asked for.
+    VersionsMissing,
     /// The bucket is in another region than the request was made for.
     RegionWrong,
     /// The clocks of this machine and of the storage differ by too much.
@@ -56,6 +58,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// What a status of HTTP says by itself. What 404 means, each storage knows.
+    #[cfg(feature = "remote")]
+    pub(crate) fn of_status(status: reqwest::StatusCode) -> Self {
+        match status.as_u16() {
+            401 => Self::CredentialsRefused,
+            403 => Self::AccessDenied,
+            408 | 500 | 502 | 504 => Self::ServerFailed,
+            429 | 503 => Self::Busy,
+            301 | 302 | 303 | 307 | 308 => Self::Redirected,
+            _ => Self::Refused,
+        }
+    }
+
     /// The stable code of this cause, as listed in `docs/errors.md`.
     pub fn code(self) -> &'static str {
         match self {
@@ -63,6 +78,7 @@ impl Cause {
             Self::CredentialsRefused => "credentials-refused",
             Self::AccessDenied => "access-denied",
             Self::BucketMissing => "bucket-missing",
+            Self::VersionsMissing => "versions-missing",
             Self::RegionWrong => "region-wrong",
             Self::ClockSkewed => "clock-skewed",
             Self::Tls => "tls-failed",
@@ -103,6 +119,7 @@ impl Cause {
             Self::CredentialsRefused => "the storage does not take the credentials",
             Self::AccessDenied => "the credentials do not allow it",
             Self::BucketMissing => "there is no such bucket or folder",
+            Self::VersionsMissing => "the bucket keeps no versions",
             Self::RegionWrong => "the bucket is in another region",
             Self::ClockSkewed => "the clock of this machine differs too much from that of the storage",
             Self::Tls => "no secure connection",

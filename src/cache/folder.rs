@@ -14,7 +14,7 @@ use crate::blob::{Guard, InRepository, WritablePath};
 use crate::format::RepositoryFormat;
 
 /// Holds the folders of all repositories, so that nothing else in the directory is ever counted or removed.
-const NAME: &str = "rokopia-cache";
+pub(crate) const NAME: &str = "rokopia-cache";
 
 /// Ends the names of files that are being written.
 const PARTIAL: &str = ".partial";
@@ -51,9 +51,20 @@ impl Folder {
         guard: &Guard,
         format: &RepositoryFormat,
     ) -> Result<Self, InRepository> {
+        Self::named(directory, limit, guard, &hashed(format.unique_id()))
+    }
+
+    /// The folder for what is known of a repository before it is open, by where it is: nothing that is secret.
+    ///
+    /// # Errors
+    /// It would lie in the repository.
+    pub(crate) fn of_places(directory: &Path, limit: u64, guard: &Guard) -> Result<Self, InRepository> {
+        Self::named(directory, limit, guard, "places")
+    }
+
+    fn named(directory: &Path, limit: u64, guard: &Guard, name: &str) -> Result<Self, InRepository> {
         let all = guard.writable(&directory.join(NAME))?;
-        let digest = hex::encode(Sha256::digest(format.unique_id()));
-        let own = guard.writable(&all.as_path().join(digest.get(..32).unwrap_or(&digest)))?;
+        let own = guard.writable(&all.as_path().join(name))?;
         Ok(Self { all, own, limit })
     }
 
@@ -149,6 +160,13 @@ impl Folder {
             tracing::warn!("the cache {path}: {doing}: {error}; the command goes on without it");
         }
     }
+}
+
+/// A name for something, of which it tells nothing.
+pub(crate) fn hashed(bytes: &[u8]) -> String {
+    let mut digest = hex::encode(Sha256::digest(bytes));
+    digest.truncate(32);
+    digest
 }
 
 /// Notes that a file was used. Where that is not possible, it counts as older than it is.

@@ -7,7 +7,7 @@
 mod folder;
 mod sealed;
 
-pub(crate) use folder::Folder;
+pub(crate) use folder::{Folder, NAME, hashed};
 pub(crate) use sealed::{Backing, PAGE_ROOM, Sealed, SealedWriter};
 
 /// Bytes that all files in a directory may take together where nothing else is said.

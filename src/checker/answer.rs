@@ -14,9 +14,9 @@ use crate::snapshot::{AskedSource, Source, UtcTimestamp};
 pub enum State {
     /// There is one.
     Exists,
-    /// There is none: the whole repository was read to say so.
+    /// There certainly is none: the whole repository was read.
     Absent,
-    /// That could not be found out, or is in doubt.
+    /// It is not certain, or could not be determined.
     Unknown,
 }
 
@@ -33,12 +33,13 @@ impl State {
 
 /// The answer to a question.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Answer {
     /// Whether there is a backup.
     pub state: State,
     /// The source asked for.
     pub source: AskedSource,
-    /// The source found, where it has another name or path than the one asked for.
+    /// The source that was found, if its name or path differs from the one asked for.
     pub found: Option<Source>,
     /// Snapshots found.
     pub snapshots: usize,
@@ -50,7 +51,7 @@ pub struct Answer {
     pub latest_id: Option<ManifestId>,
     /// Why the state is unknown.
     pub reason: Option<Reason>,
-    /// When the refresh began on which the answer rests; `None` when there is no view.
+    /// When the refresh began that the answer is based on; `None` if there is no view.
     pub as_of: Option<Tick>,
 }
 

@@ -14,9 +14,9 @@ use crate::crypto::Password;
 use crate::format::RepositoryFormat;
 use crate::gojson::time::GoTime;
 use crate::manifest::ManifestId;
+use crate::repository::{self, Access, Catalog, Options, Repository};
 use crate::repository::{Indexed, Suspect};
 use crate::snapshot::{Snapshot, Source};
-use crate::{Catalog, Options, Repository, repository};
 
 /// Opens the storage again. Each refresh does, so that nothing of an earlier mount lives on in open files.
 pub type OpenStore = Arc<dyn Fn() -> Result<Arc<dyn BlobStore>, blob::Error> + Send + Sync>;
@@ -136,7 +136,8 @@ impl Engine {
         if let Some(rejected) = self.rejected.as_ref().filter(same) {
             return Err(Refused { reason: rejected.reason.clone(), forget: false, retryable: false });
         }
-        Repository::open_with(store, &password, self.options.clone()).map_err(|error| {
+        // What is listed while keys are derived serves this very refresh, which lists next.
+        repository::open_within(store, &password, self.options.clone(), Access::Index).map_err(|error| {
             let error = Error::from(error);
             if !error.is_retryable() && error.blob().is_none() {
                 let reason = Reason::from(&error);

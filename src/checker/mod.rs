@@ -1,11 +1,11 @@
 //! The existence question: is there a backup of this volume?
 //!
-//! There are three answers, and the dangerous one is *no*: a false *no* lets an application start on an empty volume. It is
-//! said only from a view of the whole repository that is recent enough and free of doubt; everything else is *unknown*, with
-//! a [`Reason`]. Nothing here knows of HTTP.
+//! There are three answers, and the dangerous one is *no*: a false *no* lets an application start on an empty volume. It
+//! is given only if a view of the whole repository is recent enough and free of doubt; otherwise the answer is *unknown*,
+//! with a [`Reason`]. This module does not know about HTTP.
 //!
-//! A [`Checker`] keeps a [`View`] of the repository in memory. Threads of its own read the storage; a caller waits for
-//! them at most as long as he wants to.
+//! A [`Checker`] keeps a [`View`] of the repository in memory. Its own threads read the storage, and callers choose how
+//! long they wait for them.
 
 mod answer;
 mod clock;
@@ -34,8 +34,8 @@ pub use state::Failure;
 pub use usage::{BlobUsage, Usage};
 pub use view::{RepositoryInfo, SnapshotInfo, SourceState, View};
 
-use crate::Options;
 use crate::os::sync::{Condvar, Mutex};
+use crate::repository::Options;
 use answer::{Verdict, consider};
 use state::{Counters, Shared};
 
@@ -46,31 +46,32 @@ pub struct Checker {
 
 /// What the checker is doing.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Status {
     /// What it knows.
     pub view: Option<Arc<View>>,
     /// Why the last refresh failed, if it did.
     pub failure: Option<Failure>,
-    /// For how long the refresh that runs now has been running.
+    /// How long the current refresh has been running.
     pub refreshing: Option<Duration>,
     /// Refreshes that succeeded.
     pub refreshes: u64,
     /// Refreshes that failed.
     pub failures: u64,
-    /// Questions that were answered by a refresh which another question had asked for.
+    /// Questions that were answered by the refresh of another question.
     pub followers: u64,
-    /// Threads that hang in the storage and were given up.
+    /// Threads that hang in the storage and were abandoned.
     pub hung_threads: usize,
     /// Whether the packs that no index names have been looked at.
     pub scanned: bool,
-    /// What the repository takes in its storage, as measured within the last hours; `None` until it was measured.
+    /// The size of the repository in its storage, measured within the last hours; `None` until it was measured.
     pub usage: Option<Arc<(Tick, Usage)>>,
 }
 
 debug_of!(Checker, "Checker", "settings" = |checker| &checker.shared.settings);
 
 impl Checker {
-    /// Begins to read the repository.
+    /// Starts reading the repository in the background.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -99,31 +100,30 @@ impl Checker {
         Ok(Self { shared })
     }
 
-    /// Calls `listener` whenever an answer that was not there before may be there now. It must not block. Only the first
-    /// listener counts.
+    /// Calls `listener` whenever a new answer may be available. It must not block. Only the first listener is called.
     pub fn on_change(&self, listener: impl Fn() + Send + Sync + 'static) {
         let _ = self.shared.listener.set(Box::new(listener));
     }
 
-    /// How it decides.
+    /// The settings in use.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// The moment that is now.
+    /// The current time of the checker's clock.
     pub fn now(&self) -> Tick {
         self.shared.clock.now()
     }
 
-    /// What is known, however old.
+    /// The current view, however old.
     pub fn view(&self) -> Option<Arc<View>> {
         self.shared.view.load_full()
     }
 
-    /// The answer to a question asked at a moment, if there is one yet. `first` asks for a refresh when there is none, and
-    /// counts whom another's refresh serves.
+    /// The answer to a question that was asked at `asked`, if there is one yet. With `first`, a refresh is requested if
+    /// there is none.
     ///
-    /// Never blocks for longer than it takes to look something up.
+    /// Blocks only for a lookup in memory.
     pub fn poll(&self, candidates: &Candidates, asked: Tick, first: bool) -> Option<Answer> {
         let now = self.now();
         let settings = &self.shared.settings;
@@ -167,7 +167,7 @@ impl Checker {
         None
     }
 
-    /// The answer to give when nobody wants to wait any longer.
+    /// The answer to give when the time for waiting is over.
     pub fn give_up(&self, candidates: &Candidates) -> Answer {
         let as_of = self.view().map(|view| view.started());
         let state = self.shared.lock();
@@ -179,7 +179,7 @@ impl Checker {
         Answer::unknown(candidates.asked.clone(), reason, as_of)
     }
 
-    /// Asks, and waits for the answer at most for so long (by the checker's clock).
+    /// Asks, and waits for the answer at most this long (by the checker's clock).
     pub fn ask(&self, candidates: &Candidates, patience: Duration) -> Answer {
         let asked = self.now();
         let mut first = true;
@@ -198,7 +198,7 @@ impl Checker {
         }
     }
 
-    /// What it is doing.
+    /// What the checker is doing.
     pub fn status(&self) -> Status {
         let now = self.now();
         let view = self.view();
@@ -217,8 +217,8 @@ impl Checker {
         }
     }
 
-    /// Whether questions are being answered, and if not, why. Takes a failure that may pass for one only when answers from
-    /// memory have run out as well.
+    /// Whether questions are being answered, and if not, why. A failure that may be temporary counts only when the
+    /// answers in memory have expired, too.
     pub fn ready(&self) -> Result<(), Reason> {
         let now = self.now();
         let Status { view, failure, refreshing, .. } = self.status();

@@ -13,8 +13,8 @@ use super::engine::{Engine, Refreshed, Refused};
 use super::error::{Error, Reason};
 use super::state::{Failure, Shared, State};
 use super::view::{Inventory, View};
-use crate::Repository;
 use crate::format::RepositoryFormat;
+use crate::repository::Repository;
 use crate::repository::Scan;
 
 /// After a failure nothing is tried again for this long.

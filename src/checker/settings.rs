@@ -7,26 +7,27 @@ use super::names::Template;
 
 /// How the checker decides, and when it reads.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Settings {
     /// How a claim becomes a source.
     pub template: Template,
-    /// A *yes* may rest on a view of this age.
+    /// Maximum age of the view for a *yes*.
     pub positive_max_age: Duration,
-    /// A *no* may rest on a view of this age; zero means that reading must have begun after the question was asked.
+    /// Maximum age of the view for a *no*; zero means that reading must have begun after the question was asked.
     pub negative_max_age: Duration,
     /// How often to refresh without being asked; `None` for never.
     pub refresh_interval: Option<Duration>,
-    /// A refresh that takes longer is given up, and another begun beside it.
+    /// A refresh that takes longer is abandoned, and another one is started.
     pub storage_timeout: Duration,
-    /// How often to look into packs that no index names, before a *no* is said; `None` for never.
+    /// How often to read packs that no index names, which a *no* requires; `None` for never.
     pub scan_interval: Option<Duration>,
-    /// The unique ID in hex that the repository must have. Without it, that of the first one seen.
+    /// The unique ID in hex that the repository must have. Without it, the first repository that is seen is accepted.
     pub expected_id: Option<String>,
-    /// With fewer sources than this, nothing is absent.
+    /// If the repository has fewer sources than this, the answer is never *no*.
     pub min_sources: usize,
-    /// What a claim is that was found only under a name that VolSync may have made of it.
+    /// The answer if there is a backup only under a name that VolSync may have derived from the claim's.
     pub altered_names: Doubtful,
-    /// What a claim is that has incomplete snapshots only.
+    /// The answer if all snapshots of the claim are incomplete.
     pub incomplete: Doubtful,
 }
 

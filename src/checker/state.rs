@@ -14,7 +14,7 @@ use super::usage::Meter;
 use super::view::View;
 use crate::os::sync::{Condvar, Mutex};
 use crate::repository::Scan;
-use crate::{Options, Repository};
+use crate::repository::{Options, Repository};
 
 pub(super) struct Shared {
     pub(super) settings: Settings,

@@ -1,4 +1,4 @@
-//! What the repository takes in its storage.
+//! The size of the repository in its storage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct BlobUsage {
     pub bytes: u64,
 }
 
-/// What the repository takes in its storage, by kind of blob: `data`, `metadata`, `index` and `other`.
+/// The size of the repository in its storage, by kind of blob: `data`, `metadata`, `index` and `other`.
 pub type Usage = BTreeMap<&'static str, BlobUsage>;
 
 /// The sizes measured last, and whether they are being measured.

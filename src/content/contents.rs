@@ -12,10 +12,10 @@ use crate::format::RepositoryFormat;
 use crate::index::{ContentId, ContentIndex, Entry, IndexOptions, IndexReader};
 use crate::os::sync::Mutex;
 
-/// All contents of a repository.
+/// The contents of a repository, found by its full index.
 ///
-/// A pack that is missing makes it read the indexes once more, because maintenance may have moved the content; only
-/// when the new index names the same pack is the content given up.
+/// If a pack is missing, the indexes are read again, because maintenance may have moved the content. Only if the new
+/// index names the same pack, the content is reported as missing.
 pub struct Contents {
     store: Arc<dyn BlobStore>,
     format: Arc<RepositoryFormat>,
@@ -56,7 +56,7 @@ impl Contents {
         Ok(index.map(|index| Self::with_index(store, format, options, index)))
     }
 
-    /// Contents by way of an index that was made otherwise, for example recovered from packs.
+    /// Contents with an index from elsewhere, for example one that was recovered from packs.
     pub fn with_index(
         store: Arc<dyn BlobStore>,
         format: Arc<RepositoryFormat>,
@@ -96,7 +96,7 @@ impl Contents {
         &self.store
     }
 
-    /// What error correction had to mend so far.
+    /// What error correction has repaired so far.
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
     }

@@ -9,8 +9,8 @@ use super::stored::{Configuration, Feature, Inner, Outer, UpgradeLock};
 use crate::blob::{BlobId, BlobStore};
 use crate::codec::ReedSolomonCrc;
 use crate::crypto::{
-    ContentCipher, ContentHasher, EncryptionAlgorithm, FormatCipher, HashAlgorithm, KeyDerivation, Password,
-    Secret,
+    ContentCipher, ContentHasher, EncryptionAlgorithm, FormatCipher, HashAlgorithm, KeyDerivation,
+    MaintenanceCipher, Password, Secret,
 };
 
 /// What is said of a format blob without bytes.
@@ -41,6 +41,7 @@ const SUPPORTED_FEATURES: [&str; 2] = ["index-v1", "index-v2"];
 
 /// How to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct OpenOptions {
     /// Open although an upgrade of the format is going on: what is read may be incomplete.
     pub ignore_upgrade: bool,
@@ -128,12 +129,51 @@ impl RepositoryFormat {
     /// # Errors
     /// Everything that keeps the repository from being read, told apart.
     pub fn open(store: &dyn BlobStore, password: &Password, options: OpenOptions) -> Result<Self, Error> {
-        let found = Self::read_blob(store).and_then(|bytes| Self::open_blob(&bytes, password, options));
+        Ok(Self::open_expecting(store, password, options, None)?.0)
+    }
+
+    /// The same while the blob is expected to be what it was: its keys are derived while it is read, and count if it is. Gives
+    /// the blob as well, unless a copy of it was used.
+    pub(crate) fn open_expecting(
+        store: &dyn BlobStore,
+        password: &Password,
+        options: OpenOptions,
+        expected: Option<&[u8]>,
+    ) -> Result<(Self, Option<Vec<u8>>), Error> {
+        let (read, guessed) = match expected {
+            None => (Self::read_blob(store), None),
+            Some(expected) => std::thread::scope(|scope| {
+                let guessed = scope.spawn(|| Self::open_blob(expected, password, options));
+                let read = Self::read_blob(store);
+                // Two derivations at a time would take twice the memory.
+                let guessed = guessed.join().ok();
+                let right = read.as_ref().is_ok_and(|bytes| bytes == expected);
+                (read, guessed.filter(|_| right))
+            }),
+        };
+        let found = read.and_then(|bytes| {
+            let opened = guessed.unwrap_or_else(|| Self::open_blob(&bytes, password, options));
+            let format = opened.map_err(|e| Self::doubt_password(store, &bytes, e))?;
+            Ok((format, Some(bytes)))
+        });
         match found {
             Err(e) if options.from_copy && (e.is_damage() || matches!(e, Error::WrongPassword)) => {
-                Self::open_copy(store, password, options, e)
+                Ok((Self::open_copy(store, password, options, e)?, None))
             }
             result => result.map_err(|e| Self::look_for_copy(store, e)),
+        }
+    }
+
+    /// The same error, unless the password does not open the format blob because a few of its bytes are damaged.
+    fn doubt_password(store: &dyn BlobStore, format_blob: &[u8], error: Error) -> Error {
+        let differing = match error {
+            Error::WrongPassword => copies::differing_bytes(store, format_blob),
+            _ => None,
+        };
+        let Some(differing) = differing else { return error };
+        let length = format_blob.len();
+        Error::Damaged {
+            reason: format!("{differing} of its {length} bytes differ from the copy of it in a pack"),
         }
     }
 
@@ -144,12 +184,20 @@ impl RepositoryFormat {
         options: OpenOptions,
         problem: Error,
     ) -> Result<Self, Error> {
-        let open =
-            |FormatCopy { blob, bytes }| Some((Self::open_blob(&bytes, password, options).ok()?, blob));
+        let mut wrong_password = false;
+        let open = |FormatCopy { blob, bytes }| match Self::open_blob(&bytes, password, options) {
+            Ok(format) => Some((format, blob)),
+            Err(e) => {
+                wrong_password |= matches!(e, Error::WrongPassword);
+                None
+            }
+        };
         let opened: Vec<(Self, BlobId)> = copies::find(store).take(MAX_COPIES).filter_map(open).collect();
         // An upgrade raises the version and begins epochs. Of equal copies the newest is the last one here.
         let best = opened.into_iter().rev().max_by_key(|(format, _)| (format.epochs.enabled, format.version));
-        let Some((mut format, blob)) = best else { return Err(problem) };
+        let Some((mut format, blob)) = best else {
+            return Err(if wrong_password { Error::WrongPassword } else { problem });
+        };
         format.warnings.push(format!("{problem}; the copy in {blob} is used instead"));
         format.copy = Some(blob);
         Ok(format)
@@ -340,6 +388,14 @@ impl RepositoryFormat {
     /// [`crate::crypto::Error`] if it is not what this repository's keys encrypted.
     pub fn open_blob_config(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, crate::crypto::Error> {
         FormatCipher::new(&self.format_key, &self.unique_id)?.open(stored)
+    }
+
+    /// Decrypts `kopia.maintenance`: JSON that says when maintenance runs, and what it did.
+    ///
+    /// # Errors
+    /// [`crate::crypto::Error`] if it is not what this repository's keys encrypted.
+    pub fn open_maintenance(&self, stored: &[u8]) -> Result<Zeroizing<Vec<u8>>, crate::crypto::Error> {
+        MaintenanceCipher::new(self.derivation_secret(), &self.unique_id)?.open(stored)
     }
 
     /// The secret from which purposes other than contents derive their keys (`kopia.maintenance`).

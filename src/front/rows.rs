@@ -1,9 +1,10 @@
-//! Snapshots and sources as programs read them: the same fields from the command line and over HTTP.
+//! Snapshots, sources and contents as programs read them: the same fields in every front.
 
 use serde::Serialize;
 
 use crate::Suspect;
 use crate::checker::SourceState;
+use crate::index::Entry;
 use crate::manifest::ManifestSet;
 use crate::snapshot::{Listed, Policies, Snapshot, Snapshots, Source, UtcTimestamp};
 
@@ -73,8 +74,47 @@ fn hidden(source: &Source, unlisted: &[Suspect]) -> usize {
     unlisted.iter().filter(|suspect| suspect.scope.concerns(source)).count()
 }
 
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// An entry of the index as `kopia content list --json` shows it: its keys in its order, of which some are left out when they
+/// are zero.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::front) struct ContentRow<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pack_file: &'a str,
+    time: u64,
+    original_length: u32,
+    length: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    pack_offset: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    compression: u32,
+    #[serde(rename = "contentID")]
+    content_id: String,
+    deleted: bool,
+    format_version: u8,
+    #[serde(rename = "encryptionKeyID", skip_serializing_if = "is_zero")]
+    encryption_key_id: u8,
+}
+
+impl<'a> ContentRow<'a> {
+    pub(in crate::front) fn new(entry: &Entry, pack: &'a str) -> Self {
+        Self {
+            pack_file: pack,
+            time: entry.time,
+            original_length: entry.original_length,
+            length: entry.packed_length,
+            pack_offset: entry.offset,
+            compression: entry.compression,
+            content_id: entry.id.to_string(),
+            deleted: entry.deleted,
+            format_version: entry.format_version,
+            encryption_key_id: entry.key_id,
+        }
+    }
 }
 
 /// Every snapshot that these manifests tell of, as the elements of a JSON array in the order of Kopia.

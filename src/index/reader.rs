@@ -37,21 +37,23 @@ const GROWTH_PERCENT: u64 = 250;
 
 /// How indexes are read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct IndexOptions {
-    /// Index blobs read at the same time; `None` for as many as the store takes well.
+    /// Number of parallel reads of index blobs; `None` for the store's own preference.
     pub reads: Option<usize>,
-    /// Pass over index blobs that cannot be read, with a [`Doubt`] for each, instead of failing.
+    /// Skip index blobs that cannot be read, with a [`Doubt`] for each, instead of failing.
     pub degraded: bool,
-    /// Bytes of memory that a loaded index, and loading it, may take. What needs more goes to a file, as far as it can.
+    /// Bytes of memory for the index, also while it is loaded. A larger index goes to a file, if there is a directory for
+    /// it.
     pub memory: u64,
-    /// Where that file may be. It has no name, so that nothing is left behind, and takes some 80 bytes for each content
-    /// while the index is loaded, then 45. Without a directory an index over budget is [`Error::OverBudget`]. A verification
-    /// puts the order in which it reads there as well: 24 bytes for each content while that is made, then 8.
+    /// The directory for that file. The file has no name, so that nothing is left behind, and takes about 80 bytes per
+    /// content while the index is loaded, then 45. Without a directory, an index over budget is [`Error::OverBudget`]. A
+    /// verification keeps its reading order there as well: 24 bytes per content while it is made, then 8.
     pub spill_directory: Option<PathBuf>,
-    /// A directory in which the index is kept between runs, so that the next one reads new index blobs alone. What is kept
-    /// is encrypted with a key of the repository. It is not used when reading degraded.
+    /// A directory that keeps the index between runs, so that the next run reads only new index blobs. The files are
+    /// encrypted with a key of the repository. It is not used when reading degraded.
     pub cache_directory: Option<PathBuf>,
-    /// Bytes that everything kept in that directory may take, also of other repositories.
+    /// Maximum bytes of everything in that directory, including other repositories.
     pub cache_limit: u64,
     /// Counts what is read, for those who wait.
     #[doc(hidden)]
@@ -75,7 +77,7 @@ impl Default for IndexOptions {
 
 impl IndexOptions {
     /// Bytes of index blobs to be held at once.
-    fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         BYTES_IN_FLIGHT.min(self.memory / 4)
     }
 
@@ -94,8 +96,8 @@ pub struct IndexReader<'a> {
     cache: Option<IndexStore>,
 }
 
-/// Where this process begins among blobs that are read in any order: always at the same place, so that of several faults it
-/// always meets the same one first.
+/// Random start offset for blobs that are read in any order, fixed for the process. It spreads load across clients, yet
+/// one process always reports the same error first.
 fn begin() -> usize {
     static BEGIN: OnceLock<usize> = OnceLock::new();
     *BEGIN.get_or_init(|| usize::try_from(RandomState::new().hash_one(0_u8)).unwrap_or(0))
@@ -104,12 +106,12 @@ fn begin() -> usize {
 debug_of!(IndexReader<'_>, "IndexReader");
 
 impl<'a> IndexReader<'a> {
-    /// A reader of the indexes in `store`. It reads them whether there is a cache or not.
+    /// A reader of the indexes in `store` that ignores the cache.
     pub fn new(store: &'a dyn BlobStore, format: &'a RepositoryFormat, options: IndexOptions) -> Self {
         Self { store, format, options, repairs: AtomicU64::new(0), cache: None }
     }
 
-    /// A reader that takes from the cache what is there of the active index blobs, if the options name one.
+    /// A reader that uses the cache for index blobs that it has, if the options name one.
     ///
     /// # Errors
     /// [`Error::InRepository`] for a cache in the repository.
@@ -133,12 +135,12 @@ impl<'a> IndexReader<'a> {
         self.cache.is_some()
     }
 
-    /// Places in index blobs that error correction had to mend so far.
+    /// Number of places in index blobs that error correction has repaired so far.
     pub fn repairs(&self) -> u64 {
         self.repairs.load(Ordering::Relaxed)
     }
 
-    /// Lists the index blobs and chooses those that count.
+    /// Lists the index blobs and selects the active ones.
     ///
     /// # Errors
     /// Storage failures, and damaged compaction logs of repositories without epochs, unless reading degraded.
@@ -164,7 +166,7 @@ impl<'a> IndexReader<'a> {
         PackedIndex::parse(opened.plaintext).map_err(|reason| Error::Malformed { blob: blob.clone(), reason })
     }
 
-    /// Reads what an index blob has about the contents with a prefix. Entries of other contents may be there too.
+    /// Reads the entries of an index blob for contents with a prefix. Entries of other contents may be included.
     pub(super) fn fetch_prefixed(&self, blob: &BlobMetadata, prefix: u8) -> Result<PackedIndex, Error> {
         if self.is_streamed(blob) {
             let memory = self.options.memory / 2;
@@ -174,7 +176,7 @@ impl<'a> IndexReader<'a> {
         }
     }
 
-    /// Puts the entries of an index blob into a file.
+    /// Writes the entries of an index blob to a file.
     fn fetch_spilled(&self, blob: &BlobMetadata, file: &SpillFile) -> Result<Spilled, Error> {
         if self.is_streamed(blob) {
             streamed::read_spilled(self.store, self.format, blob, file, self.options.memory / 2)
@@ -292,7 +294,7 @@ impl<'a> IndexReader<'a> {
         Ok(vanished.into_inner())
     }
 
-    /// Loads the full index: from the cache what is there, the rest into memory if it fits, else into a file.
+    /// Loads the full index: what the cache has from there, the rest into memory if it fits, otherwise into a file.
     ///
     /// # Errors
     /// As [`IndexReader::update`]; [`Error::OverBudget`] and [`Error::Spill`] when it fits nowhere.

@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::value::RawValue;
 
 use super::entry::{Labels, Manifest, memory_of_labels, share};
-use super::{Error, Room};
+use super::{Error, ManifestMemory};
 use crate::codec::{self, gunzip};
 use crate::gojson::time::GoTime;
 use crate::gojson::{Field, StringMap, go_object};
@@ -68,7 +68,7 @@ impl StoredEntry<'_> {
 
 /// Takes in manifests one after the other, as long as there is room.
 struct Reading<'r> {
-    room: &'r Room,
+    room: &'r ManifestMemory,
     manifests: Vec<Manifest>,
     /// Those of all manifests so far: the snapshots of a source all have the same.
     labels: HashSet<Labels>,
@@ -143,7 +143,7 @@ impl<'de> Visitor<'de> for Entries<'_, '_> {
 ///
 /// # Errors
 /// When the payload is not a gzip stream of a list of manifests; [`Error::OverBudget`] where there is no `room` for them.
-pub fn parse(content: ContentId, payload: &[u8], room: &Room) -> Result<Vec<Manifest>, Error> {
+pub fn parse(content: ContentId, payload: &[u8], room: &ManifestMemory) -> Result<Vec<Manifest>, Error> {
     if payload.len() <= LARGE / 1032 {
         return inflate(content, payload, room, &mut Vec::new());
     }
@@ -159,7 +159,7 @@ pub fn parse(content: ContentId, payload: &[u8], room: &Room) -> Result<Vec<Mani
 fn inflate(
     content: ContentId,
     payload: &[u8],
-    room: &Room,
+    room: &ManifestMemory,
     plain: &mut Vec<u8>,
 ) -> Result<Vec<Manifest>, Error> {
     let over_budget = || Error::OverBudget { content, limit: room.limit() };
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn parsed(json: &str) -> Result<Vec<Manifest>, Error> {
-        parse(content(), &gzip(json), &Room::default())
+        parse(content(), &gzip(json), &ManifestMemory::default())
     }
 
     #[test]
@@ -217,11 +217,14 @@ mod tests {
         {
             assert!(matches!(parsed(json), Err(Error::Malformed { .. })), "{json}");
         }
-        assert!(matches!(parse(content(), b"plain", &Room::default()), Err(Error::Decompress { .. })));
-        let whole = gzip("{\"entries\":[]}");
-        assert!(parse(content(), &whole, &Room::default()).unwrap().is_empty());
         assert!(matches!(
-            parse(content(), &whole[..whole.len() - 3], &Room::default()),
+            parse(content(), b"plain", &ManifestMemory::default()),
+            Err(Error::Decompress { .. })
+        ));
+        let whole = gzip("{\"entries\":[]}");
+        assert!(parse(content(), &whole, &ManifestMemory::default()).unwrap().is_empty());
+        assert!(matches!(
+            parse(content(), &whole[..whole.len() - 3], &ManifestMemory::default()),
             Err(Error::Decompress { .. })
         ));
     }
@@ -229,23 +232,24 @@ mod tests {
     #[test]
     fn no_more_than_there_is_room_for() {
         let entry = |data: &str| format!(r#"{{"id":"a","labels":{{"k":"v"}},"data":{data}}}"#);
-        let within =
-            |room: &Room, json: &str| parse(content(), &gzip(json), room).map(|manifests| manifests.len());
+        let within = |room: &ManifestMemory, json: &str| {
+            parse(content(), &gzip(json), room).map(|manifests| manifests.len())
+        };
         let over = |result| matches!(result, Err(Error::OverBudget { .. }));
         let plain = format!(r#"{{"entries":[{}]}}"#, entry(&format!("{:?}", "x".repeat(10_000))));
-        let room = Room::new(25_000, 0);
+        let room = ManifestMemory::new(25_000, 0);
         assert_eq!(within(&room, &plain).unwrap(), 1);
         assert_eq!(within(&room, &plain).unwrap(), 1);
         assert!(over(within(&room, &plain)), "the third time");
         // Short strings take more than their letters when a snapshot is made of them.
         let pins = format!(r#"{{"entries":[{}]}}"#, entry(&format!("[{}\"\"]", "\"\",".repeat(2_000))));
-        assert!(pins.len() < 10_000 && over(within(&Room::new(100_000, 0), &pins)));
+        assert!(pins.len() < 10_000 && over(within(&ManifestMemory::new(100_000, 0), &pins)));
         // Of a list that is there twice, the last one counts, and both need room.
         let twice = format!(r#"{{"entries":[{0},{0}],"Entries":[{0}]}}"#, entry("1"));
-        assert_eq!(within(&Room::default(), &twice).unwrap(), 1);
+        assert_eq!(within(&ManifestMemory::default(), &twice).unwrap(), 1);
         // Blanks are not held.
         let blanks = format!("{}{}", " ".repeat(30_000), plain);
-        assert_eq!(within(&Room::new(25_000, 0), &blanks).unwrap(), 1);
+        assert_eq!(within(&ManifestMemory::new(25_000, 0), &blanks).unwrap(), 1);
     }
 
     #[test]

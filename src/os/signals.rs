@@ -7,7 +7,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::Sandbox;
+use crate::os::sandbox::Sandbox;
 
 /// Exit codes of processes ended by a signal begin here.
 const BASE: i32 = 128;

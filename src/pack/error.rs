@@ -1,4 +1,4 @@
-//! Why a pack does not tell what is in it.
+//! Why the index inside a pack cannot be read.
 
 use crate::blob::{self, BlobId};
 use crate::failure::{Facts, Failure, failure_methods};

@@ -20,7 +20,7 @@ pub(crate) struct TooSmall {
 }
 
 impl Budget {
-    /// Less than this cannot hold one pack range, its decoded form and the tables of an index.
+    /// The minimum: less cannot hold one pack range, its decoded form and the tables of an index.
     pub const LEAST: u64 = 16 << 20;
 
     /// What the process needs beside the index and the data in flight.
@@ -54,7 +54,7 @@ impl Budget {
         self.0
     }
 
-    /// The same options within this budget.
+    /// The same options, limited to this budget.
     #[must_use]
     pub fn bound(self, mut options: Options) -> Options {
         options.index.memory = self.for_index();

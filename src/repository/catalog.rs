@@ -1,20 +1,20 @@
 //! What the manifests of a repository say: its snapshots and policies, without its full index.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::certainty::Reason;
 use super::manifest_cache::ManifestCache;
 use super::{Error, Options, Repository};
 use crate::blob::{BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Contents, Decoder, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{self, ContentId, Doubt, Entry, IndexReader, ManifestIndex, Stage};
-use crate::manifest::{self, Manifest, ManifestId, ManifestSet, Room};
+use crate::manifest::{self, Manifest, ManifestMemory, ManifestSet};
 use crate::os::parallel;
 use crate::os::sync::Mutex;
-use crate::snapshot::{Selection, Snapshot, Snapshots, Source};
+use crate::snapshot::{Selection, Snapshots, Source};
 
 /// Maintenance may move manifests between reading the index and reading them.
 const ATTEMPTS: u32 = 3;
@@ -30,71 +30,13 @@ pub struct Catalog {
     options: Options,
     index: ManifestIndex,
     manifests: ManifestSet,
-    skipped: Vec<Problem>,
+    skipped: Vec<Reason>,
     repairs: Repairs,
     /// Whether something changed since the last refresh that succeeded.
     changed: bool,
 }
 
 debug_of!(Catalog, "Catalog", "store" = |catalog| catalog.store.describe());
-
-/// Something that makes lists of snapshots uncertain: what is listed is right, but there may be more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// Index blobs may be missing, or were passed over.
-    Index(Doubt),
-    /// A content full of manifests was passed over, because it cannot be read (only in degraded reading).
-    Manifests {
-        /// The content.
-        content: ContentId,
-        /// The pack that should hold it.
-        blob: BlobId,
-        /// Stable code of the error.
-        code: &'static str,
-        /// The error.
-        reason: String,
-    },
-    /// A manifest that says it is a snapshot cannot be understood.
-    Snapshot {
-        /// The manifest.
-        id: ManifestId,
-        /// The source that its labels name.
-        source: Source,
-        /// Stable code of the error.
-        code: &'static str,
-        /// The error.
-        reason: String,
-    },
-}
-
-impl Problem {
-    /// The stable code of this problem, as listed in `docs/errors.md`.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Index(doubt) => doubt.code(),
-            Self::Manifests { code, .. } | Self::Snapshot { code, .. } => code,
-        }
-    }
-
-    /// The blob concerned.
-    pub fn blob(&self) -> Option<&BlobId> {
-        match self {
-            Self::Index(doubt) => doubt.blob(),
-            Self::Manifests { blob, .. } => Some(blob),
-            Self::Snapshot { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Index(doubt) => doubt.fmt(f),
-            Self::Manifests { reason, .. } | Self::Snapshot { reason, .. } => f.write_str(reason),
-        }
-    }
-}
 
 impl Catalog {
     pub(super) fn load(
@@ -132,7 +74,7 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Brings the catalog up to date with the storage, and tells whether there is anything new in it or gone.
+    /// Brings the catalog up to date with the storage, and returns whether anything in it was added or removed.
     ///
     /// # Errors
     /// Any index blob or manifest content that cannot be read, unless reading degraded. The catalog then still shows
@@ -168,7 +110,7 @@ impl Catalog {
                 ManifestCache::open(&self.options, &self.store, &self.format).map_err(index::Error::from)?
             }
         };
-        let room = Room::new(self.options.manifests, self.manifests.memory());
+        let room = ManifestMemory::new(self.options.manifests, self.manifests.memory());
         let read = Mutex::new(Vec::new());
         let skipped = Mutex::new(Vec::new());
         let loading = self.options.index.loading.as_ref();
@@ -181,10 +123,8 @@ impl Catalog {
                     read.lock().push((entry.id, manifests));
                 }
                 Err(error) if self.options.index.degraded => {
-                    let (code, reason) = (error.code(), error.to_string());
-                    let problem =
-                        Problem::Manifests { content: entry.id, blob: (*pack).clone(), code, reason };
-                    skipped.lock().push(problem);
+                    let reason = Reason::new(error.code(), error.to_string()).of_blob(Some(pack));
+                    skipped.lock().push(reason);
                 }
                 Err(error) => return Err(error),
             }
@@ -205,7 +145,7 @@ impl Catalog {
         &self,
         entry: &Entry,
         pack: &BlobId,
-        room: &Room,
+        room: &ManifestMemory,
         cache: Option<&ManifestCache>,
     ) -> Result<Vec<Manifest>, manifest::Error> {
         if let Some(payload) = cache.and_then(|cache| cache.get(&entry.id)) {
@@ -233,12 +173,12 @@ impl Catalog {
         &self.index
     }
 
-    /// What error correction had to mend in manifest contents.
+    /// What error correction has repaired in manifest contents.
     pub fn repairs(&self) -> &Repairs {
         &self.repairs
     }
 
-    /// The repository that the manifests are of.
+    /// The repository that the manifests come from.
     pub(super) fn repository(&self) -> Repository {
         Repository {
             store: Arc::clone(&self.store),
@@ -247,8 +187,8 @@ impl Catalog {
         }
     }
 
-    /// Contents full of manifests that were passed over.
-    pub(super) fn skipped(&self) -> &[Problem] {
+    /// Contents of manifests that were skipped, and why.
+    pub(super) fn skipped(&self) -> &[Reason] {
         &self.skipped
     }
 
@@ -257,31 +197,11 @@ impl Catalog {
         Snapshots::new(&self.manifests)
     }
 
-    /// All snapshots, oldest manifest first, and what makes the list uncertain: an empty list of problems means that
-    /// there is nothing else.
-    pub fn snapshots_and_problems(&self) -> (Vec<Snapshot>, Vec<Problem>) {
-        let Snapshots { all, problems: unreadable } = self.all_snapshots();
-        let mut snapshots: Vec<Snapshot> = all.into_iter().map(Arc::unwrap_or_clone).collect();
-        snapshots.sort_by(|a, b| (a.modified, &a.id).cmp(&(b.modified, &b.id)));
-        let mut problems: Vec<Problem> = self.index.doubts().iter().cloned().map(Problem::Index).collect();
-        problems.extend(self.skipped.iter().cloned());
-        problems.extend(unreadable.into_iter().map(|problem| {
-            let part = Option::unwrap_or_default;
-            Problem::Snapshot {
-                id: problem.id,
-                source: Source::new(part(problem.user), part(problem.host), part(problem.path)),
-                code: problem.code,
-                reason: problem.reason,
-            }
-        }));
-        (snapshots, problems)
-    }
-
     /// The snapshots of one source: the complete ones, the latest, or those of a time can be chosen from them.
     ///
     /// That there are none is no proof that there is no backup: [`Catalog::absence`] is.
     pub fn snapshots(&self, source: &Source) -> Selection {
-        self.all_snapshots().of(source)
+        Snapshots::of_source(&self.manifests, source)
     }
 
     /// A sign in the storage that index blobs are lost, if there is one: packs that no active index names, or no index

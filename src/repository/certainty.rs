@@ -153,11 +153,7 @@ impl Catalog {
             // Creating a repository writes policies, hence an index: none at all is a listing that went wrong.
             doubts.push(Reason::from(&Doubt::NoIndexBlobs));
         }
-        doubts.extend(
-            self.skipped()
-                .iter()
-                .map(|problem| Reason::new(problem.code(), problem.to_string()).of_blob(problem.blob())),
-        );
+        doubts.extend_from_slice(self.skipped());
         doubts
     }
 

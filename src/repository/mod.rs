@@ -4,19 +4,23 @@ mod budget;
 mod catalog;
 mod certainty;
 mod error;
+mod kept_format;
+#[cfg(feature = "cli")]
+pub(crate) mod maintenance;
 mod manifest_cache;
-#[cfg(test)]
-mod miniature;
 mod opening;
 mod recovered;
 mod unindexed;
+#[cfg(test)]
+mod vectors;
 
 pub use budget::Budget;
 pub(crate) use budget::TooSmall;
-pub use catalog::{Catalog, Problem};
+pub use catalog::Catalog;
 pub use certainty::{Absence, Reason};
 pub(crate) use certainty::{Evidence, doubt_about_question};
 pub use error::Error;
+pub(crate) use opening::open_within;
 pub use opening::{Access, Opening};
 pub use recovered::Recovered;
 pub(crate) use unindexed::{Indexed, Scan, Sessions, Unindexed};
@@ -32,19 +36,20 @@ use crate::index::IndexOptions;
 
 /// How a repository is opened and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Options {
     /// How the format blob is opened.
     pub open: OpenOptions,
     /// How indexes are read.
     pub index: IndexOptions,
-    /// Bytes of memory that the manifests may take, and by itself one content of them while it is read.
+    /// Bytes of memory for all manifests; while one of their contents is read, it may take as much again.
     pub manifests: u64,
     /// Whether each content that holds manifests is hashed and compared with its name. Default: no.
     pub hash_manifests: bool,
 }
 
 impl Default for Options {
-    /// As much memory as it takes.
+    /// Without limits of memory.
     fn default() -> Self {
         Self {
             open: OpenOptions::default(),
@@ -69,7 +74,7 @@ impl Repository {
     /// Opens a repository: one read and one key derivation.
     ///
     /// # Errors
-    /// Everything that keeps it from being read: see [`crate::format::Error`].
+    /// Everything that prevents reading it: see [`crate::format::Error`].
     pub fn open(store: impl BlobStore + 'static, password: &Password) -> Result<Self, Error> {
         Self::open_with(store, password, Options::default())
     }
@@ -133,8 +138,8 @@ impl Repository {
         Ok(Contents::load(Arc::clone(&self.store), Arc::clone(&self.format), self.options.index.clone())?)
     }
 
-    /// Reads the manifests, and loads the full index where it fits into memory: then each index blob is read once for
-    /// both.
+    /// Reads the manifests, and also loads the full index if it fits into memory, so that each index blob is read only
+    /// once.
     ///
     /// # Errors
     /// As [`Repository::catalog`].

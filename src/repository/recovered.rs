@@ -9,9 +9,10 @@ use crate::content::Contents;
 use crate::index::{ContentId, ContentIndex, IndexOptions, IndexReader};
 use crate::pack::{self, read_local_indexes};
 
-/// A repository by way of the index blobs that can be read and of what all packs say of themselves.
+/// A repository as seen through the readable index blobs and the indexes inside all packs.
 ///
-/// It may know too much: contents and snapshots that were deleted, where the index blob that said so is lost.
+/// It may include contents and snapshots that were deleted, if the index blob that records the deletion is lost.
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Recovered {
     /// All manifests that are found this way.
     pub catalog: Catalog,
@@ -19,7 +20,7 @@ pub struct Recovered {
     pub contents: Contents,
     /// Packs whose own index was read.
     pub packs: u64,
-    /// Why other packs do not tell what is in them.
+    /// Why the indexes of other packs cannot be read.
     pub unreadable: Vec<pack::Error>,
     /// Contents that no readable index blob names.
     pub regained: BTreeSet<ContentId>,
@@ -28,11 +29,11 @@ pub struct Recovered {
 debug_of!(Recovered, "Recovered", "packs" = |recovered| recovered.packs);
 
 impl Repository {
-    /// Reads the own index of every pack besides the index blobs: for a repository that lost some of these. It takes
-    /// two reads for each pack.
+    /// Reads the index blobs and the index inside every pack, for a repository that has lost index blobs. This takes two
+    /// reads per pack.
     ///
     /// # Errors
-    /// Failures to list. Index blobs and packs that cannot be read are passed over.
+    /// Failures to list. Index blobs and packs that cannot be read are skipped.
     pub fn recover(&self) -> Result<Recovered, Error> {
         let options = IndexOptions { degraded: true, ..self.options().index };
         let reader = IndexReader::new(self.store(), self.format(), options.clone());

@@ -13,7 +13,7 @@ use crate::blob::{self, BlobId, BlobKind, BlobStore, list_kinds};
 use crate::content::{self, Repairs};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentId, Entry};
-use crate::manifest::{self, Manifest, ManifestId, Room};
+use crate::manifest::{self, Manifest, ManifestId, ManifestMemory};
 use crate::os::parallel;
 use crate::os::sync::Mutex;
 use crate::pack::read_local_index;
@@ -125,7 +125,7 @@ impl Scan {
 
     fn of(repository: &Repository, mut unnamed: Vec<BlobId>, known: &Self) -> Self {
         let (store, format, options) = (repository.store(), repository.format(), repository.options());
-        let room = Room::new(options.manifests, 0);
+        let room = ManifestMemory::new(options.manifests, 0);
         unnamed.sort();
         let too_many = unnamed.len().saturating_sub(MAX_PACKS);
         unnamed.truncate(MAX_PACKS);
@@ -180,7 +180,12 @@ impl Scan {
 
 impl Pack {
     /// `None` for a pack that is gone, or that holds nothing.
-    fn read(store: &dyn BlobStore, format: &RepositoryFormat, id: &BlobId, room: &Room) -> Option<Self> {
+    fn read(
+        store: &dyn BlobStore,
+        format: &RepositoryFormat,
+        id: &BlobId,
+        room: &ManifestMemory,
+    ) -> Option<Self> {
         match Self::manifests(store, format, id, room) {
             Ok(contents) => Some(Self::Read(contents)),
             Err(Error::Pack(crate::pack::Error::Blob(e))) if e.is_not_found() => None,
@@ -197,7 +202,7 @@ impl Pack {
         store: &dyn BlobStore,
         format: &RepositoryFormat,
         id: &BlobId,
-        room: &Room,
+        room: &ManifestMemory,
     ) -> Result<Vec<Found>, Error> {
         let index = read_local_index(store, format, id)?;
         let here = |entry: &Entry| index.packs().get(entry.pack.0 as usize).is_none_or(|pack| pack == id);
@@ -216,7 +221,7 @@ fn snapshots_in(
     format: &RepositoryFormat,
     pack: &BlobId,
     entry: &Entry,
-    room: &Room,
+    room: &ManifestMemory,
 ) -> Result<Vec<Suspect>, Error> {
     let plaintext = content::read_one(store, format, entry, pack, &Repairs::default())?;
     let manifests = manifest::parse(entry.id, &plaintext, room)?;

@@ -5,9 +5,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::Error;
-use super::place::{Dir, Fate, OpenDir, Sweep, staged_name, swap};
+use super::place::{Dir, Fate, OpenDir, Session, Sweep, staged_name, swap};
 use super::report::{Change, Report, add};
-use super::session::Session;
 
 /// Something that waits under its staged name, because something of another type has its own.
 pub(super) enum Displacing<'s> {

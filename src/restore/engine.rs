@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::ahead::Ahead;
 use super::fetch::Fetcher;
 use super::options::Restore;
-use super::place::Dir;
+use super::place::{Dir, Session};
 use super::plan::Planner;
 use super::report::{Progress, Summary};
-use super::session::{Place, Root, Session, absolute};
+use super::target::{Place, Root, absolute};
 use super::walk::{Walker, check_single, open_root};
 use super::{Error, displace, prune};
 use crate::os::sync::Semaphore;
@@ -38,12 +38,31 @@ enum Target {
     Nothing,
 }
 
+impl Restore<'_> {
+    /// Restores into `target`, which is created if it is missing.
+    ///
+    /// A directory's entries go into `target`; a file or symbolic link takes its place, or goes into it under its own name
+    /// where it is a directory, or ends with a slash.
+    ///
+    /// # Errors
+    /// What keeps it from starting, before anything in the target is touched: an unreadable root directory, a target
+    /// that cannot be opened. Later failures are counted in [`Summary::errors`], except for [`Error::Cancelled`].
+    pub fn run(self, target: impl AsRef<Path>, progress: &dyn Progress) -> Result<Summary, Error> {
+        run(&self, Some(target.as_ref()), progress)
+    }
+
+    /// Reads and decodes all that [`Restore::run`] would write, and writes nothing: a drill. The target of the summary is
+    /// empty.
+    ///
+    /// # Errors
+    /// As [`Restore::run`], without those of a target.
+    pub fn run_to_null(self, progress: &dyn Progress) -> Result<Summary, Error> {
+        run(&self, None, progress)
+    }
+}
+
 /// Restores into `target`, or nowhere.
-pub(super) fn run(
-    restore: &Restore<'_>,
-    target: Option<&Path>,
-    progress: &dyn Progress,
-) -> Result<Summary, Error> {
+fn run(restore: &Restore<'_>, target: Option<&Path>, progress: &dyn Progress) -> Result<Summary, Error> {
     let mut session = Session::new(restore, progress, target.is_none());
     let ahead = Ahead::new(restore.contents, session.options.reads, session.options.verify);
     let mut root = restore.origin.entry()?.clone();
@@ -58,7 +77,7 @@ pub(super) fn run(
     let place = target.map(|target| Place::of(&session, target, &root)).transpose()?;
     let opened = match &place {
         Some(place) if !session.null => Target::Path(Root::open(place)?),
-        Some(place) => Root::look(place)?.map_or(Target::Nothing, Target::Path),
+        Some(place) => Root::look(place, &session)?.map_or(Target::Nothing, Target::Path),
         None => Target::Nothing,
     };
     if let Target::Path(opened) = &opened {
@@ -69,6 +88,11 @@ pub(super) fn run(
         }
     }
     let session = &session;
+    if let Target::Path(opened) = &opened
+        && !session.null
+    {
+        opened.remove_leftovers(session);
+    }
     work(session, &ahead, &root, entries, &opened)?;
     session.close_kept();
     if let Target::Path(opened) = opened
@@ -138,10 +162,14 @@ fn work<'s>(
         ticker.thread().unpark();
         if whole { Ok(walked) } else { Err(Error::Panicked) }
     })?;
+    // Jobs that were not begun hold directories.
+    drop(receiver);
     displace::displace(session, walked.displacing);
+    // Before anything is deleted, because a name that two entries have is an error.
+    walked.existed.iter().chain([&top]).for_each(|dir| dir.settle_directories());
     prune::prune(session, ahead, walked.existed);
     if !session.is_over()
-        && let Err(error) = session.staging.remove_what_a_killed_run_left(&session.territory)
+        && let Err(error) = session.staging.remove_what_a_killed_run_left(&session.territory, &session.report)
     {
         session.report.error(String::new(), &error);
     }
@@ -154,7 +182,7 @@ fn in_flight(session: &Session<'_>) -> usize {
     let options = session.options;
     let most = if options.verify { 2 * MAX_IN_FLIGHT } else { MAX_IN_FLIGHT };
     // What a network has under way is not in the cache of a processor anyhow.
-    let most = most.max(session.hints.range.saturating_mul(options.reads as u64) / 2);
+    let most = most.max(session.hints().range.saturating_mul(options.reads as u64) / 2);
     usize::try_from((options.memory / 4).min(most)).unwrap_or(usize::MAX)
 }
 

@@ -1,8 +1,7 @@
 //! What keeps a restore, or one entry of it, from being done.
 
-use std::path::PathBuf;
-
-use nix::errno::Errno;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::blob::InRepository;
 use crate::failure::{Facts, Failure, failure_methods};
@@ -21,7 +20,7 @@ pub enum Error {
         /// What was tried.
         what: &'static str,
         /// What the system said.
-        source: Errno,
+        source: io::Error,
     },
     /// Another restore works in the same target.
     #[error("target {path}: another restore is working in it", path = .path.display())]
@@ -78,7 +77,7 @@ pub enum Error {
         /// What was tried.
         what: &'static str,
         /// What the system said.
-        source: Errno,
+        source: io::Error,
     },
     /// Something in the target is in the way and was left alone.
     #[error("a {existing} is in the way of a {wanted}: {help}")]
@@ -115,7 +114,7 @@ impl Failure for Error {
             Self::Name { .. } => Facts::new("entry-name-invalid"),
             Self::Entry(_) => Facts::new("entry-unsupported"),
             Self::Size { .. } => Facts::new("entry-size-mismatch"),
-            Self::System { source: Errno::ENOSPC | Errno::EDQUOT, .. } => Facts::new("target-full"),
+            Self::System { source, .. } if is_full(source) => Facts::new("target-full"),
             Self::System { .. } => Facts::new("target-write-failed"),
             Self::Conflict { .. } => Facts::new("target-conflict"),
             Self::Collision { .. } => Facts::new("name-collision"),
@@ -127,8 +126,12 @@ impl Failure for Error {
 failure_methods!(Error, blob, content);
 
 impl Error {
-    pub(super) fn system(what: &'static str) -> impl FnOnce(Errno) -> Self {
-        move |source| Self::System { what, source }
+    pub(super) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::System { what, source: source.into() }
+    }
+
+    pub(super) fn target<E: Into<io::Error>>(path: &Path, what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Target { path: path.to_path_buf(), what, source: source.into() }
     }
 
     pub(super) fn no_directory() -> Self {
@@ -153,9 +156,12 @@ impl Error {
 
     /// Whether going on with other entries is of no use: the target is full or does not take writes any more.
     pub(super) fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::System { source: Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS | Errno::ESTALE, .. }
-        )
+        let Self::System { source, .. } = self else { return false };
+        let gone = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StaleNetworkFileHandle];
+        is_full(source) || gone.contains(&source.kind())
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -8,9 +8,8 @@ use nix::sys::stat::{FileStat, SFlag};
 
 use super::Error;
 use super::options::Overwrite;
-use super::place::{Attributes, Have, Keep, Node, OpenDir, apply, is_similar, kind, matches};
+use super::place::{Attributes, Have, Keep, Node, OpenDir, Session, apply, is_similar, kind, matches};
 use super::refused::Refused;
-use super::session::Session;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
 /// What becomes of an entry.

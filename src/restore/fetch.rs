@@ -8,10 +8,11 @@ use crossbeam_channel::Receiver;
 
 use super::Error;
 use super::buffers::Pool;
+use super::delta::{find_there, total_length};
 use super::job::Job;
-use super::plan::{Batch, Item, Planned, Use};
+use super::place::Session;
+use super::plan::{Batch, Item, Planned, Use, plan};
 use super::report::add;
-use super::session::Session;
 use crate::content::{
     self, ContentSource, Decoder, MAX_BATCH, Scratch, ensure_buffers, next_batch, pack_of, read_error,
 };
@@ -32,8 +33,8 @@ const MAX_ROUND: usize = 16 << 20;
 ///
 /// Each thread reads a range and then decodes and writes it itself.
 pub(super) struct Fetcher<'s> {
-    pub(super) session: &'s Session<'s>,
-    pub(super) pool: Pool,
+    session: &'s Session<'s>,
+    pool: Pool,
     reading: Semaphore,
     crew: AdaptiveWorkers,
     /// Bytes that a thread inflates at a time, unless one content alone has more.
@@ -91,14 +92,27 @@ impl<'s> Fetcher<'s> {
         }
     }
 
+    /// Keeps the pieces that the file has already, and fetches and writes the others.
+    fn compare(&self, member: &Member<'_>, mut pieces: Batch<'s>, buffers: &mut Vec<Scratch>) {
+        let there = {
+            let mut buffer = self.pool.take(total_length(&pieces));
+            let _working = member.work();
+            find_there(self.session.contents.format().hasher(), &pieces, &mut buffer)
+        };
+        let mut each = there.into_iter();
+        pieces.uses.retain(|_| !each.next().unwrap_or_default());
+        let hints = self.session.hints();
+        let ranges = plan(&mut pieces.uses, self.session.longest_range(hints), hints.gap);
+        for range in &ranges {
+            if self.session.is_over() {
+                return;
+            }
+            self.fetch(member, &pieces, range, buffers);
+        }
+    }
+
     /// Reads a range and delivers what is in it.
-    pub(super) fn fetch(
-        &self,
-        member: &Member<'_>,
-        batch: &Batch<'s>,
-        range: &Planned,
-        buffers: &mut Vec<Scratch>,
-    ) {
+    fn fetch(&self, member: &Member<'_>, batch: &Batch<'s>, range: &Planned, buffers: &mut Vec<Scratch>) {
         let (offset, length) = (range.offset, range.length);
         let uses = batch.uses.get(range.uses.clone()).unwrap_or_default();
         let Some(first) = uses.first() else { return };

@@ -7,12 +7,10 @@ use std::sync::{Arc, MutexGuard};
 use nix::errno::Errno;
 
 use super::Error;
-use super::delta::Base;
 use super::existing::Holder;
-use super::place::{Attributes, Dir, Have, Node, OutFile, Place, Placed, apply, make_link};
+use super::place::{Attributes, Base, Dir, Have, Node, OutFile, Place, Placed, Session, apply, make_link};
 use super::refused::Refused;
 use super::report::{Change, add};
-use super::session::Session;
 use crate::os::sync::Mutex;
 use crate::snapshot::{DirEntry, EntryName, EntryType};
 
@@ -177,7 +175,7 @@ impl<'s> Job<'s> {
     fn placed(&self, (refused, placed): &(Refused, Placed)) {
         self.session().report.refused(|| self.path(), refused);
         if *placed == Placed::Taken {
-            self.dir.contend(&self.name, (!self.link).then(|| self.size()));
+            self.dir.contend(&self.name, false);
         }
     }
 

@@ -16,8 +16,6 @@
 
 mod ahead;
 mod buffers;
-#[cfg(feature = "cli")]
-mod compare;
 mod delta;
 mod displace;
 mod engine;
@@ -33,12 +31,10 @@ mod plan;
 mod prune;
 mod refused;
 mod report;
-mod session;
 mod spelling;
+mod target;
 mod walk;
 
-#[cfg(feature = "cli")]
-pub(crate) use compare::{Compared, Comparison};
 pub use error::Error;
 pub use filter::Filter;
 #[cfg(feature = "glob")]

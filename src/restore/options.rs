@@ -1,13 +1,11 @@
 //! What to restore, and how.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::Error;
 use super::filter::Filter;
 use super::owners::OwnerMap;
-use super::report::{Progress, Summary};
-use super::{Error, engine};
 use crate::content::Contents;
 use crate::manifest::ManifestId;
 use crate::os::parallel;
@@ -15,6 +13,7 @@ use crate::snapshot::{self, DirEntry, Snapshot};
 
 /// What happens to something that already exists where the snapshot has an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub enum Overwrite {
     /// It is replaced.
     #[default]
@@ -24,7 +23,7 @@ pub enum Overwrite {
     /// It is replaced unless it is a file of the snapshot's size and, to within two seconds, modification time, or a
     /// symbolic link where the snapshot has one: Kopia's `--skip-existing`. What stays is not touched at all.
     UnlessSimilar,
-    /// It stays. Directories are entered, and keep their attributes.
+    /// It stays. Existing directories are restored into, and keep their attributes.
     Never,
 }
 
@@ -169,8 +168,8 @@ impl<'a> Restore<'a> {
         self
     }
 
-    /// Bytes that data in flight, batches of entries and directory state may take, beside the index. Default 256 MiB,
-    /// of which little is used: more memory does not make a restore faster.
+    /// Bytes for data in flight, batches of entries and directory state, in addition to the index. Default 256 MiB, of
+    /// which little is used: more memory does not make a restore faster.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
         self.options.memory = bytes;
@@ -184,7 +183,7 @@ impl<'a> Restore<'a> {
         self
     }
 
-    /// Reads in flight at most. Default: as many as the store takes well, 16 of a directory.
+    /// Maximum number of parallel reads. Default: the store's preference, 16 for a directory.
     #[must_use]
     pub fn reads(mut self, reads: usize) -> Self {
         self.options.reads = reads.max(1);
@@ -205,7 +204,7 @@ impl<'a> Restore<'a> {
         self
     }
 
-    /// Owners that take the place of those in the snapshot. Default: none.
+    /// Owners that replace those in the snapshot. Default: none.
     #[must_use]
     pub fn owners(mut self, owners: OwnerMap) -> Self {
         self.options.owners = owners;
@@ -220,32 +219,33 @@ impl<'a> Restore<'a> {
     }
 
     switches! {
-        /// Whether entries that the snapshot does not have go, once everything else is in place. Nothing is deleted
-        /// when anything of the snapshot could not be read. Other file systems that are mounted in the target, and
-        /// `lost+found` at its root, are left alone. Default: no.
+        /// Whether entries that the snapshot does not have are deleted, once everything else is in place. Nothing is
+        /// deleted when anything of the snapshot could not be read. Other file systems that are mounted in the target,
+        /// and `lost+found` at its root, are kept. Default: no.
         delete;
-        /// Whether [`delete`](Self::delete) goes also for `/` and for a directory that is or contains the home directory of a
-        /// person, which is [`Error::DeleteRefused`] otherwise. Default: no.
+        /// Whether [`delete`](Self::delete) is allowed in `/` and in a directory that is or contains somebody's home
+        /// directory, where it is [`Error::DeleteRefused`] otherwise. Default: no.
         delete_anywhere;
         /// Whether existing files are compared content by content, and only what differs is fetched. Files are changed in
-        /// place, under another name meanwhile: one whose new data then turns out to be unreadable is gone. Default: no.
+        /// place, under a temporary name. If the new data of a file then turns out to be unreadable, the file is lost.
+        /// Default: no.
         delta;
-        /// Whether a file or link in the way of a directory, and a file in the way of a link, is an error instead of being
-        /// replaced, as in Kopia. With [`delete`](Self::delete) it goes all the same. Default: no.
+        /// Whether a file or link in the way of a directory, and a file in the way of a link, is an error instead of
+        /// being replaced, as in Kopia. With [`delete`](Self::delete) it is replaced nevertheless. Default: no.
         keep_kinds;
         /// Whether the later of two entries whose names the target cannot tell apart is restored as `NAME~1`, instead of being
         /// an error. Default: no.
         rename_collisions;
-        /// Whether it is an error that something is where the snapshot has a file, unless [`overwrite`](Self::overwrite)
-        /// passes over it or it is a directory that [`delete`](Self::delete) removes: Kopia's `--no-overwrite-files`.
-        /// Links are replaced, and directories get their attributes. Default: no.
+        /// Whether it is an error if something exists in the place of a file, unless [`overwrite`](Self::overwrite) keeps
+        /// it or it is a directory that [`delete`](Self::delete) removes: Kopia's `--no-overwrite-files`. Links are
+        /// replaced, and directories get their attributes. Default: no.
         keep_files;
-        /// Whether files with the right size and modification time, and links with the right target, are taken as
-        /// they are; their mode and owner are corrected. Default: no.
+        /// Whether files with the right size and modification time, and links with the right target, are kept; their mode
+        /// and owner are corrected. Default: no.
         skip_existing;
-        /// Whether only to tell what would be done, by the names, sizes and times in the target: nothing is written, and
-        /// no data is read. What would be deleted is named by [`Progress::change`](super::Progress::change), or else by
-        /// [`Progress::warning`](super::Progress::warning). Default: no.
+        /// Whether to only report what would be done, judging by names, sizes and times in the target: nothing is
+        /// written, and no data is read. [`Progress::change`](super::Progress::change) names what would be deleted, or if
+        /// it is not used, [`Progress::warning`](super::Progress::warning). Default: no.
         dry_run;
         /// Whether owners are restored. Default: yes; an ordinary user, who cannot, gets no error.
         owner;
@@ -255,33 +255,12 @@ impl<'a> Restore<'a> {
         times;
         /// Whether runs of zeros become holes. Default: yes.
         sparse;
-        /// Whether each content that is read, those of directories and chunk lists included, is hashed and compared with its
-        /// name. Default: no.
+        /// Whether each content that is read, including those of directories and chunk lists, is hashed and compared with
+        /// its ID. Default: no.
         verify;
         /// Whether to stop at the first entry that cannot be restored. Default: no.
         fail_fast;
         /// Whether each file is forced to disk before it appears. Default: no, and one `syncfs` at the end.
         fsync;
-    }
-
-    /// Restores into `target`, which is created if it is missing.
-    ///
-    /// A directory's entries go into `target`; a file or symbolic link takes its place, or goes into it under its own name
-    /// where it is a directory, or ends with a slash.
-    ///
-    /// # Errors
-    /// What keeps it from starting, before anything in the target is touched: an unreadable root directory, a target
-    /// that cannot be opened. Later failures are counted in [`Summary::errors`], except for [`Error::Cancelled`].
-    pub fn run(self, target: impl AsRef<Path>, progress: &dyn Progress) -> Result<Summary, Error> {
-        engine::run(&self, Some(target.as_ref()), progress)
-    }
-
-    /// Reads and decodes all that [`Restore::run`] would write, and writes nothing: a drill. The target of the summary is
-    /// empty.
-    ///
-    /// # Errors
-    /// As [`Restore::run`], without those of a target.
-    pub fn run_to_null(self, progress: &dyn Progress) -> Result<Summary, Error> {
-        engine::run(&self, None, progress)
     }
 }

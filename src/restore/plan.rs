@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::Error;
 use super::ahead::Ahead;
 use super::job::Job;
-use super::session::Session;
-use super::{Error, delta};
+use super::place::Session;
 use crate::content::{self, Decoder, pack_of};
 use crate::index::{ContentId, ContentIndex, Entry, PackNumber};
 use crate::object::{self, Chunk, Chunks, ObjectId};
@@ -28,9 +28,9 @@ const FIRST: usize = 16;
 /// Files of many contents whose tables are read together.
 const TABLES_AT_ONCE: usize = 64;
 
-/// Ranges end at this many bytes where contents are hashed, several at a time, unless one content is longer or the store
-/// prefers longer ones.
-pub(super) const MAX_VERIFIED_RANGE: u64 = 8 << 20;
+/// Pieces of an existing file that are compared together, for the lanes of the hash function, and bytes of them.
+const MAX_COMPARED: usize = 8;
+const MAX_COMPARED_BYTES: u64 = 8 << 20;
 
 /// Reads by which the first of a pack precedes its turn.
 const OPEN_AHEAD: usize = 24;
@@ -174,7 +174,7 @@ impl<'s> Planner<'s> {
         if job.base().is_some() {
             self.compare.push(Use { entry, chunk, job: 0 });
             let bytes: u64 = self.compare.iter().filter_map(|piece| piece.chunk.length).sum();
-            if self.compare.len() >= delta::PIECES || bytes >= delta::BYTES {
+            if self.compare.len() >= MAX_COMPARED || bytes >= MAX_COMPARED_BYTES {
                 self.flush_compare(job);
             }
             return;
@@ -256,7 +256,8 @@ impl<'s> Planner<'s> {
         (self.split, self.dirs) = (0, 0);
         self.scale = (self.scale / 2).max(1);
         let Some(mut batch) = self.batch.take() else { return };
-        let ranges = plan(&mut batch.uses, self.session.longest_range(), self.session.hints.gap);
+        let hints = self.session.hints();
+        let ranges = plan(&mut batch.uses, self.session.longest_range(hints), hints.gap);
         let batch = Arc::new(batch);
         for range in ranges {
             let item = Item::Range { batch: Arc::clone(&batch), range };

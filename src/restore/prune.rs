@@ -9,8 +9,7 @@ use std::sync::Arc;
 use super::Error;
 use super::ahead::Ahead;
 use super::displace::tell;
-use super::place::{Dir, OpenDir, Stays, Sweep, is_of_the_volume, is_staged, list};
-use super::session::Session;
+use super::place::{Dir, OpenDir, Session, Stays, Sweep, is_of_the_volume, is_staged, list};
 use super::spelling::keep_restored;
 use crate::snapshot::EffectiveEntries;
 

@@ -56,6 +56,7 @@ impl Refused {
 
 /// An entry that is in place without some of its attributes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct RefusedEntry {
     /// Path relative to the target.
     pub path: String,
@@ -67,6 +68,7 @@ pub struct RefusedEntry {
 
 /// Attributes that could not be set, while the data is in place. Its text is one line for people.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct RefusedAttributes {
     /// Entries whose owner or group is another one.
     pub owner: u64,

@@ -1,4 +1,4 @@
-//! What a restore tells while it runs and at its end.
+//! What a restore reports while it runs and at its end.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +20,7 @@ const NAMED: u64 = 20;
 
 /// An entry that could not be restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct EntryError {
     /// Path relative to the target. A name that is longer than any file system takes is cut.
     pub path: String,
@@ -31,6 +32,7 @@ pub struct EntryError {
 
 /// How far a restore has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Status {
     /// Files, links and skipped entries done.
     pub files: u64,
@@ -44,11 +46,11 @@ pub struct Status {
     pub fetched_bytes: u64,
     /// Entries that could not be restored.
     pub errors: u64,
-    /// Since the beginning.
+    /// Time since the restore began.
     pub elapsed: Duration,
 }
 
-/// What became of an entry of the target; in a dry run, what would.
+/// What happened to an entry of the target, or in a dry run, what would happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// A file or link that was not there.
@@ -59,22 +61,24 @@ pub enum Change {
     Unchanged,
     /// An entry of any type that the snapshot does not have, or that was in the way.
     Deleted,
+    /// Something with a staged name that a killed run left; it was removed.
+    Leftover,
 }
 
-/// Is told how a restore goes. All methods have empty defaults.
+/// Receives the progress of a restore. All methods have empty defaults.
 pub trait Progress: Sync {
-    /// Whether [`Progress::change`] is to be called: paths of millions of entries take their time.
+    /// Whether [`Progress::change`] is called. Making the paths of millions of entries takes time.
     fn wants_changes(&self) -> bool {
         false
     }
-    /// An entry, by its path relative to the target, got its final state. Called from several threads. A directory that cannot
-    /// get its name in the end takes back what was told of entries in it, and is an error.
+    /// An entry, by its path relative to the target, got its final state. Called from several threads. If a directory
+    /// cannot get its name in the end, the changes reported for its entries are void, and the directory is an error.
     fn change(&self, _change: Change, _path: &str) {}
     /// Called several times a second from one thread.
     fn status(&self, _status: &Status) {}
     /// An entry could not be restored. Called from several threads.
     fn error(&self, _error: &EntryError) {}
-    /// Something is worth a line in a log, but nothing is lost.
+    /// A warning for the log; nothing is lost.
     fn warning(&self, _message: &str) {}
 }
 
@@ -82,13 +86,14 @@ impl Progress for () {}
 
 /// What a restore did. Serialises to the summary object of the command line.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Summary {
     /// What the caller called the snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// The target.
     pub target: PathBuf,
-    /// Files in place, reused ones included, skipped ones not.
+    /// Files in place, including reused ones and without skipped ones.
     pub files: u64,
     /// Directories in place, the root included.
     pub dirs: u64,
@@ -104,18 +109,21 @@ pub struct Summary {
     pub skipped: u64,
     /// Entries deleted because the snapshot does not have them.
     pub deleted: u64,
+    /// What killed runs had left, and was removed.
+    pub leftovers: u64,
     /// Entries that are missing because Kopia could not save them when it made the snapshot.
     pub unsaved: u64,
     /// What could not be restored.
     pub errors: Vec<EntryError>,
     /// Duration.
     pub seconds: f64,
-    /// Number of errors, also where [`Summary::errors`] had to be cut short.
+    /// Number of all errors, even if [`Summary::errors`] does not list all of them.
     #[serde(skip)]
     pub error_count: u64,
     /// Attributes that the target did not take, of entries whose data is in place.
     pub refused: RefusedAttributes,
-    /// Whether the restore ended before all entries were tried: `fail_fast`, or the target took no more.
+    /// Whether the restore ended before all entries were tried, because of `fail_fast` or because the target accepts no
+    /// more data.
     #[serde(skip)]
     pub stopped: bool,
 }
@@ -140,6 +148,7 @@ pub(super) struct Report<'a> {
     pub(super) skipped: AtomicU64,
     pub(super) skipped_bytes: AtomicU64,
     pub(super) deleted: AtomicU64,
+    leftovers: AtomicU64,
     error_count: AtomicU64,
     repeated: AtomicU64,
 }
@@ -173,6 +182,7 @@ impl<'a> Report<'a> {
             skipped: AtomicU64::default(),
             skipped_bytes: AtomicU64::default(),
             deleted: AtomicU64::default(),
+            leftovers: AtomicU64::default(),
             error_count: AtomicU64::default(),
             repeated: AtomicU64::default(),
         }
@@ -228,6 +238,12 @@ impl<'a> Report<'a> {
         if self.lists {
             self.progress.change(change, &path());
         }
+    }
+
+    /// Counts something that a killed run left and that is removed now.
+    pub(super) fn leftover(&self, path: impl FnOnce() -> String) {
+        add(&self.leftovers, 1);
+        self.change(Change::Leftover, path);
     }
 
     pub(super) fn warning(&self, message: &str) {
@@ -289,6 +305,7 @@ impl<'a> Report<'a> {
             reused_bytes: load(&self.reused),
             skipped: load(&self.skipped),
             deleted: load(&self.deleted),
+            leftovers: load(&self.leftovers),
             unsaved: 0,
             errors,
             refused,

@@ -5,8 +5,7 @@ use std::ffi::CString;
 
 use super::Error;
 use super::ahead::Ahead;
-use super::place::{Dir, Listed, OpenDir, spelling_of};
-use super::session::Session;
+use super::place::{Dir, Listed, OpenDir, Session, spelling_of};
 use crate::object::ObjectId;
 use crate::snapshot::{EffectiveEntries, EntryName, distinct_name};
 

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use super::ahead::Ahead;
-use super::delta::Base;
 use super::displace::Displacing;
 use super::existing::{Holder, Verdict, judge};
 use super::job::Job;
-use super::place::{Attributes, Dir, OpenDir, is_staged};
+use super::place::{Attributes, Base, Dir, OpenDir, Session, is_staged};
 use super::plan::Planner;
 use super::report::{Change, add};
-use super::session::Session;
 use super::spelling::settle;
 use super::{Error, prune};
 use crate::snapshot::{DirEntry, EffectiveEntries, EntryName, EntryType, MAX_DEPTH};
@@ -176,7 +174,9 @@ impl<'s> Walker<'s> {
                 return children;
             }
         }
-        if self.session.options.delete && self.session.meets_target() && visit.included {
+        // What this restore made holds nothing else, and what a killed one had begun was emptied of it.
+        let existed = dir.made().is_none_or(|made| !made.fresh && !made.adopted);
+        if self.session.options.delete && self.session.meets_target() && visit.included && existed {
             self.walked.existed.push(dir);
         }
         children

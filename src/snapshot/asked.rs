@@ -31,7 +31,7 @@ pub struct AskedSource {
 }
 
 impl AskedSource {
-    /// All that the text may mean, the way in which Kopia reads it first.
+    /// All sources that the text may mean; first the one that Kopia reads in it.
     pub fn readings(&self) -> &[Source] {
         &self.readings
     }
@@ -41,8 +41,8 @@ impl AskedSource {
         self.readings.iter().any(|reading| reading.is(source))
     }
 
-    /// Whether this source, or a directory in it, is meant. Without path every source of the user at that host is, and
-    /// without user every source of the host.
+    /// Whether this source, or a directory in it, is meant. A question without a path means every source of the user at
+    /// that host, and one without a user every source of the host.
     pub fn is_covered_by(&self, source: &Source) -> bool {
         self.readings.iter().any(|reading| match reading.path.is_empty() {
             true => reading.host == source.host && (reading.user.is_empty() || reading.user == source.user),
@@ -68,7 +68,7 @@ impl AskedSource {
         !self.is_without_path() && self.is_covered_by(source) && !self.means(source)
     }
 
-    /// The way from a source to what was asked for in it; empty for the source itself.
+    /// The path inside a source to the directory asked for; empty for the source itself.
     pub fn path_inside(&self, source: &Source) -> Option<String> {
         self.readings.iter().find_map(|reading| reading.path_inside(source))
     }

@@ -171,14 +171,15 @@ impl<'de> Deserialize<'de> for GoMode {
     }
 }
 
-/// One entry of a directory, or the root of a snapshot. What the format leaves out is zero: mode 000, the epoch,
+/// One entry of a directory, or the root of a snapshot. A field that the format leaves out is zero: mode 000, the epoch,
 /// uid 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct DirEntry {
     /// The name as stored: any string, so see [`DirEntry::name`]. Bytes that were not UTF-8 are U+FFFD.
     #[serde(rename = "name", skip_serializing_if = "String::is_empty")]
     pub raw_name: String,
-    /// The name as stored, where a later entry of the directory has the same and `raw_name` was made to tell them apart.
+    /// The name as stored, if a later entry of the directory has the same one, so that `raw_name` was made unique.
     #[serde(skip)]
     pub stored_name: Option<Box<str>>,
     /// What it is.
@@ -187,17 +188,17 @@ pub struct DirEntry {
     /// Permissions.
     #[serde(skip_serializing_if = "GoMode::is_zero")]
     pub mode: GoMode,
-    /// Size in bytes as the client saw it: of a file that was complete, the length of its object. Zero for
-    /// directories; their totals are in `summary`.
+    /// Size in bytes as the client saw it; for a complete file, the length of its object. Zero for directories; their
+    /// totals are in `summary`.
     #[serde(skip_serializing_if = "is_zero")]
     pub size: u64,
-    /// Modification time, of a directory its own.
+    /// Modification time; for a directory, that of the directory itself.
     #[serde(skip_serializing_if = "is_epoch")]
     pub mtime: UtcTimestamp,
-    /// Numeric owner; [`NO_ID`] where it is one that no file can have. See [`DirEntry::owner`].
+    /// Numeric owner; [`NO_ID`] if no file can have it. See [`DirEntry::owner`].
     #[serde(skip_serializing_if = "is_zero")]
     pub uid: u32,
-    /// Numeric group; [`NO_ID`] where it is one that no file can have.
+    /// Numeric group; [`NO_ID`] if no file can have it.
     #[serde(skip_serializing_if = "is_zero")]
     pub gid: u32,
     /// Where the data is; `None` if the format names no object.
@@ -357,8 +358,7 @@ impl DirEntry {
             .is_some_and(|(name, uuid)| !name.is_empty() && is_uuid(uuid))
     }
 
-    /// Owner and group, unless one of them is an ID that no file can have: then nothing may be given to either, and the
-    /// setuid and setgid bits are meant for nobody.
+    /// Owner and group; `None` if no file can have one of them. Then neither can be set, nor the setuid and setgid bits.
     pub fn owner(&self) -> Option<(u32, u32)> {
         (self.uid != NO_ID && self.gid != NO_ID).then_some((self.uid, self.gid))
     }
@@ -378,8 +378,9 @@ impl DirEntry {
     }
 }
 
-/// Totals over a directory and everything below it. Clients wrote them; nothing vouches for them.
+/// Totals over a directory and everything below it, as the client wrote them; they are not verified.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Summary {
     /// Bytes in files.
     pub size: i64,
@@ -392,7 +393,7 @@ pub struct Summary {
     /// Latest modification time below.
     #[serde(rename = "maxTime")]
     pub max_time: UtcTimestamp,
-    /// Why the directory is not complete; empty when it is.
+    /// Why the directory is incomplete; empty if it is complete.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub incomplete: String,
     /// Number of entries that could not be saved.

@@ -61,8 +61,19 @@ pub struct Snapshots {
 impl Snapshots {
     /// Reads the snapshots among the manifests.
     pub fn new(manifests: &ManifestSet) -> Snapshots {
+        Self::among(manifests, |_| true)
+    }
+
+    /// The snapshots of exactly this source, as [`Snapshots::of`] picks them; no others are parsed.
+    pub fn of_source(manifests: &ManifestSet, source: &Source) -> Selection {
+        Self::among(manifests, |manifest| Problem::new(manifest, "", String::new()).concerns(source))
+            .of(source)
+    }
+
+    fn among(manifests: &ManifestSet, wanted: impl Fn(&Manifest) -> bool) -> Snapshots {
         let mut snapshots = Snapshots::default();
-        for manifest in manifests.find(&[(TYPE_LABEL, super::manifest::SNAPSHOT_TYPE)]) {
+        let found = manifests.find(&[(TYPE_LABEL, super::manifest::SNAPSHOT_TYPE)]);
+        for manifest in found.into_iter().filter(|manifest| wanted(manifest)) {
             match Snapshot::parse(manifest) {
                 Ok(snapshot) => snapshots.all.push(Arc::new(snapshot)),
                 Err(error) => {

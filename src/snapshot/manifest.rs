@@ -22,6 +22,7 @@ pub(super) const PATH_LABEL: &str = "path";
 
 /// One snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Snapshot {
     /// The ID of its manifest. It changes when the snapshot is pinned or edited.
     pub id: ManifestId,
@@ -53,6 +54,7 @@ pub struct Snapshot {
 /// What the client counted while it made a snapshot. For totals see the summary of the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Stats {
     /// Bytes in files, unchanged ones included.
     pub total_size: i64,

@@ -5,6 +5,8 @@ mod diff;
 mod directory;
 mod entry;
 mod error;
+#[cfg(feature = "cli")]
+pub(crate) mod history;
 mod list;
 mod manifest;
 mod name;
@@ -38,7 +40,7 @@ pub use walk::{Walk, WalkEntry};
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use crate::manifest::{ManifestSet, Room, parse};
+    use crate::manifest::{ManifestMemory, ManifestSet, parse};
 
     /// A set of manifests from the JSON of their entries.
     pub(crate) fn manifests_from(entries: &[String]) -> ManifestSet {
@@ -47,7 +49,7 @@ pub(crate) mod testing {
         std::io::Write::write_all(&mut gzip, json.as_bytes()).unwrap();
         let content = "m00".parse().unwrap();
         let mut set = ManifestSet::default();
-        let manifests = parse(content, &gzip.finish().unwrap(), &Room::default()).unwrap();
+        let manifests = parse(content, &gzip.finish().unwrap(), &ManifestMemory::default()).unwrap();
         set.update(&[content].into(), [(content, manifests)]);
         set
     }

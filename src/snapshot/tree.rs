@@ -45,7 +45,7 @@ impl<'a> Tree<'a> {
     /// a directory `/` with mode 0555, or a file `file` with mode 0644, of root and from 1970.
     ///
     /// # Errors
-    /// When it cannot be found out whether the object is a directory.
+    /// If it cannot be determined whether the object is a directory.
     pub fn of_object(source: &'a dyn ContentSource, object: &ObjectId) -> Result<Self, Error> {
         let directory = object.is_directory()
             && match Entries::open(source, object).next() {
@@ -83,7 +83,7 @@ impl<'a> Tree<'a> {
     /// The entry at `path`.
     ///
     /// # Errors
-    /// [`Error::is_not_found`] tells a path that is not there from directories that cannot be read.
+    /// [`Error::is_not_found`] distinguishes a missing path from directories that cannot be read.
     pub fn entry(&self, path: &str) -> Result<DirEntry, Error> {
         self.find(path).map_err(|error| error.at(self.snapshot(), path))
     }
@@ -196,10 +196,10 @@ impl<'a> Tree<'a> {
         open.map_err(|error| error.at(self.snapshot(), path))
     }
 
-    /// The target of a symbolic link, which is any bytes; `path` is for messages.
+    /// The target of a symbolic link, which may be any bytes; `path` is for messages.
     ///
     /// # Errors
-    /// When it cannot be read or is longer than any target can be.
+    /// If the target cannot be read or is longer than any system allows.
     pub fn link_target(&self, entry: &DirEntry, path: &str) -> Result<Vec<u8>, Error> {
         let target =
             object_of(entry, path).and_then(|object| Ok(object::read_all(self.source, object, MAX_LINK)?));

@@ -14,6 +14,7 @@ const MAX_HELD: usize = 32 << 20;
 
 /// Something found on a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct WalkEntry {
     /// Path in the tree, empty for the root. Names are joined as they are: it is for people and for matching, not for a
     /// file system, see [`DirEntry::name`].

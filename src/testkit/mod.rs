@@ -77,3 +77,16 @@ pub use shape::{Custom, Shape, Sizes};
 pub use synthetic::SyntheticIndex;
 pub use tree::{Attributes, Listed, ListedKind, Tree, TreeDirectory, TreeFile, TreeLink, TreeTotals};
 pub use writer::RepositoryWriter;
+
+impl crate::Catalog {
+    /// All snapshots, oldest manifest first, and what makes the list uncertain.
+    pub fn snapshots_and_problems(&self) -> (Vec<crate::Snapshot>, Vec<crate::Reason>) {
+        let listed = self.all_snapshots();
+        let mut snapshots: Vec<crate::Snapshot> =
+            listed.all().iter().map(|snapshot| crate::Snapshot::clone(snapshot)).collect();
+        snapshots.sort_by(|a, b| (a.modified, &a.id).cmp(&(b.modified, &b.id)));
+        let mut problems = self.doubts();
+        problems.extend(listed.problems().iter().map(crate::Reason::from));
+        (snapshots, problems)
+    }
+}

@@ -2,7 +2,6 @@
 
 use super::fault::{Fault, is_refusal};
 use crate::blob::{self, BlobKind, BlobMetadata, BlobStore};
-use crate::crypto::MaintenanceCipher;
 use crate::format::RepositoryFormat;
 use crate::index::open_sealed;
 
@@ -70,12 +69,8 @@ fn sealed(format: &RepositoryFormat, blob: &BlobMetadata, read: Result<Vec<u8>, 
 }
 
 fn maintenance(format: &RepositoryFormat, read: Result<Vec<u8>, blob::Error>) -> Problem {
-    let opens = |bytes: &[u8]| {
-        let cipher = MaintenanceCipher::new(format.derivation_secret(), format.unique_id());
-        cipher.is_ok_and(|cipher| cipher.open(bytes).is_ok())
-    };
     match read {
-        Ok(bytes) if opens(&bytes) => Problem::None,
+        Ok(bytes) if format.open_maintenance(&bytes).is_ok() => Problem::None,
         Ok(_) => Problem::Wrong("(the schedule of maintenance) does not decrypt"),
         Err(e) => Problem::Unread(e),
     }

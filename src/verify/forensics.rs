@@ -10,7 +10,7 @@ use crate::blob::{self, BlobId, BlobKind, BlobMetadata, BlobStore};
 use crate::content::{self, ContentSource, Decoder, read_with};
 use crate::format::RepositoryFormat;
 use crate::index::{self, ActiveSet, ContentId, ContentIndex, Doubt, Entry, IndexReader};
-use crate::manifest::Room;
+use crate::manifest::ManifestMemory;
 use crate::pack::{self, read_local_index};
 use crate::repository::Sessions;
 use crate::snapshot::Snapshot;
@@ -44,7 +44,7 @@ pub(super) struct Examined<'a> {
     active: &'a ActiveSet,
     listing: &'a HashMap<BlobId, BlobMetadata>,
     /// For the manifests that no index knows.
-    room: &'a Room,
+    room: &'a ManifestMemory,
     /// The index as it is after the listing, read when something seems to be missing.
     fresh: OnceCell<Option<ContentIndex>>,
     /// The time of the newest entry.
@@ -91,7 +91,7 @@ impl<'a> Examined<'a> {
         index: &'a ContentIndex,
         active: &'a ActiveSet,
         listing: &'a HashMap<BlobId, BlobMetadata>,
-        room: &'a Room,
+        room: &'a ManifestMemory,
     ) -> Self {
         Self {
             store,
@@ -274,7 +274,7 @@ impl<'a> Examined<'a> {
     }
 }
 
-/// Packs that no index names and that do not tell what is in them.
+/// Packs that no index names and whose own index cannot be read.
 #[derive(Default)]
 struct UnreadPacks {
     /// Of no bytes: how many, and one of them.

@@ -11,12 +11,13 @@ use super::time::now;
 use crate::blob::{BlobStore, Throttle};
 use crate::content::Contents;
 use crate::index::IndexOptions;
-use crate::manifest::Room;
+use crate::manifest::ManifestMemory;
 use crate::os::sync::Mutex;
-use crate::{Budget, Repository};
+use crate::repository::{Budget, Repository};
 
 /// How far a verification has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Progress {
     /// Packs read.
     pub packs: u64,
@@ -74,8 +75,8 @@ impl<'a> Job<'a> {
         Budget::exactly(self.asked.settings.memory).for_trees(&contents.index())
     }
 
-    pub(super) fn room_for_manifests(&self) -> Room {
-        Room::new(self.asked.repository.options().manifests, 0)
+    pub(super) fn room_for_manifests(&self) -> ManifestMemory {
+        ManifestMemory::new(self.asked.repository.options().manifests, 0)
     }
 
     /// Threads for a walk: its reads are small and wait for each other, so more threads than processors.

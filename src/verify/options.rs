@@ -1,4 +1,4 @@
-//! What is asked of a verification.
+//! The options of a verification.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,13 +12,13 @@ use crate::os::parallel;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Index blobs are what their names say, and every content lies inside a pack that exists.
+    /// Index blobs are authentic, and every content lies inside an existing pack.
     Index,
     /// Every content is read and authenticates.
     Decrypt,
-    /// Every content decompresses to the bytes that its name is the hash of.
+    /// Every content decompresses, and its hash is the one in its ID.
     Hash,
-    /// Every object of every snapshot can be put together from such contents.
+    /// Every object of every snapshot can be assembled from such contents.
     Files,
 }
 
@@ -116,8 +116,9 @@ impl FromStr for Shard {
 
 /// The order in which packs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub enum Order {
-    /// As they lie on the disk, those of the same former run together: the head moves forward.
+    /// In the order of the disk, grouped by the former run that proved them, so that the disk head moves forward.
     #[default]
     Disk,
     /// Strictly by the age of their proofs.
@@ -138,14 +139,15 @@ impl std::str::FromStr for Order {
 
 /// How a repository is verified.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Settings {
     /// How far.
     pub level: Level,
     /// Threads that decode.
     pub threads: usize,
-    /// Packs read at the same time. One keeps a disk from seeking; a network file system wants more.
+    /// Number of packs read in parallel. One avoids seeking on a disk; more are better on a network file system.
     pub reads: usize,
-    /// Bytes of memory to stay below.
+    /// Maximum bytes of memory.
     pub memory: u64,
     /// Stop reading after this time.
     pub max_duration: Option<Duration>,
@@ -153,16 +155,16 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// Only this part of the packs.
     pub shard: Shard,
-    /// Read no more stored bytes of contents than this, the most urgent first; but one pack in any case. Nothing at all
-    /// for 0: then the report is of what is remembered.
+    /// Maximum number of stored bytes of contents to read, the most urgent first; at least one pack is read. With 0
+    /// nothing is read, and the report is about the proofs in the ledger.
     pub budget: Option<u64>,
-    /// Leave out packs that were proved within this time, and count no older proofs.
+    /// Skip packs that were proved within this time, and ignore older proofs.
     pub max_age: Option<Duration>,
     /// In which order packs are read.
     pub order: Order,
     /// Only what these snapshots need, by the IDs of their manifests.
     pub snapshots: Option<Vec<String>>,
-    /// Whether it is known why snapshots that the ledger saw are gone.
+    /// Whether to accept that snapshots recorded in the ledger are gone.
     pub accept_missing_snapshots: bool,
 }
 

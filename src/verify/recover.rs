@@ -10,14 +10,15 @@ use super::trees::impact::Impact;
 use super::trees::walk::Walk;
 use crate::index::IndexOptions;
 use crate::repository::Recovered;
+use crate::repository::{self, Options, Repository};
 use crate::snapshot::Snapshot;
-use crate::{Options, Repository, repository};
 
 /// Threads that read trees: their reads are small and wait for each other.
 const THREADS: usize = 8;
 
 /// What the packs of a repository know.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct RecoveryReport {
     /// Packs that told what is in them.
     pub packs: u64,
@@ -42,7 +43,7 @@ pub struct RecoveredSnapshot {
     pub regained: bool,
 }
 
-/// Reads what all packs say of themselves, and tells what it is good for. Nothing is written.
+/// Reads the indexes inside all packs, and reports what can be restored with them. Nothing is written.
 ///
 /// # Errors
 /// Failures to list.
@@ -54,13 +55,13 @@ pub fn recover_index(repository: &Repository) -> Result<(RecoveryReport, Recover
         Options { index, ..repository.options() },
     );
     let listed: BTreeSet<String> = match degraded.catalog() {
-        Ok(catalog) => catalog.snapshots_and_problems().0.iter().map(|known| known.id.to_string()).collect(),
+        Ok(catalog) => catalog.all_snapshots().all().iter().map(|known| known.id.to_string()).collect(),
         Err(e) if e.is_retryable() || e.code() == "memory-budget" => return Err(e),
         Err(_) => BTreeSet::new(),
     };
     let recovered = repository.recover()?;
-    let mut snapshots = recovered.catalog.snapshots_and_problems().0;
-    snapshots.sort_by(|a, b| a.time_key().cmp(&b.time_key()));
+    let snapshots: Vec<Snapshot> =
+        recovered.catalog.all_snapshots().all().iter().map(|snapshot| Snapshot::clone(snapshot)).collect();
     let none = Failures::default();
     let roots: Vec<_> = snapshots.iter().map(|snapshot| snapshot.root.as_ref()).collect();
     let trees = Walk::new(&recovered.contents, &none, false, repository.options().index.memory).run(

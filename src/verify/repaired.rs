@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::Error;
 use super::report::model::Report;
-use crate::Repository;
 use crate::blob::{BlobId, BlobStore, WritablePath};
 use crate::codec::ReedSolomonCrc;
 use crate::content::{Decoder, Scratch};
 use crate::format::RepositoryFormat;
 use crate::index::{ContentIndex, IndexOptions, IndexReader, open_sealed};
 use crate::pack::{Postamble, open_local_index};
+use crate::repository::Repository;
 
 /// Packs and index blobs are smaller.
 const LIMIT: u64 = 1 << 30;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fault::{Fault, Finding, is_refusal};
 use crate::content::{self, ContentSource, Contents};
 use crate::index::ContentId;
-use crate::manifest::{self, ManifestSet, Room};
+use crate::manifest::{self, ManifestMemory, ManifestSet};
 use crate::snapshot::{Snapshot, Snapshots};
 
 /// Snapshots whose manifests can be read, oldest first.
@@ -21,7 +21,7 @@ pub(super) struct ListedSnapshots {
 
 impl ListedSnapshots {
     /// Reads all live manifests.
-    pub(super) fn load(contents: &Contents, room: &Room) -> Self {
+    pub(super) fn load(contents: &Contents, room: &ManifestMemory) -> Self {
         let index = contents.index();
         let live: BTreeSet<ContentId> = index
             .positions()
@@ -32,7 +32,11 @@ impl ListedSnapshots {
     }
 
     /// Reads the manifests in these contents.
-    pub(super) fn read(contents: &dyn ContentSource, live: &BTreeSet<ContentId>, room: &Room) -> Self {
+    pub(super) fn read(
+        contents: &dyn ContentSource,
+        live: &BTreeSet<ContentId>,
+        room: &ManifestMemory,
+    ) -> Self {
         let mut known = Self::default();
         let mut read = Vec::new();
         for id in live {

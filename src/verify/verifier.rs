@@ -7,7 +7,7 @@ use super::ledger::{Ledger, MergedLedgers};
 use super::options::Settings;
 use super::report::model::Report;
 use super::{Error, run};
-use crate::Repository;
+use crate::repository::Repository;
 
 /// A verification of a repository.
 ///
@@ -17,7 +17,8 @@ use crate::Repository;
 /// let store = FileSystem::open("/mnt/kopia")?;
 /// let repository = Repository::open(store, &Password::from_env()?)?;
 /// let ledger = Ledger::open("/var/lib/rokopia/ledger", &repository)?;
-/// let settings = VerifySettings { budget: Some(200 << 30), ..VerifySettings::default() };
+/// let mut settings = VerifySettings::default();
+/// settings.budget = Some(200 << 30);
 /// let report = Verifier::new(&repository, &settings).ledger(&ledger).run()?;
 /// println!("{:?}: {:?}", report.result, report.newest_whole);
 /// # Ok(())
@@ -37,13 +38,13 @@ impl<'a> Verifier<'a> {
         Self(Asked { repository, settings, ledger, history, interrupted: &NEVER, progress: &|_| {} })
     }
 
-    /// Counts the proofs in the ledger, and adds those of this run.
+    /// Uses the proofs in the ledger, and adds those of this run.
     #[must_use]
     pub fn ledger(self, ledger: &'a Ledger) -> Self {
         Self(Asked { ledger: Some(ledger), history: Some(ledger), ..self.0 })
     }
 
-    /// Counts the proofs in several ledgers, and writes to none of them.
+    /// Uses the proofs in several ledgers, and writes to none of them.
     #[must_use]
     pub fn merged(self, ledgers: &'a MergedLedgers) -> Self {
         Self(Asked { history: Some(ledgers), ..self.0 })
@@ -61,7 +62,7 @@ impl<'a> Verifier<'a> {
         Self(Asked { progress: report, ..self.0 })
     }
 
-    /// Verifies.
+    /// Runs the verification.
     ///
     /// # Errors
     /// [`Error`] if there is nothing to report, for example because the indexes cannot be listed. Damage is no error.

@@ -30,11 +30,12 @@ pub(super) struct Data {
     kept: Cache<Key, Arc<Vec<u8>>, Bytes>,
 }
 
+/// Weighs kept data by its bytes.
 #[derive(Clone)]
-struct Bytes;
+pub(crate) struct Bytes;
 
-impl Weighter<Key, Arc<Vec<u8>>> for Bytes {
-    fn weight(&self, _: &Key, data: &Arc<Vec<u8>>) -> u64 {
+impl<K> Weighter<K, Arc<Vec<u8>>> for Bytes {
+    fn weight(&self, _: &K, data: &Arc<Vec<u8>>) -> u64 {
         data.len().max(1) as u64
     }
 }

@@ -8,12 +8,16 @@
 
 mod data;
 mod error;
+mod growing;
 mod handle;
 mod layout;
 mod nodes;
 
+#[cfg(feature = "browse")]
+pub(crate) use data::Bytes;
 pub use data::File;
 pub use error::Error;
+pub(crate) use growing::Growing;
 pub use handle::{Handle, HandleKey};
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -37,6 +41,9 @@ const MAX_LINK: u64 = 4095;
 
 /// Bytes that an entry of a kept directory takes beside its name.
 const ENTRY_BYTES: u64 = 160;
+
+/// So few expected items that a cache is not split: a directory of a million entries may take all of the room.
+pub(crate) const ONE_SHARD: usize = 32;
 
 /// Share of the memory that directories may take; the rest is for data.
 const DIRECTORIES: u64 = 4;
@@ -79,6 +86,17 @@ pub struct Listed {
     /// What it is.
     pub kind: Kind,
     what: What,
+}
+
+impl Listed {
+    /// The entry of the snapshot; `None` above the snapshots.
+    #[cfg(feature = "browse")]
+    pub(crate) fn entry(&self) -> Option<&DirEntry> {
+        match &self.what {
+            What::Entry(entry) => Some(entry),
+            What::Virtual(_) | What::Link(_) => None,
+        }
+    }
 }
 
 /// A directory as it was when it was opened, in the order of names.
@@ -151,7 +169,7 @@ impl Vfs {
             source,
             nodes: Mutex::new(Nodes::new(layout.root())),
             layout: RwLock::new(Arc::new(layout)),
-            directories: Cache::with_weighter(1024, for_directories, Weight),
+            directories: Cache::with_weighter(ONE_SHARD, for_directories, Weight),
             ahead: Ahead::start(&data, reads),
             data,
         }
@@ -286,6 +304,28 @@ impl Vfs {
             }
             _ => Err(Error::NotAFile),
         }
+    }
+
+    /// Opens the file of an entry, as [`Vfs::open`] does.
+    ///
+    /// # Errors
+    /// As [`Vfs::open`].
+    #[cfg(feature = "browse")]
+    pub(crate) fn open_entry(&self, entry: &DirEntry) -> Result<File, Error> {
+        let object =
+            entry.object.as_ref().filter(|_| entry.kind == EntryType::File).ok_or(Error::NotAFile)?;
+        File::open(Arc::clone(&self.data), self.ahead.clone(), object)
+    }
+
+    /// The entries of a directory in the order of names, kept while there is room. What has no valid name is left out.
+    ///
+    /// # Errors
+    /// A directory that cannot be read.
+    #[cfg(feature = "browse")]
+    pub(crate) fn entries_of(&self, directory: &DirEntry) -> Result<Arc<Vec<Listed>>, Error> {
+        let object =
+            directory.object.as_ref().filter(|_| directory.is_directory()).ok_or(Error::NotADirectory)?;
+        self.directories.get_or_insert_with(object, || self.read_directory(object))
     }
 
     /// What a handle names, whether or not any node is in use.

@@ -1,9 +1,13 @@
 //! The tree over the sample repository, without any front.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::Repository;
 use crate::blob::FileSystem;
+use crate::content;
 use crate::crypto::Password;
+use crate::index::ContentId;
 
 fn vfs() -> (Vfs, Snapshots) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/basic/repo");
@@ -88,6 +92,36 @@ fn any_range_of_a_file_is_what_its_reader_gives() {
         files += 1;
     }
     assert!(files > 3);
+}
+
+/// Counts the contents that are read.
+struct Counted(Arc<dyn ContentSource>, AtomicUsize);
+
+impl ContentSource for Counted {
+    fn get(&self, id: &ContentId) -> Result<Vec<u8>, content::Error> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.get(id)
+    }
+
+    fn original_length(&self, id: &ContentId) -> Result<Option<u64>, content::Error> {
+        self.0.original_length(id)
+    }
+}
+
+#[test]
+fn a_directory_that_takes_most_of_the_room_is_read_once() {
+    let (vfs, snapshots) = vfs();
+    let counted = Arc::new(Counted(Arc::clone(&vfs.source), AtomicUsize::new(0)));
+    let newest = snapshots.all().complete().latest().unwrap();
+    let root = newest.root.clone().unwrap();
+    let entries = vfs.read_directory(root.object.as_ref().unwrap()).unwrap();
+    let bytes: u64 = entries.iter().map(|entry| ENTRY_BYTES + entry.name.len() as u64).sum();
+    let memory = bytes * 3 / 2 * DIRECTORIES;
+    let small = Vfs::of_directory(Arc::<Counted>::clone(&counted), root, memory, 1);
+    for _ in 0..3 {
+        assert_eq!(small.open_directory(ROOT).unwrap().entries().len(), entries.len());
+    }
+    assert_eq!(counted.1.load(Ordering::SeqCst), 1);
 }
 
 #[test]

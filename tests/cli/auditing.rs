@@ -27,6 +27,17 @@ fn old_backups_are_stale_by_a_limit_alone() {
 }
 
 #[test]
+fn maintenance_that_nobody_runs_is_a_notice() {
+    let (code, report) = audit(&[]);
+    let repository = &report["repository"];
+    assert_eq!((code, &repository["maintenance_owner"]), (Some(0), &Value::from("data-demo@apps")));
+    assert_eq!(repository["last_maintenance"], "2026-11-21T09:23:45.544288964Z");
+    assert_eq!(repository["findings"][0]["code"], "maintenance-late");
+    let text = stdout(&rokopia(&["audit"])).to_owned();
+    assert!(text.contains("notice[maintenance-late]: ") && text.contains("kopia maintenance info"), "{text}");
+}
+
+#[test]
 fn expected_sources_are_missing_only_where_the_list_is_complete() {
     let directory = tempfile::tempdir().unwrap();
     let list = directory.path().join("claims.txt");

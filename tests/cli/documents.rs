@@ -55,6 +55,7 @@ fn codes_in(source: &str) -> BTreeSet<String> {
         "Problem::new(",
         ".note(",
         "code: ",
+        "code = ",
     ] {
         for arguments in source.split(call).skip(1) {
             let mut words = arguments.split('"');

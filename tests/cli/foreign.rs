@@ -143,13 +143,19 @@ fn an_empty_pack_that_no_index_names_makes_no_answer_uncertain() {
     assert!(report["warnings"].to_string().contains("answer unknown instead of absent"), "{report}");
 }
 
-#[test]
-fn a_lost_format_blob_is_found_in_packs_of_old_repositories() {
+/// A copy of a repository of format version 1, and its password.
+fn old_repository() -> (tempfile::TempDir, String) {
     let copy = tempfile::tempdir().unwrap();
     let from = project().join("testdata/format-v1");
     let case: serde_json::Value = serde_json::from_slice(&fs::read(from.join("case.json")).unwrap()).unwrap();
-    let password = case["password"].as_str().unwrap();
     damage::copy(&from.join("repo"), copy.path());
+    (copy, case["password"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_lost_format_blob_is_found_in_packs_of_old_repositories() {
+    let (copy, password) = old_repository();
+    let password = password.as_str();
     let expected = run(copy.path(), password, LIST).stdout;
     let blob = copy.path().join("kopia.repository.f");
     let whole = fs::read(&blob).unwrap();
@@ -167,7 +173,34 @@ fn a_lost_format_blob_is_found_in_packs_of_old_repositories() {
         let degraded = run(copy.path(), password, &["snapshots", "--json", "--degraded"]);
         assert_eq!(degraded.stdout, expected, "{degraded:?}");
         assert!(stderr(&degraded).contains("is used instead"), "{degraded:?}");
-        assert_exit(&run(copy.path(), "not it", &["status", "--degraded"]), 3);
+        assert_failure(&run(copy.path(), "not it", &["status", "--degraded", "--json"]), 3, "wrong-password");
+    }
+}
+
+#[test]
+fn a_flipped_byte_of_the_format_blob_is_damage_and_no_wrong_password() {
+    let (copy, password) = old_repository();
+    let password = password.as_str();
+    let expected = run(copy.path(), password, LIST).stdout;
+    assert_failure(&run(copy.path(), "not it", LIST), 3, "wrong-password");
+    let blob = copy.path().join("kopia.repository.f");
+    let whole = fs::read(&blob).unwrap();
+    let text = String::from_utf8(whole.clone()).unwrap();
+    for field in ["\"uniqueID\":", "\"encryptedBlockFormat\":"] {
+        let mut bytes = whole.clone();
+        let at = text.find(field).unwrap() + field.len() + 10;
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        fs::write(&blob, bytes).unwrap();
+        let output = run(copy.path(), password, LIST);
+        assert_failure(&output, 3, "format-copy-exists");
+        let said = stderr(&output);
+        assert!(
+            said.contains("kopia.repository is damaged: 1 of its") && said.contains("--degraded"),
+            "{said}"
+        );
+        let degraded = run(copy.path(), password, &["snapshots", "--json", "--degraded"]);
+        assert_eq!(degraded.stdout, expected, "{degraded:?}");
+        assert_failure(&run(copy.path(), "not it", &["status", "--degraded", "--json"]), 3, "wrong-password");
     }
 }
 

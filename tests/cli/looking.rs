@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use rokopia::testkit::{Attributes, DirectoryBuilder, NewSnapshot, Options, RepositoryWriter};
 use serde_json::Value;
 
 use crate::common::{json_lines, run};
@@ -217,4 +218,31 @@ fn a_path_that_is_a_directory_and_a_source_is_not_guessed() {
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn entries_of_one_name_are_listed_with_the_name_that_kopia_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { password: PASSWORD.into(), ..Options::default() };
+    let mut writer = RepositoryWriter::create(dir.path(), options).unwrap();
+    let attributes = Attributes { mode: 0o644, mtime_ns: 5, uid: 0, gid: 0 };
+    let mut directory = DirectoryBuilder::new();
+    for text in ["one", "another"] {
+        let object = writer.write_object(&mut text.as_bytes()).unwrap();
+        directory.file("caf\u{fffd}", &attributes, object.length, &object.id);
+    }
+    let root = writer.write_directory(directory, attributes).unwrap();
+    writer.put_snapshot(&NewSnapshot::new(&SOURCE.parse().unwrap(), 1, &root));
+    writer.finish().unwrap();
+    for list in [&["ls", "latest", "--json"][..], &["find", "latest", "*caf*", "--json"]] {
+        let output = run(dir.path(), PASSWORD, list);
+        assert_exit(&output, 0);
+        let lines = json_lines(&output.stdout);
+        assert_eq!(lines.len(), 2, "{list:?} {lines:?}");
+        let renamed: Vec<_> = lines.iter().filter(|line| line["path"] != "caf\u{fffd}").collect();
+        assert_eq!(renamed.len(), 1, "{lines:?}");
+        assert_eq!(renamed[0]["stored_name"], "caf\u{fffd}");
+        let path = renamed[0]["path"].as_str().unwrap();
+        assert_eq!(stdout(&run(dir.path(), PASSWORD, &["cat", &format!("latest/{path}")])), "one");
+    }
 }

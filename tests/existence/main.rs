@@ -10,6 +10,8 @@
 
 #[cfg(feature = "testkit")]
 mod admission;
+#[cfg(feature = "testkit")]
+mod browse;
 #[path = "../common/mod.rs"]
 mod common;
 #[cfg(feature = "testkit")]

@@ -226,14 +226,22 @@ fn the_page_shows_what_verify_reported() {
     assert!(page.contains("<span class=\"good\">no damage found</span>"), "{page}");
 }
 
+/// A browser that keeps what it keeps in this directory, if there is one.
+pub(crate) fn browser(directory: &Path) -> Option<Command> {
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let browser = browsers.iter().find(|name| Command::new(name).arg("--version").output().is_ok())?;
+    let mut command = Command::new(browser);
+    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]);
+    command.arg(format!("--user-data-dir={}", directory.display()));
+    Some(command)
+}
+
 /// A browser lays the page out on a desk and on a phone, in light and in dark.
 #[test]
 fn the_page_in_a_browser() {
-    let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    let Some(browser) = browsers.iter().find(|name| Command::new(name).arg("--version").output().is_ok())
-    else {
+    if browser(Path::new("")).is_none() {
         return common::say("no Chromium here: the page is not looked at");
-    };
+    }
     let world = world_for_the_page();
     let server = Server::ready(&world.repo(), &[]);
     let dir = tempfile::tempdir().unwrap();
@@ -241,9 +249,7 @@ fn the_page_in_a_browser() {
     let target: &Path = kept.as_deref().unwrap_or(dir.path());
     for (name, size, dark) in [("desk", "1280,1400", false), ("phone", "390,1600", true)] {
         let file = target.join(format!("page-{name}.png"));
-        let mut command = Command::new(browser);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]);
-        command.arg(format!("--user-data-dir={}", dir.path().join(name).display()));
+        let mut command = browser(&dir.path().join(name)).unwrap();
         command.arg(format!("--window-size={size}")).arg(format!("--screenshot={}", file.display()));
         if dark {
             command.arg("--blink-settings=preferredColorScheme=0");

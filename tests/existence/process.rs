@@ -1,6 +1,7 @@
 //! The service as a process, and a client for it.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -29,16 +30,21 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The program, where any user may run it.
+/// The program, where any user may run it. Nothing removes the copy at the end, so each run puts its own in the same place.
 fn program() -> &'static Path {
-    static COPY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = COPY.get_or_init(|| {
-        let dir = crate::world::open_dir();
-        let path = dir.path().join("rokopia");
-        std::fs::copy(env!("CARGO_BIN_EXE_rokopia"), &path).unwrap();
-        (dir, path)
-    });
-    path
+    static COPY: OnceLock<PathBuf> = OnceLock::new();
+    COPY.get_or_init(|| {
+        let built = env!("CARGO_BIN_EXE_rokopia");
+        let mut checkout = DefaultHasher::new();
+        built.hash(&mut checkout);
+        let dir = std::env::temp_dir().join(format!("rokopia-existence-{:x}", checkout.finish()));
+        std::fs::create_dir_all(&dir).unwrap();
+        crate::world::chmod(&dir, 0o755);
+        let (new, path) = (dir.join(format!("new-{}", std::process::id())), dir.join("rokopia"));
+        std::fs::copy(built, &new).unwrap();
+        std::fs::rename(new, &path).unwrap();
+        path
+    })
 }
 
 /// `rokopia serve` with nothing in its environment but `settings`.
@@ -246,8 +252,9 @@ pub(crate) struct Open(TcpStream);
 
 impl Open {
     pub(crate) fn receive(mut self) -> Response {
-        let mut text = String::new();
-        self.0.read_to_string(&mut text).unwrap();
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text:?}"));
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();

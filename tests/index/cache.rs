@@ -84,6 +84,7 @@ impl World {
             // Pages of the cache are read, and found to be wrong, when they are needed.
             reads: count.counts().reads - before.reads,
             bytes: after.bytes - before.bytes,
+            retries: 0,
         }
     }
 

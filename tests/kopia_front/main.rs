@@ -8,4 +8,5 @@ mod connection;
 mod damages;
 mod passing;
 mod recordings;
+mod sorted;
 mod support;

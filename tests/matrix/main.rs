@@ -13,6 +13,7 @@
 )]
 
 mod cell;
+mod collisions;
 mod holes;
 mod targets;
 mod zoo;

@@ -291,3 +291,24 @@ fn case_28_settings_without_effect() {
     world.run().ended(0);
     world.holds(&tree(3));
 }
+
+#[test]
+fn a_log_in_the_repository_is_refused_and_nothing_is_written_to_it() {
+    for of_stdout in [true, false] {
+        let world = World::new();
+        let file = fs::File::create(world.repo().join("log")).unwrap();
+        let before = listing(&world.repo());
+        let mut command = world.command(&[]);
+        if of_stdout {
+            command.stdout(file);
+        } else {
+            command.stderr(file);
+        }
+        let output = command.output().unwrap();
+        let log = String::from_utf8(if of_stdout { output.stderr } else { output.stdout }).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(log.contains("[output-in-repository]") && log.contains("OPERATION_RESULT: FAILURE"), "{log}");
+        assert_eq!(listing(&world.repo()), before);
+        world.is_empty();
+    }
+}

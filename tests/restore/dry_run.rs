@@ -97,3 +97,40 @@ fn a_dry_run_makes_no_target_and_enters_no_link() {
     assert_eq!((real.deleted, real.error_count), (1, 0));
     assert!(elsewhere.join("b/mine").exists());
 }
+
+#[test]
+fn a_closed_directory_is_not_opened_but_said_to_be_unseen() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let sample = Sample::new(&mixed());
+    let target = sample.target();
+    sample.restore(|restore| restore);
+    let root = nix::unistd::geteuid().is_root();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    let close = |path: &Path, to: u32| fs::set_permissions(path, fs::Permissions::from_mode(to)).unwrap();
+    for closed in [target.join("a"), target.clone()] {
+        let before = mode(&closed);
+        close(&closed, 0);
+        for (delete, exit) in [(false, 0), (true, 4)] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_rokopia"));
+            if root {
+                fs::set_permissions(sample.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+                chown(&target, Some(1234), Some(1234)).unwrap();
+                chown(target.join("a"), Some(1234), Some(1234)).ok();
+                command.uid(1234).gid(1234);
+            }
+            command.env("ROKOPIA_PASSWORD", "testkit").arg("--repo").arg(sample.repo());
+            command.args(["restore", "--dry-run", "latest"]).arg(&target);
+            if delete {
+                command.arg("--delete");
+            }
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(exit), "{output:?}");
+            let words = if delete { "cannot tell what would be deleted" } else { "was not looked at" };
+            assert_eq!(said.matches(words).count(), 1, "{said}");
+            assert_eq!(mode(&closed), 0, "nothing is changed");
+        }
+        close(&closed, before);
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rokopia::restore::{Error, Filter, Overwrite, Progress, Status};
 use rokopia::testkit::{Damage, Data, DataKind, Shape, Tree};
 
+use crate::basics::mixed;
 use crate::common::{Sample, assert_same, paths};
 
 fn files() -> Tree {
@@ -189,4 +190,62 @@ fn what_is_in_the_way_stays_unless_all_of_the_directory_came() {
         assert!(target.join(dir).is_dir());
     }
     no_staged_names(&target);
+}
+
+fn leftover(directory: &std::path::Path, of: &str) -> std::path::PathBuf {
+    let path = directory.join(format!(".rokopia-{}", &blake3::hash(of.as_bytes()).to_hex()[..32]));
+    fs::write(&path, "half").unwrap();
+    path
+}
+
+#[test]
+fn leftovers_without_a_note_are_removed_and_counted() {
+    let sample = Sample::new(&mixed());
+    let target = sample.target();
+    sample.restore(|restore| restore);
+    let left = [leftover(&target, "x"), leftover(&target.join("a/b"), "y")];
+    let summary = sample.restore(|restore| restore.skip_existing(true));
+    assert_eq!((summary.leftovers, summary.errors.len()), (2, 0));
+    assert!(left.iter().all(|path| !path.exists()));
+}
+
+#[test]
+fn what_another_run_has_staged_is_left_alone() {
+    let sample = Sample::new(&mixed());
+    let target = sample.target();
+    sample.restore(|restore| restore);
+    let staged = leftover(&target.join("a/b"), "y");
+    for at_work in [sample.dir.path().to_path_buf(), target.join("a")] {
+        let open = fs::File::open(&at_work).unwrap();
+        let lock = nix::fcntl::Flock::lock(open, nix::fcntl::FlockArg::LockExclusiveNonblock).unwrap();
+        let summary = sample.restore(|restore| restore.skip_existing(true));
+        assert_eq!((summary.leftovers, summary.errors.len()), (0, 0), "{at_work:?}");
+        assert!(staged.exists());
+        drop(lock);
+    }
+    assert_eq!(sample.restore(|restore| restore.skip_existing(true)).leftovers, 1);
+}
+
+#[test]
+fn restoring_a_single_file_removes_what_earlier_ones_left() {
+    let sample = Sample::new(&mixed());
+    let target = sample.target();
+    fs::create_dir(&target).unwrap();
+    let (own, other) = (leftover(&target, "bottom"), leftover(&target, "other"));
+    let restore = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rokopia"));
+        command.env("ROKOPIA_PASSWORD", "testkit").arg("--repo").arg(sample.repo());
+        command.args(["restore", "-v", "latest/a/b/c/d/bottom"]).arg(&target).output().unwrap()
+    };
+    let lock = nix::fcntl::Flock::lock(
+        fs::File::open(&target).unwrap(),
+        nix::fcntl::FlockArg::LockExclusiveNonblock,
+    );
+    assert!(restore().status.success());
+    assert!(other.exists(), "another restore is at work");
+    drop(lock);
+    let output = restore();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains("leftover"), "{output:?}");
+    assert!(!own.exists() && !other.exists() && target.join("bottom").exists());
 }

@@ -12,8 +12,16 @@
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(all(feature = "s3", feature = "service"))]
+mod connections;
+#[cfg(feature = "s3")]
+mod keys;
 #[cfg(feature = "s3")]
 mod lies;
+#[cfg(all(feature = "s3", feature = "webdav", feature = "sftp"))]
+mod moto;
+#[cfg(feature = "s3")]
+mod past;
 #[cfg(all(feature = "s3", feature = "webdav", feature = "sftp"))]
 mod real;
 #[cfg(feature = "s3")]

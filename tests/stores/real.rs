@@ -12,7 +12,7 @@ use crate::common::{Case, say, testdata};
 const SECRET: &str = "hunter2hunter2";
 
 /// A server that ends with the test.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -22,28 +22,33 @@ impl Drop for Running {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Starts a server that listens on the port soon; `None` where it is not installed.
 fn start(command: &mut Command, port: u16) -> Option<Running> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let started = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut running = match started {
-        Ok(child) => Running(child),
+    match start_program(command, port) {
+        Ok(running) => Some(running),
         Err(e) => {
             let required = std::env::var("ROKOPIA_REQUIRE_SERVERS").is_ok_and(|value| value == "1");
             assert!(!required, "{name}: {e}");
             say(&format!("{name}: NOT CHECKED, it cannot be started: {e}"));
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// Starts a server, and waits until it listens on the port.
+pub(crate) fn start_program(command: &mut Command, port: u16) -> std::io::Result<Running> {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running(quiet.spawn()?);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(running.0.try_wait().unwrap().is_none(), "{name} ended");
+        assert!(running.0.try_wait().unwrap().is_none(), "{command:?} ended");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Some(running)
+    Ok(running)
 }
 
 /// Our command with the variables of a storage.

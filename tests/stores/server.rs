@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rokopia::blob::remote::Hidden;
 pub(crate) const BUCKET: &str = "bucket";
 
 /// Names a page, fewer than a real server: lists have many pages then.
-const PAGE: usize = 7;
+pub(crate) const PAGE: usize = 7;
 
 /// What a server does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,27 @@ pub(crate) const LIES: [Lie; 21] = [
 
 pub(crate) static WRONG_SIZES: AtomicUsize = AtomicUsize::new(1);
 
+/// A version of an object, or its deletion.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) key: String,
+    pub(crate) id: String,
+    pub(crate) time: jiff::Timestamp,
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) objects: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Whether the bucket says that it keeps versions.
+    pub(crate) versioned: AtomicBool,
+    /// All versions and deletions, oldest first.
+    pub(crate) history: Mutex<Vec<Kept>>,
     /// What is done wrong, and at which of so many requests; from the first after this many.
     lie: Mutex<Option<(Lie, usize, usize)>>,
     pub(crate) requests: AtomicUsize,
+    /// What the last request was signed with.
+    pub(crate) authorization: Mutex<String>,
     /// Folders whose last list lacked something.
     shortened: Mutex<BTreeSet<String>>,
 }
@@ -115,7 +130,14 @@ impl Server {
     }
 
     pub(crate) fn put(&self, key: &str, bytes: impl Into<Vec<u8>>) {
-        self.state.objects.lock().unwrap().insert(key.to_owned(), bytes.into());
+        let bytes = bytes.into();
+        self.state.keep(key, Some(bytes.clone()));
+        self.state.objects.lock().unwrap().insert(key.to_owned(), bytes);
+    }
+
+    pub(crate) fn delete(&self, key: &str) {
+        self.state.keep(key, None);
+        self.state.objects.lock().unwrap().remove(key);
     }
 
     /// Does something wrong in every `nth` answer, from the first of `nth` on.
@@ -147,6 +169,19 @@ impl Server {
 }
 
 impl State {
+    /// Remembers a version, each of which is a second younger than the one before.
+    fn keep(&self, key: &str, bytes: Option<Vec<u8>>) {
+        let mut history = self.history.lock().unwrap();
+        let number = history.len();
+        let time = jiff::Timestamp::from_second(1_700_000_000 + number as i64).unwrap();
+        history.push(Kept { key: key.to_owned(), id: format!("v{number}"), time, bytes });
+    }
+
+    /// The moment of the newest version.
+    pub(crate) fn moment(&self) -> jiff::Timestamp {
+        self.history.lock().unwrap().last().unwrap().time
+    }
+
     /// What is done wrong with the next request.
     pub(crate) fn next_lie(&self) -> Option<Lie> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
@@ -172,7 +207,8 @@ impl State {
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) path: String,
-    query: BTreeMap<String, String>,
+    pub(crate) query: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
     pub(crate) range: Option<(usize, usize)>,
     pub(crate) depth: String,
     pub(crate) authorization: String,
@@ -199,6 +235,11 @@ pub(crate) fn read(stream: &TcpStream) -> Option<Request> {
     let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let (method, target) = (first.split(' ').next()?.to_owned(), first.split(' ').nth(1)?.to_owned());
+    // Asked of a proxy, it begins with the server.
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())).1.to_owned(),
+        None => target,
+    };
     let (mut range, mut depth, mut authorization, mut length) = (None, String::new(), String::new(), 0);
     for line in &mut lines {
         let whole = line.ok()?;
@@ -220,11 +261,12 @@ pub(crate) fn read(stream: &TcpStream) -> Option<Request> {
             range = Some((from.parse().ok()?, to.parse::<usize>().ok()?));
         }
     }
-    reader.read_exact(&mut vec![0; length]).ok()?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (decoded(name), decoded(value)));
     let query = query.split('&').filter_map(pair).collect();
-    Some(Request { method, path: decoded(path), query, range, depth, authorization })
+    Some(Request { method, path: decoded(path), query, body, range, depth, authorization })
 }
 
 pub(crate) fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
@@ -232,7 +274,7 @@ pub(crate) fn answer(mut stream: &TcpStream, status: &str, headers: &str, body: 
     stream.write_all(&[head.as_bytes(), body].concat()).ok()
 }
 
-fn error(stream: &TcpStream, status: &str, headers: &str, code: &str) -> Option<()> {
+pub(crate) fn error(stream: &TcpStream, status: &str, headers: &str, code: &str) -> Option<()> {
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>no</Message></Error>");
     answer(stream, status, headers, body.as_bytes())
 }
@@ -240,6 +282,7 @@ fn error(stream: &TcpStream, status: &str, headers: &str, code: &str) -> Option<
 fn serve(stream: &TcpStream, state: &State) -> Option<()> {
     let request = read(stream)?;
     assert!(request.authorization.starts_with("AWS4-HMAC-SHA256"), "{} is not signed", request.path);
+    state.authorization.lock().unwrap().clone_from(&request.authorization);
     let lie = state.next_lie();
     let key = request.path.strip_prefix(&format!("/{BUCKET}/")).map(str::to_owned);
     let Some(key) = key else { return error(stream, "404 Not Found", "", "NoSuchBucket") };
@@ -264,6 +307,12 @@ fn serve(stream: &TcpStream, state: &State) -> Option<()> {
             error(stream, "503 Service Unavailable", "Retry-After: 0\r\n", "SlowDown")
         }
         Some(Lie::Closed) => None,
+        lie if list && request.query.contains_key("versions") => {
+            crate::past::page(stream, state, &request, lie)
+        }
+        _ if list && request.query.contains_key("versioning") => crate::past::versioning(stream, state),
+        _ if list && request.query.contains_key("object-lock") => crate::past::lock(stream, state),
+        _ if request.query.contains_key("versionId") => crate::past::object(stream, state, &request, &key),
         lie if list => page(stream, state, &request, lie),
         lie => object(stream, state, &key, request.range, lie),
     }

@@ -209,8 +209,7 @@ impl Guard {
     /// It is a file in the repository.
     pub fn open_file(&self, file: impl AsFd) -> Result<(), InRepository> {
         let Some(guarded) = &self.0 else { return Ok(()) };
-        let regular = fstat(&file).is_ok_and(|stat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFREG);
-        if !regular {
+        if !is_regular_file(&file) {
             return Ok(());
         }
         let link = PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()));
@@ -236,6 +235,11 @@ impl Guard {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an open file is one on a file system: no pipe, no terminal.
+pub(crate) fn is_regular_file(file: impl AsFd) -> bool {
+    fstat(&file).is_ok_and(|stat| stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFREG)
 }
 
 /// A place that is written to.

@@ -7,16 +7,16 @@ use object_store::RetryConfig;
 use object_store::azure::{AzureAuthorizer, AzureCredentialProvider, MicrosoftAzureBuilder, split_sas};
 use object_store::client::HttpRequestBody;
 use reqwest::header::{DATE, RANGE};
-use reqwest::{Method, Request, Response, StatusCode};
+use reqwest::{Method, Request, StatusCode};
 
 use super::connector::{Connector, unobtainable};
-use super::service::{Ask, Item, Page, Refusal, Service, not_a_listing, range_header};
+use super::service::{Answer, Ask, Item, Page, Refusal, Service, not_a_listing, range_header};
 use super::store::Objects;
 use crate::blob::remote::{
     Client, Element, Hidden, Tls, encoded, encoded_path, error_text, header, is_skewed, query, retry_after,
     whole,
 };
-use crate::blob::{Cause, Error, Trouble};
+use crate::blob::{Cause, Error, Question, Traffic, Trouble};
 
 const DOMAIN: &str = "blob.core.windows.net";
 
@@ -60,11 +60,20 @@ impl AzureOptions {
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`].
+    #[cfg(any(test, feature = "testkit"))]
     pub fn open(self) -> Result<Objects, Error> {
+        self.open_counted(&Traffic::default())
+    }
+
+    /// The same, with its requests counted there.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_counted(self, traffic: &Traffic) -> Result<Objects, Error> {
         let place = self.to_string();
         let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
         let prefix = self.prefix.clone();
-        let azure = Azure::new(self).map_err(refuse)?;
+        let azure = Azure::new(self, traffic).map_err(refuse)?;
         Objects::new(Service::Azure(azure), prefix, place)
     }
 }
@@ -101,7 +110,7 @@ impl From<Trouble> for Denied {
 }
 
 impl Azure {
-    fn new(options: AzureOptions) -> Result<Self, Trouble> {
+    fn new(options: AzureOptions, traffic: &Traffic) -> Result<Self, Trouble> {
         let plausible = |name: &str| {
             !name.is_empty()
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$'))
@@ -116,12 +125,17 @@ impl Azure {
         let domain = if options.domain.is_empty() { DOMAIN } else { &options.domain };
         let scheme = if options.plain_http { "http" } else { "https" };
         let address = format!("{scheme}://{}.{domain}/{}", options.account, encoded(&options.container));
-        let client = Client::new(&options.tls, !options.plain_http)?;
+        let client = Client::new(&options.tls, !options.plain_http)?.counted(traffic.clone());
         let credentials = credentials(&options)?;
         Ok(Self { account: options.account, container: options.container, address, client, credentials })
     }
 
-    async fn ask(&self, address: &str, range: Option<(u64, usize)>) -> Result<Response, Denied> {
+    async fn ask(
+        &self,
+        question: Question,
+        address: &str,
+        range: Option<(u64, usize)>,
+    ) -> Result<Answer, Denied> {
         let unusable = |why: String| Denied::from(Trouble::new(Cause::Refused, why));
         let mut request = http::Request::get(address);
         if let Some(range) = range {
@@ -136,7 +150,7 @@ impl Azure {
         let url = reqwest::Url::parse(&request.uri().to_string()).map_err(|e| unusable(e.to_string()))?;
         let mut plain = Request::new(Method::GET, url);
         *plain.headers_mut() = request.into_parts().0.headers;
-        let response = self.client.send(plain).await?;
+        let response = self.client.send(question, plain).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -160,12 +174,14 @@ impl Azure {
         Err(Denied { status: Some(status), code, trouble })
     }
 
-    pub(super) async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Response, Refusal> {
+    pub(super) async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Answer, Refusal> {
         let address = format!("{}/{}", self.address, encoded_path(key));
-        self.ask(&address, range).await.map_err(|denied| match (denied.status, denied.code.as_str()) {
-            (Some(StatusCode::NOT_FOUND), "BlobNotFound") => Refusal::NotFound,
-            (Some(StatusCode::RANGE_NOT_SATISFIABLE), "InvalidRange") => Refusal::BehindEnd,
-            _ => Refusal::Trouble(denied.trouble),
+        self.ask(Question::Read, &address, range).await.map_err(|denied| {
+            match (denied.status, denied.code.as_str()) {
+                (Some(StatusCode::NOT_FOUND), "BlobNotFound") => Refusal::NotFound,
+                (Some(StatusCode::RANGE_NOT_SATISFIABLE), "InvalidRange") => Refusal::BehindEnd,
+                _ => Refusal::Trouble(denied.trouble),
+            }
         })
     }
 
@@ -178,7 +194,7 @@ impl Azure {
             pairs.push(("marker", token));
         }
         let address = format!("{}?{}", self.address, query(&pairs));
-        let response = self.ask(&address, None).await.map_err(|denied| denied.trouble)?;
+        let response = self.ask(Question::List, &address, None).await.map_err(|denied| denied.trouble)?;
         let body = whole(response, MAX_PAGE).await?;
         let body = body.map_err(|size| not_a_listing(format!("a page of {size} bytes")))?;
         read(&body, &self.container, ask.prefix)
@@ -220,15 +236,8 @@ fn cause(status: StatusCode, code: &str) -> Cause {
         }
         "ServerBusy" => Cause::Busy,
         "InternalError" | "OperationTimedOut" => Cause::ServerFailed,
-        _ => match status.as_u16() {
-            401 => Cause::CredentialsRefused,
-            403 => Cause::AccessDenied,
-            404 => Cause::NotTheStorage,
-            408 | 500 | 502 | 504 => Cause::ServerFailed,
-            429 | 503 => Cause::Busy,
-            301 | 302 | 303 | 307 | 308 => Cause::Redirected,
-            _ => Cause::Refused,
-        },
+        _ if status == StatusCode::NOT_FOUND => Cause::NotTheStorage,
+        _ => Cause::of_status(status),
     }
 }
 

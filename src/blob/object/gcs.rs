@@ -6,14 +6,14 @@ use std::sync::Arc;
 use object_store::RetryConfig;
 use object_store::gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder};
 use reqwest::header::{AUTHORIZATION, HeaderValue, RANGE};
-use reqwest::{Method, Request, Response, StatusCode};
+use reqwest::{Method, Request, StatusCode};
 use serde::Deserialize;
 
 use super::connector::{Connector, unobtainable};
-use super::service::{Ask, Item, Page, Refusal, Service, not_a_listing, range_header};
+use super::service::{Answer, Ask, Item, Page, Refusal, Service, not_a_listing, range_header};
 use super::store::Objects;
 use crate::blob::remote::{Client, Hidden, Tls, encoded, error_text, query, retry_after, whole};
-use crate::blob::{Cause, Error, Trouble};
+use crate::blob::{Cause, Error, Question, Traffic, Trouble};
 
 const SERVER: &str = "https://storage.googleapis.com";
 
@@ -40,11 +40,20 @@ impl GcsOptions {
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`].
+    #[cfg(any(test, feature = "testkit"))]
     pub fn open(self) -> Result<Objects, Error> {
+        self.open_counted(&Traffic::default())
+    }
+
+    /// The same, with its requests counted there.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_counted(self, traffic: &Traffic) -> Result<Objects, Error> {
         let place = self.to_string();
         let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
         let prefix = self.prefix.clone();
-        let gcs = Gcs::new(&self).map_err(refuse)?;
+        let gcs = Gcs::new(&self, traffic).map_err(refuse)?;
         Objects::new(Service::Gcs(gcs), prefix, place)
     }
 }
@@ -86,7 +95,7 @@ struct Object {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Refused {
     error: Failure,
 }
 
@@ -97,7 +106,7 @@ struct Failure {
 }
 
 impl Gcs {
-    fn new(options: &GcsOptions) -> Result<Self, Trouble> {
+    fn new(options: &GcsOptions, traffic: &Traffic) -> Result<Self, Trouble> {
         let bucket = encoded(&options.bucket);
         if options.bucket.is_empty() {
             return Err(Trouble::new(Cause::Refused, "no bucket was named"));
@@ -107,7 +116,7 @@ impl Gcs {
             Some(host) => format!("http://{host}"),
             None => SERVER.to_owned(),
         };
-        let client = Client::new(&Tls::default(), server.starts_with("https:"))?;
+        let client = Client::new(&Tls::default(), server.starts_with("https:"))?.counted(traffic.clone());
         let credentials = match options.emulator {
             Some(_) => None,
             None => Some(credentials(options)?),
@@ -117,9 +126,10 @@ impl Gcs {
 
     async fn ask(
         &self,
+        question: Question,
         address: &str,
         range: Option<(u64, usize)>,
-    ) -> Result<Response, (Option<StatusCode>, Trouble)> {
+    ) -> Result<Answer, (Option<StatusCode>, Trouble)> {
         let unusable = |why: String| (None, Trouble::new(Cause::Refused, why));
         let url = reqwest::Url::parse(address).map_err(|e| unusable(e.to_string()))?;
         let mut request = Request::new(Method::GET, url);
@@ -137,7 +147,7 @@ impl Gcs {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let response = self.client.send(request).await.map_err(|trouble| (None, trouble))?;
+        let response = self.client.send(question, request).await.map_err(|trouble| (None, trouble))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -147,9 +157,9 @@ impl Gcs {
         Err((Some(status), refusal(status, &body).retry_after(pause)))
     }
 
-    pub(super) async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Response, Refusal> {
+    pub(super) async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Answer, Refusal> {
         let address = format!("{}/{}?alt=media", self.address, encoded(key));
-        match self.ask(&address, range).await {
+        match self.ask(Question::Read, &address, range).await {
             Ok(response) => Ok(response),
             Err((Some(StatusCode::RANGE_NOT_SATISFIABLE), _)) => Err(Refusal::BehindEnd),
             // Of a bucket that is not there the status is the same: only a listing tells.
@@ -176,7 +186,7 @@ impl Gcs {
             pairs.push(("pageToken", token));
         }
         let address = format!("{}?{}", self.address, query(&pairs));
-        let response = self.ask(&address, None).await.map_err(|(_, trouble)| trouble)?;
+        let response = self.ask(Question::List, &address, None).await.map_err(|(_, trouble)| trouble)?;
         let body = whole(response, MAX_PAGE).await?;
         let body = body.map_err(|size| not_a_listing(format!("a page of {size} bytes")))?;
         read(&body)
@@ -207,16 +217,11 @@ fn read(body: &[u8]) -> Result<Page, Trouble> {
 }
 
 fn refusal(status: StatusCode, body: &str) -> Trouble {
-    let answer: Option<Answer> = serde_json::from_str(body).ok();
-    let cause = match status.as_u16() {
-        401 => Cause::CredentialsRefused,
-        403 => Cause::AccessDenied,
-        404 if answer.is_some() => Cause::BucketMissing,
-        404 => Cause::NotTheStorage,
-        408 | 500 | 502 | 504 => Cause::ServerFailed,
-        429 | 503 => Cause::Busy,
-        301 | 302 | 303 | 307 | 308 => Cause::Redirected,
-        _ => Cause::Refused,
+    let answer: Option<Refused> = serde_json::from_str(body).ok();
+    let cause = match status {
+        StatusCode::NOT_FOUND if answer.is_some() => Cause::BucketMissing,
+        StatusCode::NOT_FOUND => Cause::NotTheStorage,
+        status => Cause::of_status(status),
     };
     let message = answer.map(|answer| answer.error.message).unwrap_or_default();
     Trouble::new(cause, format!("status {} {message}", status.as_u16()).trim_end().to_owned())

@@ -8,6 +8,7 @@ mod azure;
 mod connector;
 #[cfg(feature = "gcs")]
 mod gcs;
+mod past;
 mod prefix;
 #[cfg(feature = "s3")]
 mod s3;
@@ -19,5 +20,5 @@ pub use azure::AzureOptions;
 #[cfg(feature = "gcs")]
 pub use gcs::GcsOptions;
 #[cfg(feature = "s3")]
-pub use s3::{Role, S3Options};
+pub use s3::{Role, S3Options, b2_region};
 pub use store::Objects;

@@ -1,16 +1,17 @@
 //! The store above any kind of object storage.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use super::past::Past;
 use super::prefix;
-use super::service::{Ask, Item, Page, Refusal, Service, not_a_listing};
+use super::service::{Answer, Ask, Item, Page, Refusal, Service, not_a_listing};
 use crate::blob::remote::{fill, wait, whole};
 use crate::blob::sharding::SUFFIX;
 use crate::blob::{
-    BlobId, BlobKind, BlobMetadata, BlobStore, Cause, Error, Hints, Layout, Sharding, Trouble,
+    BlobId, BlobKind, BlobMetadata, BlobStore, Cause, Error, Hints, Layout, Protection, Sharding, Trouble,
 };
 use crate::os::sync::Mutex;
 
@@ -31,7 +32,7 @@ const MAX_EMPTY_PAGES: usize = 100;
 const MAX_LISTINGS: usize = 4;
 
 /// Names and sizes, by which two listings are compared.
-type Listed = BTreeMap<String, (u64, Option<SystemTime>)>;
+pub(super) type Listed = BTreeMap<String, (u64, Option<SystemTime>)>;
 
 /// A repository in a bucket.
 ///
@@ -40,9 +41,13 @@ type Listed = BTreeMap<String, (u64, Option<SystemTime>)>;
 /// missing only when the storage itself says that it has no such object.
 pub struct Objects {
     service: Service,
+    /// The moment as of which it is read, unless that is now.
+    past: Option<Past>,
     prefix: String,
     place: String,
-    layout: Mutex<Option<Arc<Layout>>>,
+    layout: OnceLock<Arc<Layout>>,
+    /// Held while the layout is found out.
+    finding: Mutex<()>,
     /// The format blob, which was read to find out the layout.
     format: Mutex<Option<Vec<u8>>>,
     /// Whether there is a format blob, which then has to be in lists.
@@ -58,13 +63,28 @@ impl Objects {
         }
         Ok(Self {
             service,
+            past: None,
             prefix,
             place,
-            layout: Mutex::default(),
+            layout: OnceLock::new(),
+            finding: Mutex::default(),
             format: Mutex::default(),
             has_format: AtomicBool::new(false),
             elsewhere: Mutex::default(),
         })
+    }
+
+    /// The same as it was at a moment.
+    pub(super) fn at_moment(self, moment: Option<jiff::Timestamp>) -> Self {
+        Self { past: moment.map(Past::new), ..self }
+    }
+
+    async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Answer, Refusal> {
+        let Some(past) = &self.past else { return self.service.get(key, None, range).await };
+        match past.version(&self.service, key).await? {
+            Some(version) => self.service.get(key, Some(&version), range).await,
+            None => Err(Refusal::NotFound),
+        }
     }
 
     fn wait<T>(
@@ -95,20 +115,23 @@ impl Objects {
     }
 
     async fn whole(&self, key: &str, limit: u64) -> Result<Result<Vec<u8>, u64>, Refusal> {
-        Ok(whole(self.service.get(key, None).await?, limit).await?)
+        Ok(whole(self.get(key, None).await?, limit).await?)
     }
 
     /// How blobs are named here, found out by the blob that every repository has. What speaks for neither is taken for
     /// the layout that Kopia makes.
     fn layout(&self) -> Result<Arc<Layout>, Error> {
-        let mut known = self.layout.lock();
-        if let Some(layout) = &*known {
+        if let Some(layout) = self.layout.get() {
+            return Ok(Arc::clone(layout));
+        }
+        let _finding = self.finding.lock();
+        if let Some(layout) = self.layout.get() {
             return Ok(Arc::clone(layout));
         }
         let place = || format!("opening {}", self.place);
         let (layout, format) = self.wait(place, self.find_layout())?;
         *self.format.lock() = format;
-        Ok(Arc::clone(known.insert(Arc::new(layout))))
+        Ok(Arc::clone(self.layout.get_or_init(|| Arc::new(layout))))
     }
 
     async fn find_layout(&self) -> Result<(Layout, Option<Vec<u8>>), Trouble> {
@@ -179,6 +202,9 @@ impl Objects {
 
     /// All pages of one listing; `to_the_end` asks once more for what is behind the last name.
     async fn listing(&self, prefix: &str, flat: bool, to_the_end: bool) -> Result<Listed, Trouble> {
+        if let Some(past) = &self.past {
+            return past.listing(&self.service, prefix, flat, to_the_end).await;
+        }
         let mut listed = Listed::new();
         let mut tokens: HashSet<String> = HashSet::new();
         let (mut token, mut empty): (Option<String>, usize) = (None, 0);
@@ -280,15 +306,18 @@ fn difference(first: &Listed, second: &Listed) -> Option<String> {
 
 impl BlobStore for Objects {
     fn list(&self, prefix: &str) -> Result<Vec<BlobMetadata>, Error> {
-        let layout = self.layout()?;
         let doing = || format!("listing {prefix:?} of {}", self.place);
+        let bare = || self.wait(doing, self.certain(&format!("{}{prefix}", self.prefix), true));
+        // While the layout is not known, the usual one is tried.
+        let begun = self.layout.get().is_none().then(bare);
+        let layout = self.layout()?;
         if *layout != Layout::bare() {
             let listed = self.wait(doing, self.certain(&self.prefix, false))?;
             let blobs = self.copied(&layout, listed, prefix);
             self.check_format_is_in(&blobs, prefix)?;
             return Ok(blobs);
         }
-        let listed = self.wait(doing, self.certain(&format!("{}{prefix}", self.prefix), true))?;
+        let listed = begun.unwrap_or_else(bare)?;
         let blob = |(key, (size, modified)): (String, (u64, _))| {
             let id = BlobId::new(key.strip_prefix(&self.prefix)?).ok()?;
             (id.kind() != BlobKind::Foreign).then_some(BlobMetadata { id, size, modified })
@@ -302,7 +331,7 @@ impl BlobStore for Objects {
         self.reading(id, |key| {
             self.wait_for(id, async {
                 // A head has no body, and without one nobody knows whose "not found" it is.
-                match self.service.get(key, Some((0, 1))).await {
+                match self.get(key, Some((0, 1))).await {
                     Ok(response) => Ok(fill(response, 0, &mut [0]).await?.1),
                     Err(Refusal::BehindEnd) => Ok(0),
                     Err(refusal) => Err(refusal),
@@ -334,7 +363,7 @@ impl BlobStore for Objects {
         let wanted = buffer.len();
         let got = self.reading(id, |key| {
             self.wait_for(id, async {
-                match self.service.get(key, Some((offset, wanted))).await {
+                match self.get(key, Some((offset, wanted))).await {
                     Ok(response) => Ok(fill(response, offset, buffer).await?.0),
                     Err(Refusal::BehindEnd) => Ok(0),
                     Err(refusal) => Err(refusal),
@@ -359,7 +388,15 @@ impl BlobStore for Objects {
         Hints::REMOTE
     }
 
+    fn protection(&self) -> Option<Protection> {
+        wait(self.service.protection()).ok().flatten()
+    }
+
     fn is_empty(&self) -> Result<bool, Error> {
+        // Where nothing was, there may be something now.
+        if self.past.is_some() {
+            return Ok(false);
+        }
         let ask = Ask { prefix: &self.prefix, flat: false, token: None, after: None };
         self.wait(|| format!("listing {}", self.place), async {
             let (first, second) = tokio::join!(self.service.page(ask), self.service.page(ask));

@@ -1,16 +1,19 @@
 //! Connections to a server.
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, StatusCode};
 
 use super::Tls;
-use crate::blob::{Cause, Trouble};
+use super::late::Answers;
+use crate::blob::{Cause, Question, Traffic, Trouble};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,7 +31,11 @@ const MAX_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
 
 /// Makes requests, on connections that it keeps. Redirects are not followed: credentials go nowhere else.
 #[derive(Debug, Clone)]
-pub(crate) struct Client(reqwest::Client);
+pub(crate) struct Client {
+    inner: reqwest::Client,
+    traffic: Traffic,
+    answers: Arc<Answers>,
+}
 
 impl Client {
     /// For servers that are trusted so. Proxies are those of the environment.
@@ -52,17 +59,74 @@ impl Client {
             .read_timeout(patience.unwrap_or(READ_TIMEOUT))
             .pool_max_idle_per_host(MAX_IDLE)
             .user_agent(concat!("rokopia/", env!("CARGO_PKG_VERSION")));
-        builder.build().map(Self).map_err(|e| Trouble::new(Cause::Tls, causes(&e)))
+        let inner = builder.build().map_err(|e| Trouble::new(Cause::Tls, causes(&e)))?;
+        Ok(Self { inner, traffic: Traffic::default(), answers: Arc::default() })
+    }
+
+    /// The same, with its requests counted there.
+    pub(crate) fn counted(self, traffic: Traffic) -> Self {
+        Self { traffic, ..self }
     }
 
     /// The client below, for those who ask for credentials.
     pub(crate) fn inner(&self) -> &reqwest::Client {
-        &self.0
+        &self.inner
     }
 
-    /// Sends a request. An answer of any status is an answer.
-    pub(crate) async fn send(&self, request: Request) -> Result<Response, Trouble> {
-        self.0.execute(request).await.map_err(|e| trouble(&e))
+    /// Sends a request, and one that reads once more where the answer is late. An answer of any status is an answer.
+    pub(crate) async fn send(&self, question: Question, request: Request) -> Result<Answer, Trouble> {
+        let again = if question == Question::Read { request.try_clone() } else { None };
+        wait(self.traffic.asks(question)).await;
+        let first = self.inner.execute(request);
+        let again = || {
+            again.map(|request| async {
+                wait(self.traffic.asks(question)).await;
+                self.inner.execute(request).await
+            })
+        };
+        let response = match question {
+            Question::Read => self.answers.first_of(first, again).await,
+            Question::List | Question::Size => first.await,
+        };
+        let response = response.map_err(|e| trouble(&e))?;
+        Ok(Answer { response, traffic: self.traffic.clone() })
+    }
+}
+
+/// An answer, whose body is taken no faster than bytes may come.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    response: Response,
+    traffic: Traffic,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// Bytes of the body, where that is said.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.response.content_length()
+    }
+
+    /// The next bytes of the body; `None` behind the last.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<impl Deref<Target = [u8]> + use<>>, Trouble> {
+        let chunk = self.response.chunk().await.map_err(|e| trouble(&e))?;
+        if let Some(bytes) = &chunk {
+            wait(self.traffic.received(bytes.len())).await;
+        }
+        Ok(chunk)
+    }
+}
+
+async fn wait(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
     }
 }
 
@@ -92,7 +156,7 @@ impl Resolve for Names {
 }
 
 /// What a failure to get an answer, or the rest of one, means.
-pub(crate) fn trouble(error: &reqwest::Error) -> Trouble {
+fn trouble(error: &reqwest::Error) -> Trouble {
     Trouble::new(cause(error), causes(error))
 }
 

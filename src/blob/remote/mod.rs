@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod hidden;
+mod late;
 mod refusal;
 mod runtime;
 mod tls;
@@ -11,7 +12,7 @@ mod xml;
 #[cfg(feature = "webdav")]
 pub(crate) use body::body;
 pub(crate) use body::{error_text, fill, whole};
-pub(crate) use client::{Client, header, is_skewed, retry_after};
+pub(crate) use client::{Answer, Client, header, is_skewed, retry_after};
 pub use hidden::Hidden;
 pub(crate) use refusal::{Refusal, range_header};
 pub(crate) use runtime::wait;

@@ -94,6 +94,11 @@ impl Element {
         &self.text
     }
 
+    /// The elements in it.
+    pub(crate) fn children(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter()
+    }
+
     /// The elements in it that have this name.
     pub(crate) fn all<'e, 'n: 'e>(&'e self, name: &'n str) -> impl Iterator<Item = &'e Self> + use<'e, 'n> {
         self.children.iter().filter(move |child| child.name == name)

@@ -6,7 +6,7 @@ mod known_hosts;
 mod server;
 
 use crate::blob::remote::Hidden;
-use crate::blob::{Error, Folders, Hints, Trouble};
+use crate::blob::{Error, Folders, Hints, Traffic, Trouble};
 
 /// A folder of an SFTP server, and how it is reached.
 #[derive(Debug, Clone, Default)]
@@ -35,10 +35,19 @@ impl SftpOptions {
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`](crate::blob::Cause).
+    #[cfg(any(test, feature = "testkit"))]
     pub fn open(self) -> Result<Folders, Error> {
+        self.open_counted(&Traffic::default())
+    }
+
+    /// The same, with its requests counted there.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_counted(self, traffic: &Traffic) -> Result<Folders, Error> {
         let place = self.to_string();
         let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let server = server::Sftp::new(self).map_err(refuse)?;
+        let server = server::Sftp::new(self, traffic).map_err(refuse)?;
         Ok(Folders::new(server, place.clone(), Self::HINTS))
     }
 

@@ -10,16 +10,17 @@ use super::connection::Connection;
 use super::files::{self, File, refusal};
 use crate::blob::folders::{Entry, Server, no_runtime};
 use crate::blob::remote::{Refusal, wait};
-use crate::blob::{Cause, Trouble};
+use crate::blob::{Cause, Question, Traffic, Trouble};
 
 /// A folder that is talked to, on a connection that is made anew when it broke.
 pub(super) struct Sftp {
     options: SftpOptions,
     connection: Mutex<Option<Arc<Connection>>>,
+    traffic: Traffic,
 }
 
 impl Sftp {
-    pub(super) fn new(options: SftpOptions) -> Result<Self, Trouble> {
+    pub(super) fn new(options: SftpOptions, traffic: &Traffic) -> Result<Self, Trouble> {
         let missing = |what: &str| Err(Trouble::new(Cause::Refused, format!("no {what} was named")));
         if options.host.is_empty() {
             return missing("server");
@@ -27,7 +28,7 @@ impl Sftp {
         if options.username.is_empty() {
             return missing("user");
         }
-        Ok(Self { options, connection: Mutex::const_new(None) })
+        Ok(Self { options, connection: Mutex::const_new(None), traffic: traffic.clone() })
     }
 
     fn path(&self, below: &str) -> String {
@@ -64,8 +65,16 @@ impl Sftp {
         refusal
     }
 
-    fn asking<T>(&self, work: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-        wait(work).unwrap_or_else(|e| Err(no_runtime(&e).into()))
+    fn asking<T>(
+        &self,
+        question: Question,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        let in_turn = async {
+            tokio::time::sleep(self.traffic.asks(question)).await;
+            work.await
+        };
+        wait(in_turn).unwrap_or_else(|e| Err(no_runtime(&e).into()))
     }
 
     /// Fills the buffer, and holds a shorter file to its own size.
@@ -80,6 +89,7 @@ impl Sftp {
             Ok(got) => got,
             Err(error) => return Err(self.failed(connection, &error).await),
         };
+        tokio::time::sleep(self.traffic.received(got)).await;
         let there = file.size.map_or(got as u64, |size| size.saturating_sub(offset).min(buffer.len() as u64));
         match there == got as u64 {
             true => Ok(got),
@@ -90,7 +100,7 @@ impl Sftp {
 
 impl Server for Sftp {
     fn list(&self, folder: &str) -> Result<Vec<Entry>, Refusal> {
-        self.asking(async {
+        self.asking(Question::List, async {
             let connection = self.connected().await?;
             match files::list(&connection, &self.path(folder)).await {
                 Ok(entries) => Ok(entries),
@@ -100,7 +110,7 @@ impl Server for Sftp {
     }
 
     fn size(&self, path: &str) -> Result<u64, Refusal> {
-        self.asking(async {
+        self.asking(Question::Size, async {
             let connection = self.connected().await?;
             match files::size(&connection, &self.path(path)).await {
                 Ok(Some(size)) => Ok(size),
@@ -111,7 +121,7 @@ impl Server for Sftp {
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Result<Vec<u8>, u64>, Refusal> {
-        self.asking(async {
+        self.asking(Question::Read, async {
             let connection = self.connected().await?;
             let file = match File::open(&connection, &self.path(path)).await {
                 Ok(file) => file,
@@ -131,7 +141,7 @@ impl Server for Sftp {
     }
 
     fn fill(&self, path: &str, offset: u64, buffer: &mut [u8]) -> Result<usize, Refusal> {
-        self.asking(async {
+        self.asking(Question::Read, async {
             let connection = self.connected().await?;
             let file = match File::open(&connection, &self.path(path)).await {
                 Ok(file) => file,

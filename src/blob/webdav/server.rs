@@ -5,16 +5,17 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE, WWW_AUTHENTICATE,
 };
-use reqwest::{Method, Request, Response, StatusCode, Url};
+use reqwest::{Method, Request, StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::WebDavOptions;
 use super::multistatus::{self, Listed};
 use crate::blob::folders::{Entry, EntryKind, Server, no_runtime};
 use crate::blob::remote::{
-    Client, Refusal, body, encoded_path, error_text, fill, header, range_header, retry_after, wait, whole,
+    Answer, Client, Refusal, body, encoded_path, error_text, fill, header, range_header, retry_after, wait,
+    whole,
 };
-use crate::blob::{Cause, Trouble};
+use crate::blob::{Cause, Question, Traffic, Trouble};
 
 /// A folder of a hundred thousand files has less.
 const MAX_LIST: u64 = 64 << 20;
@@ -41,7 +42,7 @@ enum Depth {
 }
 
 impl WebDav {
-    pub(super) fn new(options: &WebDavOptions) -> Result<Self, Trouble> {
+    pub(super) fn new(options: &WebDavOptions, traffic: &Traffic) -> Result<Self, Trouble> {
         let refuse = |why: String| Trouble::new(Cause::Refused, why);
         let scheme = if options.plain_http { "http" } else { "https" };
         let origin = format!("{scheme}://{}", options.host);
@@ -60,7 +61,7 @@ impl WebDav {
                 Some(value)
             }
         };
-        let client = Client::new(&options.tls, !options.plain_http)?;
+        let client = Client::new(&options.tls, !options.plain_http)?.counted(traffic.clone());
         Ok(Self { client, origin, base, authorization })
     }
 
@@ -75,10 +76,11 @@ impl WebDav {
 
     async fn send(
         &self,
+        question: Question,
         method: Method,
         path: &str,
         more: impl FnOnce(&mut Request),
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let address = format!("{}{}", self.origin, encoded_path(path));
         let url = Url::parse(&address).map_err(|e| Trouble::new(Cause::Refused, e.to_string()))?;
         let mut request = Request::new(method, url);
@@ -88,7 +90,7 @@ impl WebDav {
             request.headers_mut().insert(AUTHORIZATION, value.clone());
         }
         more(&mut request);
-        let response = self.client.send(request).await?;
+        let response = self.client.send(question, request).await?;
         match response.status() {
             status if status.is_success() => Ok(response),
             StatusCode::NOT_FOUND => Err(Refusal::NotFound),
@@ -102,14 +104,9 @@ impl WebDav {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap) -> Trouble {
-        let cause = match status.as_u16() {
-            401 if self.authorization.is_none() => Cause::CredentialsMissing,
-            401 => Cause::CredentialsRefused,
-            403 => Cause::AccessDenied,
-            408 | 500 | 502 | 504 => Cause::ServerFailed,
-            429 | 503 => Cause::Busy,
-            301 | 302 | 303 | 307 | 308 => Cause::Redirected,
-            _ => Cause::Refused,
+        let cause = match status {
+            StatusCode::UNAUTHORIZED if self.authorization.is_none() => Cause::CredentialsMissing,
+            status => Cause::of_status(status),
         };
         let mut detail = format!("status {}", status.as_u16());
         let asks = header(headers, WWW_AUTHENTICATE.as_str()).unwrap_or_default().to_ascii_lowercase();
@@ -119,9 +116,9 @@ impl WebDav {
         Trouble::new(cause, detail).retry_after(retry_after(headers))
     }
 
-    async fn get(&self, path: &str, range: Option<(u64, usize)>) -> Result<Response, Refusal> {
+    async fn get(&self, path: &str, range: Option<(u64, usize)>) -> Result<Answer, Refusal> {
         let range = range.and_then(|range| HeaderValue::from_str(&range_header(range)).ok());
-        self.send(Method::GET, &self.path(path), |request| {
+        self.send(Question::Read, Method::GET, &self.path(path), |request| {
             if let Some(range) = range {
                 request.headers_mut().insert(RANGE, range);
             }
@@ -133,13 +130,14 @@ impl WebDav {
     async fn properties(&self, path: &str, depth: Depth) -> Result<Listed, Refusal> {
         let method =
             Method::from_bytes(b"PROPFIND").map_err(|e| Trouble::new(Cause::Refused, e.to_string()))?;
+        let question = if matches!(depth, Depth::Alone) { Question::Size } else { Question::List };
         let mut asked = path.to_owned();
         if matches!(depth, Depth::Within) && !asked.ends_with('/') {
             // Without it, some servers send to the address with it.
             asked.push('/');
         }
         let response = self
-            .send(method, &asked, |request| {
+            .send(question, method, &asked, |request| {
                 let headers = request.headers_mut();
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/xml; charset=utf-8"));
                 let depth = if matches!(depth, Depth::Alone) { "0" } else { "1" };

@@ -54,8 +54,9 @@ pub(super) struct Cli {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct Global {
-    /// The repository: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix or
-    /// az://container/prefix, or @FILE, a connection of Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
+    /// The repository: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix, az://container/prefix,
+    /// b2://bucket/prefix, webdav://host/folder, sftp://user@host/folder, restic:/path, or @FILE for a connection file of
+    /// Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(super) repo: Option<OsString>,
 
@@ -68,7 +69,7 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub(super) password_fd: Option<u32>,
 
-    /// Memory that may be used [default: 256MiB] [env: ROKOPIA_MEMORY]
+    /// Maximum memory for indexes and data [default: 256MiB] [env: ROKOPIA_MEMORY]
     #[arg(long, global = true, value_name = "SIZE")]
     pub(super) memory: Option<String>,
 
@@ -76,21 +77,38 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "N")]
     pub(super) threads: Option<usize>,
 
-    /// Reads from the storage at the same time [default: 16, and more over a network]
+    /// Number of parallel reads from the storage [default: 16, more over a network]
     #[arg(long, global = true, value_name = "N")]
     pub(super) reads: Option<usize>,
 
-    /// Go on with what can be read of a damaged repository; lists may then be incomplete
+    /// Read no more than this from the storage per second, such as 8MiB/s [env: ROKOPIA_BANDWIDTH]
+    #[arg(long, global = true, value_name = "SIZE/s")]
+    pub(super) bandwidth: Option<String>,
+
+    /// Make no more requests to the storage than this per second [env: ROKOPIA_REQUESTS_PER_SECOND]
+    #[arg(long, global = true, value_name = "N")]
+    pub(super) requests_per_second: Option<String>,
+
+    /// Read a bucket that keeps versions as it was at this time, for example before a deletion [env:
+    /// ROKOPIA_POINT_IN_TIME]
+    #[arg(long, global = true, value_name = "TIME")]
+    pub(super) point_in_time: Option<String>,
+
+    /// Print how many requests, bytes and retries the storage took, at the end [env: ROKOPIA_STATS]
+    #[arg(long, global = true)]
+    pub(super) stats: bool,
+
+    /// Use what can be read of a damaged repository; lists may then be incomplete
     #[arg(long, global = true)]
     pub(super) degraded: bool,
 
-    /// Keep the index and the list of snapshots in this directory between runs, so that the next one reads only what is
-    /// new; an index that does not fit into memory is put there as well [default: nothing is kept; the latter goes beside
-    /// the target of a restore, else to the directory for temporary files] [env: ROKOPIA_CACHE_DIR]
+    /// Keep the index and the list of snapshots in this directory, so that the next run reads only what is new. An index
+    /// that does not fit into memory goes there, too [default: nothing is kept; a large index goes beside the target of a
+    /// restore, or to the directory for temporary files] [env: ROKOPIA_CACHE_DIR]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) cache_dir: Option<PathBuf>,
 
-    /// What is kept in --cache-dir may take this much; what was used longest ago is removed first [default: 4GiB] [env:
+    /// Maximum size of what is kept in --cache-dir; what was used longest ago is removed first [default: 4GiB] [env:
     /// ROKOPIA_CACHE_SIZE]
     #[arg(long, global = true, value_name = "SIZE")]
     pub(super) cache_size: Option<String>,

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::args::Global;
 use super::context::Context;
+use super::open_repository::OpenRepository;
 use super::reference::{Resolved, resolve};
-use super::session::Session;
 use super::tree::open_found;
 use super::units::table_time;
 use super::usage;
@@ -75,7 +75,7 @@ pub(super) fn references(typed: &OsStr) -> Vec<CompletionCandidate> {
     let mut found = matching(&names.sources, &typed);
     found.extend(matching(&names.snapshots, &typed));
     if found.is_empty() && typed.contains('/') {
-        let entries = in_time(move |session| entries(session, &typed).unwrap_or_default());
+        let entries = in_time(move |repo| entries(repo, &typed).unwrap_or_default());
         found = entries.unwrap_or_default();
     }
     found
@@ -111,7 +111,7 @@ fn names() -> Names {
     if let Some(names) = kept(FRESH) {
         return names;
     }
-    let guarded = |session: &mut Session| (Names::of(&session.snapshots), session.repository.store().guard());
+    let guarded = |repo: &mut OpenRepository| (Names::of(&repo.snapshots), repo.repository.store().guard());
     match in_time(guarded) {
         Some((names, guard)) => {
             // Completion works without.
@@ -155,14 +155,14 @@ fn write(cache: &WritablePath, names: &Names) -> std::io::Result<()> {
 }
 
 /// The entries of the directory that is typed so far.
-fn entries(session: &mut Session, typed: &str) -> Option<Vec<CompletionCandidate>> {
+fn entries(repo: &mut OpenRepository, typed: &str) -> Option<Vec<CompletionCandidate>> {
     let (directory, _) = typed.rsplit_once('/')?;
-    let Resolved::Found { .. } = resolve(&session.snapshots, directory, &jiff::Zoned::now()) else {
+    let Resolved::Found { .. } = resolve(&repo.snapshots, directory, &jiff::Zoned::now()) else {
         return None;
     };
-    let found = session.find(directory).ok()?;
-    let contents = session.contents().ok()?;
-    let tree = open_found(session, &contents, directory, &found).ok()?;
+    let found = repo.find(directory).ok()?;
+    let contents = repo.contents().ok()?;
+    let tree = open_found(repo, &contents, directory, &found).ok()?;
     let entry = tree.entry(&found.path).ok()?;
     let mut candidates = Vec::new();
     for entry in tree.directory(&entry, &found.path).ok()?.flatten() {
@@ -178,13 +178,13 @@ fn matching(candidates: &[(String, String)], typed: &str) -> Vec<CompletionCandi
 }
 
 /// What the repository that the environment names has to offer, unless that takes too long.
-fn in_time<T: Send + 'static>(ask: impl FnOnce(&mut Session) -> T + Send + 'static) -> Option<T> {
+fn in_time<T: Send + 'static>(ask: impl FnOnce(&mut OpenRepository) -> T + Send + 'static) -> Option<T> {
     let (send, answer) = channel();
     let work = move || {
         let global = Global { quiet: true, ..Global::default() };
         let context = Context::new(&global).ok()?;
-        let mut session = Session::open_quietly(&context).ok()?;
-        send.send(ask(&mut session)).ok()
+        let mut repo = OpenRepository::open_quietly(&context).ok()?;
+        send.send(ask(&mut repo)).ok()
     };
     let _ = std::thread::Builder::new().name("complete".into()).spawn(work);
     answer.recv_timeout(PATIENCE).ok()

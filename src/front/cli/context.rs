@@ -10,13 +10,14 @@ use std::sync::Arc;
 use super::args::{Color, Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::units::{self, human_size};
-use crate::blob::{BlobStore, Guard};
+use crate::blob::{BlobStore, Counts, Guard, Traffic};
 use crate::cache;
 use crate::checker::FindPassword;
 use crate::content::Contents;
 use crate::crypto::{self, Password};
 use crate::format::OpenOptions;
-use crate::front::location::Location;
+use crate::front::limits::{self, InvalidLimit};
+use crate::front::location::{self, Location};
 use crate::index::{IndexOptions, Loading};
 use crate::os::parallel;
 use crate::os::sandbox::existing_directory;
@@ -32,6 +33,7 @@ pub(super) struct Context {
     password_file: Option<PathBuf>,
     password_fd: Option<u32>,
     options: Options,
+    traffic: Traffic,
     cache_dir: Option<PathBuf>,
     sandbox: Sandbox,
     /// What the command writes to.
@@ -50,6 +52,8 @@ pub(super) struct Context {
     pub(super) quiet: bool,
     /// Say more.
     pub(super) verbose: bool,
+    /// Tell at the end what was asked of the storage.
+    stats: bool,
     /// When to use colours.
     pub(super) color: Color,
 }
@@ -79,9 +83,23 @@ impl Context {
             Some(text) => units::size(&text)
                 .ok_or_else(|| wrong_value("--cache-size", &text, "a size, such as 500MiB or 4GiB"))?,
         };
+        let traffic = limits::traffic(global.bandwidth.as_deref(), global.requests_per_second.as_deref())
+            .map_err(|InvalidLimit { name, value, expected }| wrong_value(name, &value, expected))?;
+        let moment = global.point_in_time.clone().or_else(|| text_variable("ROKOPIA_POINT_IN_TIME"));
+        let moment = match moment {
+            None => None,
+            Some(text) => {
+                let relative = || units::period(&text, &jiff::Zoned::now()).and_then(location::at_most_now);
+                let expected = "a time such as 2026-11-21, 2026-11-21T08:00:00Z, or 3d for three days ago";
+                let unusable = || wrong_value("--point-in-time", &text, expected);
+                Some(location::moment(&text).or_else(relative).ok_or_else(unusable)?)
+            }
+        };
+        let place = named(global).map(|text| Location::parse(&text));
+        let place = place.map(|place| moment.into_iter().fold(place, Location::at_moment));
         let kept = cache_dir.clone().filter(|_| cache_size > 0);
         Ok(Self {
-            location: location(global).map(|text| Location::parse(&text)),
+            location: place,
             password_file: global.password_file.clone(),
             password_fd: global.password_fd,
             options: memory.bound(Options {
@@ -97,6 +115,7 @@ impl Context {
                 },
                 ..Options::default()
             }),
+            traffic,
             written: cache_dir.iter().cloned().collect(),
             cache_dir,
             sandbox: sandbox(global),
@@ -110,6 +129,7 @@ impl Context {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose > 0,
+            stats: global.stats || limits::wants_stats(),
             color: global.color,
         })
     }
@@ -197,27 +217,26 @@ impl Context {
     }
 
     fn open_store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
-        let opened = self.location()?.open();
+        let opened = self.location()?.open(&self.traffic);
         let store = opened.map_err(|e| Failure::from(Error::from(e)).during("opening the repository"))?;
-        self.check_written(&store.guard())?;
+        self.prepare_outputs(&store.guard())?;
         Ok(store)
     }
 
-    /// Refuses to go on where the command would write to the repository, before a sandbox hides how mounts lie, and before
-    /// anything is done.
-    pub(super) fn check_written(&self, guard: &Guard) -> Result<(), Failure> {
+    /// Refuses to go on where the command would write to the repository, and makes the directory of the cache. Both come
+    /// before the sandbox, which hides how mounts lie and lets nobody write where there is no directory yet.
+    pub(super) fn prepare_outputs(&self, guard: &Guard) -> Result<(), Failure> {
         for path in &self.written {
             guard.writable(path)?;
         }
-        // A sandbox lets nobody write where there is no directory yet.
+        guard.open_file(std::io::stdout())?;
+        guard.open_file(std::io::stderr())?;
         if let Some(cache) = &self.options.index.cache_directory
             && let Err(error) = guard.writable(cache)?.create_private_dir_all()
         {
             let directory = cache.display();
             tracing::debug!(%error, "the cache directory {directory} cannot be made");
         }
-        guard.open_file(std::io::stdout())?;
-        guard.open_file(std::io::stderr())?;
         Ok(())
     }
 
@@ -264,12 +283,22 @@ impl Context {
         })
     }
 
-    /// Opens the repository with what the environment says alone: nobody is asked, and nothing is told.
+    /// Opens the repository with the environment alone: nobody is asked for a password, and nothing is printed.
     pub(super) fn repository_of_environment(&self) -> Result<Repository, Failure> {
         let password = Password::from_env().map_err(Error::from)?;
         let (options, budget) = (self.options.clone(), self.memory);
         let opening = Opening { password: &password, options, budget, access: Access::Snapshots };
         Ok(opening.open(self.open_store()?)?)
+    }
+
+    /// Where requests to the storage count.
+    pub(super) fn traffic(&self) -> Traffic {
+        self.traffic.clone()
+    }
+
+    /// What was asked of the storage so far, where that is to be told.
+    pub(super) fn stats(&self) -> Option<Counts> {
+        self.stats.then(|| self.traffic.counts())
     }
 
     /// Where the repository is.
@@ -375,7 +404,7 @@ pub(super) fn sandbox(global: &Global) -> Sandbox {
     }
 }
 
-fn location(global: &Global) -> Option<OsString> {
+fn named(global: &Global) -> Option<OsString> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     global
         .repo

@@ -48,6 +48,7 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
             "allow listing the bucket and reading its objects: docs/storage.md has the policy with the least rights",
         ],
         "bucket-missing" => &["check the name of the bucket or folder, and the endpoint"],
+        "versions-missing" => &["read it as it is now, without --point-in-time and ?at="],
         "region-wrong" => &["give the region of the bucket: ?region="],
         "clock-skewed" => &["set the clock of this machine"],
         "tls-failed" => &[

@@ -8,6 +8,7 @@ use super::output::{escape, escape_bytes};
 use super::tree::Troubles;
 use super::units::{human_size, table_time};
 use crate::snapshot::{DirEntry, EntryType, Tree, UtcTimestamp};
+use crate::text::permissions;
 
 /// An entry and its path, as JSON shows them.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,9 @@ pub(super) struct Line<'a> {
 /// What JSON shows of an entry. The mode is that of POSIX, in octal.
 #[derive(Debug, Serialize)]
 pub(super) struct Attributes {
+    /// Where an entry of the same directory has the same name, and the path has one that tells them apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored_name: Option<Box<str>>,
     #[serde(rename = "type")]
     kind: EntryType,
     mode: String,
@@ -64,6 +68,7 @@ impl Attributes {
     ) -> Self {
         let posix_mode = entry.mode.to_posix();
         let mut attributes = Self {
+            stored_name: entry.stored_name.clone(),
             kind: entry.kind,
             mode: format!("{posix_mode:04o}"),
             posix_mode,
@@ -120,45 +125,5 @@ impl Line<'_> {
             table_time(*mtime),
             self.short(),
         )
-    }
-}
-
-/// `rwxr-sr-x`.
-fn permissions(mode: u32) -> String {
-    let special = [(0o4000, 0o100, 's'), (0o2000, 0o010, 's'), (0o1000, 0o001, 't')];
-    let mut text: Vec<char> = (0..9)
-        .map(|bit| {
-            if mode & (0o400 >> bit) == 0 {
-                '-'
-            } else {
-                ['r', 'w', 'x'].get(bit % 3).copied().unwrap_or('-')
-            }
-        })
-        .collect();
-    for (position, (bit, execute, letter)) in [2, 5, 8].into_iter().zip(special) {
-        if mode & bit != 0
-            && let Some(place) = text.get_mut(position)
-        {
-            *place = if mode & execute == 0 { letter.to_ascii_uppercase() } else { letter };
-        }
-    }
-    text.into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::permissions;
-
-    #[test]
-    fn modes_look_as_in_ls() {
-        for (mode, text) in [
-            (0o644, "rw-r--r--"),
-            (0o4755, "rwsr-xr-x"),
-            (0o2644, "rw-r-Sr--"),
-            (0o1777, "rwxrwxrwt"),
-            (0, "---------"),
-        ] {
-            assert_eq!(permissions(mode), text);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Talk on stderr: warnings and progress for people, or JSON lines for log collectors.
 
 use std::fmt;
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -13,6 +13,8 @@ use tracing_subscriber::registry::LookupSpan;
 use super::args::{Color, Global, LogFormat};
 use super::output::escape;
 use super::progress::Talk;
+use crate::blob::Counts;
+use crate::front::limits;
 
 /// Starts logging as the options say.
 pub(super) fn start(global: &Global) {
@@ -35,6 +37,16 @@ pub(super) fn start(global: &Global) {
             tracing::subscriber::set_global_default(builder.event_format(lines).finish())
         }
     };
+}
+
+/// What was asked of the storage, where that was wanted: also where nothing else is said.
+pub(super) fn tell_stats(json: bool, counts: &Counts) {
+    let line = match json {
+        true => serde_json::json!({ "storage": counts }).to_string(),
+        false => limits::told(counts),
+    };
+    // There is nowhere left to say it when stderr is gone.
+    let _ = writeln!(Talk, "{line}");
 }
 
 /// Whether stderr gets colours.

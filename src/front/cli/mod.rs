@@ -7,6 +7,7 @@ mod commands;
 mod complete;
 mod context;
 mod doubts;
+mod existence;
 mod failure;
 #[cfg(any(feature = "mount", feature = "nfs"))]
 mod follow;
@@ -14,13 +15,12 @@ mod help;
 mod links;
 mod listing;
 mod logging;
+mod open_repository;
 mod output;
-mod pax;
 mod program;
 mod progress;
 mod reference;
 mod restic;
-mod session;
 mod tree;
 mod units;
 mod usage;
@@ -90,7 +90,13 @@ fn run(arguments: &[OsString]) -> Exit {
     if !cli.command.logs_itself() {
         logging::start(&cli.global);
     }
-    let result = Context::new(&cli.global).and_then(|context| cli.command.run(&context));
+    let result = Context::new(&cli.global).and_then(|context| {
+        let result = cli.command.run(&context);
+        if let Some(counts) = context.stats() {
+            logging::tell_stats(json, &counts);
+        }
+        result
+    });
     match result {
         Ok(exit) => exit,
         Err(failure) => failure.report(json, color),

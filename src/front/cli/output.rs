@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use serde::Serialize;
 
 use super::failure::Failure;
+use crate::blob::Counts;
 pub(super) use crate::text::{escape, escape_bytes};
 
 /// Buffered stdout whose failures become [`Failure`]s. Call [`Output::finish`] at the end, or what is buffered is lost.
@@ -28,6 +29,24 @@ impl Output {
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.inner, value).map_err(|e| Failure::output(e.into()))?;
         self.bytes(b"\n")
+    }
+
+    /// The one object that a command prints, with what was asked of the storage where that is to be told.
+    pub(super) fn json_report(
+        &mut self,
+        storage: Option<Counts>,
+        value: &impl Serialize,
+    ) -> Result<(), Failure> {
+        #[derive(Serialize)]
+        struct Report<'a, T> {
+            #[serde(flatten)]
+            value: &'a T,
+            storage: Counts,
+        }
+        match storage {
+            Some(storage) => self.json(&Report { value, storage }),
+            None => self.json(value),
+        }
     }
 
     /// An array of JSON objects, one a line.

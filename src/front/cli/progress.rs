@@ -410,6 +410,7 @@ impl Progress for Reporter {
             Change::Updated => "updated",
             Change::Unchanged => "unchanged",
             Change::Deleted => "deleted",
+            Change::Leftover => "leftover",
         };
         let List { lines, on_terminal, result } = &mut *list.lock();
         let line = format!("{what:<9} {}\n", escape(path));

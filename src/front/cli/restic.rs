@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::context::Context;
+use super::existence::ExistenceLine;
 use super::failure::{Exit, Failure};
-use super::output::{Output, Table, escape, short_id};
-use super::units::{ago, human_time, table_time};
+use super::output::{Output, Table, short_id};
+use super::units::table_time;
 use crate::checker::{SourceState, State};
 use crate::restic::{Error, Repository, Snapshot};
 use crate::snapshot::{AskedSource, UtcTimestamp};
-use crate::text::counted;
 
 /// Digits of an ID that restic shows.
 const DIGITS: usize = 8;
@@ -26,22 +24,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::new(Exit::Unknown, error.code(), error.to_string()).retry(error.is_retryable())
     }
-}
-
-/// The answer of `exists`, with the fields that it has for repositories of Kopia.
-#[derive(Serialize)]
-struct Answer {
-    state: &'static str,
-    source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    snapshots: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latest: Option<UtcTimestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    age_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latest_id: Option<String>,
-    reason: String,
 }
 
 impl Listed {
@@ -94,30 +76,17 @@ impl Listed {
                 (State::Absent, reason.to_owned())
             }
         };
-        let now = UtcTimestamp::now();
-        let latest = newest.map(|snapshot| snapshot.started());
-        let answer = Answer {
+        ExistenceLine {
             state: state.as_str(),
             source: asked.to_string(),
             snapshots: (state != State::Unknown).then_some(found.len()),
-            latest,
-            // No age is negative.
-            age_seconds: latest.map(|latest| now.seconds_since(latest).max(0)),
+            latest: newest.map(|snapshot| snapshot.started()),
             latest_id: newest.map(|snapshot| snapshot.id.clone()),
+            exact: state == State::Exists,
             reason,
-        };
-        let mut out = Output::new();
-        if context.json {
-            out.json(&answer)?;
-        } else if !context.quiet {
-            let Answer { state, source, reason, .. } = &answer;
-            let newest = latest.map_or_else(String::new, |latest| {
-                let count = counted(found.len() as u64, "snapshot");
-                format!("; newest of {}, {}; {count}", human_time(latest), ago(latest, now))
-            });
-            out.line(escape(&format!("{state}: {source} ({reason}){newest}")))?;
+            ..ExistenceLine::default()
         }
-        out.finish()?;
+        .print(context, UtcTimestamp::now())?;
         match (state, self.unreadable.first()) {
             (State::Exists, _) => Ok(Exit::Done),
             (State::Unknown, Some(error)) => {

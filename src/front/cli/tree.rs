@@ -5,20 +5,20 @@ use std::fmt::Display;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::links;
+use super::open_repository::{Found, OpenRepository};
 use super::reference::{ALIKE, Root};
-use super::session::{Found, Session};
 use crate::Error;
 use crate::content::{ContentSource, Contents};
 use crate::snapshot::{self, DirEntry, EntryType, Tree, WalkEntry};
 
 /// Opens the tree that a reference names and finds the entry at the path after it.
 pub(super) fn locate<'a>(
-    session: &mut Session,
+    repo: &mut OpenRepository,
     contents: &'a Contents,
     reference: &str,
     found: &Found,
 ) -> Result<(Tree<'a>, DirEntry), Failure> {
-    let tree = open_found(session, contents, reference, found)?;
+    let tree = open_found(repo, contents, reference, found)?;
     let entry = tree.entry(&found.path).map_err(|error| not_found_in(&tree, &found.path, error))?;
     Ok((tree, entry))
 }
@@ -54,7 +54,7 @@ fn nearest(tree: &Tree<'_>, path: &str) -> Option<String> {
 
 /// Opens the tree that a reference names.
 pub(super) fn open_found<'a>(
-    session: &mut Session,
+    repo: &mut OpenRepository,
     contents: &'a Contents,
     reference: &str,
     found: &Found,
@@ -63,7 +63,7 @@ pub(super) fn open_found<'a>(
         Root::Snapshot(snapshot) => Tree::of_snapshot(contents, snapshot).map_err(from),
         Root::Object(object) => {
             if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
-                return Err(session.no_such_object(reference)?);
+                return Err(repo.no_such_object(reference)?);
             }
             Tree::of_object(contents, object).map_err(from)
         }
@@ -84,7 +84,7 @@ pub(super) fn at(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    with_session(Session::open_for_contents(context)?, reference, work)
+    with_repo(OpenRepository::open_for_contents(context)?, reference, work)
 }
 
 /// As [`at`], with symbolic links followed inside the snapshot.
@@ -93,10 +93,10 @@ pub(super) fn at_followed(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let mut session = Session::open_for_contents(context)?;
-    let mut found = session.find(reference)?;
-    let contents = session.contents()?;
-    let tree = open_found(&mut session, &contents, reference, &found)?;
+    let mut repo = OpenRepository::open_for_contents(context)?;
+    let mut found = repo.find(reference)?;
+    let contents = repo.contents()?;
+    let tree = open_found(&mut repo, &contents, reference, &found)?;
     let entry = match tree.entry(&found.path) {
         Ok(entry) if entry.kind != EntryType::Symlink => entry,
         Err(error) if error.code() != "not-a-directory" => {
@@ -118,19 +118,19 @@ pub(super) fn at_recovered(
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    with_session(Session::recovered(context)?, reference, work)
+    with_repo(OpenRepository::recovered(context)?, reference, work)
 }
 
-fn with_session(
-    mut session: Session,
+fn with_repo(
+    mut repo: OpenRepository,
     reference: &str,
     work: impl FnOnce(&Place<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
-    let found = session.find(reference)?;
-    let contents = session.contents()?;
-    let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
+    let found = repo.find(reference)?;
+    let contents = repo.contents()?;
+    let (tree, entry) = locate(&mut repo, &contents, reference, &found)?;
     // The manifests make room for data.
-    drop(session);
+    drop(repo);
     work(&Place { contents: &contents, tree, entry, found })
 }
 

@@ -9,36 +9,7 @@ use super::context::wrong_value;
 use super::failure::Failure;
 use crate::snapshot::{Period, UtcTimestamp};
 use crate::text::counted;
-pub(super) use crate::text::{duration, human_size};
-
-/// Reads a size in bytes: `1048576`, `256MiB`, `1.5GB`, `64k`.
-pub(super) fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(at)?;
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1000,
-        "m" | "mb" => 1000_u64.pow(2),
-        "g" | "gb" => 1000_u64.pow(3),
-        "t" | "tb" => 1000_u64.pow(4),
-        "ki" | "kib" => 1 << 10,
-        "mi" | "mib" => 1 << 20,
-        "gi" | "gib" => 1 << 30,
-        "ti" | "tib" => 1 << 40,
-        _ => return None,
-    };
-    if let Ok(whole) = number.parse::<u64>() {
-        return whole.checked_mul(factor);
-    }
-    let value = number.parse::<f64>().ok()? * factor as f64;
-    (number.starts_with(|c: char| c.is_ascii_digit()) && value < u64::MAX as f64).then_some(value as u64)
-}
-
-/// As [`size`], with a unit: `--rate 5` is not meant to be 5 bytes.
-pub(super) fn size_with_unit(text: &str) -> Option<u64> {
-    size(text).filter(|_| text.trim_end().ends_with(|c: char| c.is_ascii_alphabetic()))
-}
+pub(super) use crate::text::{duration, human_size, size, size_with_unit};
 
 /// Reads a time: one that [`Period`] knows, or a duration, which means so long before `now`.
 pub(super) fn period(text: &str, now: &Zoned) -> Option<Period> {

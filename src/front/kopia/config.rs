@@ -98,6 +98,7 @@ impl Storage {
         match self.kind.as_str() {
             "filesystem" => format!("Filesystem: {}", text("path")),
             "s3" => format!("S3: {} {}", text("endpoint"), text("bucket")),
+            "b2" => format!("B2: {}", text("bucket")),
             "gcs" => format!("GCS: {}", text("bucket")),
             "azureBlob" => format!("Azure: {}", text("container")),
             "sftp" => format!("SFTP {}@{}", text("username"), text("host")),

@@ -5,6 +5,8 @@ use std::io;
 
 use crate::Error;
 
+use super::words;
+
 /// Exit code of every failure.
 const FAILED: u8 = 1;
 
@@ -69,6 +71,6 @@ impl fmt::Display for Failure {
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Failed(error.into().to_string())
+        Self::Failed(words::told(error))
     }
 }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod config;
+mod connection;
 mod failure;
 mod globals;
 mod grammar;
@@ -14,8 +15,8 @@ mod output;
 mod password;
 mod paths;
 mod sample;
-mod session;
 mod text;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{Write, stderr};

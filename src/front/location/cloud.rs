@@ -12,7 +12,7 @@ use crate::blob::object::AzureOptions;
 #[cfg(feature = "gcs")]
 use crate::blob::object::GcsOptions;
 #[cfg(feature = "s3")]
-use crate::blob::object::S3Options;
+use crate::blob::object::{Role, S3Options, b2_region};
 use crate::blob::remote::{Hidden, Tls};
 
 /// A bundle of all roots of a system has 200 KiB.
@@ -91,10 +91,87 @@ pub(super) fn s3(mut url: Url) -> Result<Location, String> {
         plain_http,
         region: url.take("region").unwrap_or_default(),
         tls: tls(&mut url)?,
+        role: url.take("role").map(|arn| Role {
+            arn,
+            endpoint: url.take("role-endpoint").unwrap_or_default(),
+            ..Role::default()
+        }),
+        moment: moment_in(&mut url)?,
         ..S3Options::default()
     };
-    url.finish("endpoint, region, ca and verify are")?;
+    url.finish("endpoint, region, at, role, role-endpoint, ca and verify are")?;
     Ok(Location::S3(Box::new(options)))
+}
+
+/// The moment of `?at=`.
+#[cfg(feature = "s3")]
+fn moment_in(url: &mut Url) -> Result<Option<jiff::Timestamp>, String> {
+    let read = |text: String| {
+        let wrong = || format!("at={text} is no time, such as 2026-11-21T08:00:00Z");
+        super::moment(&text).ok_or_else(wrong)
+    };
+    url.take("at").map(read).transpose()
+}
+
+/// `b2://bucket/prefix?region=…`: by the S3 address of Backblaze, which the key leads to where no region is named.
+#[cfg(feature = "s3")]
+pub(super) fn b2(mut url: Url) -> Result<Location, String> {
+    if url.authority.is_empty() {
+        return Err("it names no bucket, as b2://bucket/prefix does".into());
+    }
+    let first =
+        |names: &[&str]| Hidden::new(names.iter().find_map(|name| variable(name)).unwrap_or_default());
+    let endpoint = match (url.take("endpoint"), url.take("region")) {
+        (Some(endpoint), _) => Some(endpoint),
+        (None, Some(region)) => Some(format!("https://s3.{region}.backblazeb2.com")),
+        (None, None) => None,
+    };
+    let moment = moment_in(&mut url)?;
+    let (bucket, prefix) = (std::mem::take(&mut url.authority), std::mem::take(&mut url.path));
+    url.finish("endpoint, region and at are")?;
+    b2_bucket(B2Settings {
+        bucket,
+        prefix,
+        endpoint,
+        key_id: first(&["B2_KEY_ID", "B2_APPLICATION_KEY_ID", "B2_ACCOUNT_ID"]),
+        key: first(&["B2_KEY", "B2_APPLICATION_KEY"]),
+        moment,
+    })
+}
+
+/// What leads to a bucket of B2.
+#[cfg(feature = "s3")]
+pub(crate) struct B2Settings {
+    pub(crate) bucket: String,
+    pub(crate) prefix: String,
+    /// To be found out where it is not named.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) key_id: Hidden,
+    pub(crate) key: Hidden,
+    pub(crate) moment: Option<jiff::Timestamp>,
+}
+
+/// A bucket of B2.
+#[cfg(feature = "s3")]
+pub(crate) fn b2_bucket(settings: B2Settings) -> Result<Location, String> {
+    let B2Settings { bucket, prefix, endpoint: named, key_id, key, moment } = settings;
+    if key_id.is_empty() || key.is_empty() {
+        return Err("the key is missing: give an application key in B2_KEY_ID and B2_KEY".into());
+    }
+    let b2 = named.is_none().then(String::new);
+    let (host, plain_http) = named.map_or(Ok((String::new(), false)), |text| endpoint(&text))?;
+    Ok(Location::S3(Box::new(S3Options {
+        bucket,
+        prefix,
+        plain_http,
+        region: b2_region(&host).unwrap_or_default().to_owned(),
+        endpoint: host,
+        access_key: key_id,
+        secret_key: key,
+        b2,
+        moment,
+        ..S3Options::default()
+    })))
 }
 
 /// `gs://bucket/prefix?credentials=/file`
@@ -168,6 +245,36 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_as_it_was_and_with_a_role() {
+        let options =
+            s3_of("b?at=2026-11-21T08:00:00Z&role=arn:aws:iam::1:role/r&role-endpoint=http://nas").unwrap();
+        assert_eq!(options.moment.unwrap().to_string(), "2026-11-21T08:00:00Z");
+        let role = options.role.unwrap();
+        assert_eq!((role.arn.as_str(), role.endpoint.as_str()), ("arn:aws:iam::1:role/r", "http://nas"));
+    }
+
+    #[test]
+    fn a_bucket_of_b2() {
+        let settings = |endpoint: Option<&str>| B2Settings {
+            bucket: "b".into(),
+            prefix: "p/".into(),
+            endpoint: endpoint.map(str::to_owned),
+            key_id: Hidden::new("id"),
+            key: Hidden::new("hunter2"),
+            moment: None,
+        };
+        let of = |endpoint| match b2_bucket(settings(endpoint)) {
+            Ok(Location::S3(options)) => *options,
+            other => panic!("{other:?}"),
+        };
+        let found = of(None);
+        assert_eq!((found.to_string().as_str(), found.endpoint.as_str()), ("b2://b/p/", ""));
+        let named = of(Some("https://s3.us-west-004.backblazeb2.com"));
+        assert_eq!((named.region.as_str(), named.b2), ("us-west-004", None));
+        assert!(b2_bucket(B2Settings { key: Hidden::default(), ..settings(None) }).is_err());
+    }
+
+    #[test]
     fn what_does_not_make_sense_is_refused() {
         for text in [
             "",
@@ -179,6 +286,7 @@ mod tests {
             "b?verify=perhaps",
             "b?ca=/no/such/file",
             "b?unknown=1",
+            "b?at=sometime",
             "user@b",
         ] {
             assert!(s3_of(text).is_err(), "{text}");

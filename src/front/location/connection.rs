@@ -42,6 +42,12 @@ struct Config {
     secret_key: String,
     session_token: String,
     role_arn: String,
+    role_session: String,
+    role_duration: Option<Box<RawValue>>,
+    role_endpoint: String,
+    role_region: String,
+    key_id: String,
+    key: String,
     region: String,
     point_in_time: String,
     credentials_file: String,
@@ -80,6 +86,12 @@ go_object!(Config {
     "secretAccessKey" => secret_key,
     "sessionToken" => session_token,
     "roleARN" => role_arn,
+    "sessionName" => role_session,
+    "duration" => role_duration,
+    "roleEndpoint" => role_endpoint,
+    "roleRegion" => role_region,
+    "keyID" => key_id,
+    "key" => key,
     "region" => region,
     "pointInTime" => point_in_time,
     "credentialsFile" => credentials_file,
@@ -145,16 +157,23 @@ pub(crate) fn storage(json: &str) -> Result<Location, String> {
 
 fn of_storage(storage: Storage) -> Result<Location, String> {
     let Storage { kind, config } = storage;
-    if !config.point_in_time.is_empty() {
-        return Err(
-            "it asks for a point in time, which this version does not read: connect without it".into()
-        );
+    if !config.point_in_time.is_empty() && kind != "s3" {
+        return Err(format!("it asks for a point in time: {}", super::AS_IT_WAS));
     }
     match kind.as_str() {
         "filesystem" if config.path.as_os_str().is_empty() => Err("its storage has no path".into()),
         "filesystem" => Ok(Location::Directory(config.path)),
         #[cfg(feature = "s3")]
         "s3" => s3(config),
+        #[cfg(feature = "s3")]
+        "b2" => super::b2_bucket(super::B2Settings {
+            bucket: config.bucket,
+            prefix: config.prefix,
+            endpoint: None,
+            key_id: crate::blob::remote::Hidden::new(config.key_id),
+            key: crate::blob::remote::Hidden::new(config.key),
+            moment: None,
+        }),
         #[cfg(feature = "gcs")]
         "gcs" => Ok(gcs(config)),
         #[cfg(feature = "azure")]
@@ -184,7 +203,19 @@ fn s3(config: Config) -> Result<Location, String> {
         "" => None,
         text => Some(STANDARD.decode(text).map_err(|_| "its rootCA is not base64".to_owned())?),
     };
-    let role = Role { arn: config.role_arn };
+    let moment = match config.point_in_time.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| "its point in time is no time".to_owned())?),
+    };
+    let seconds = config.role_duration.and_then(|json| serde_json::from_str::<String>(json.get()).ok());
+    let seconds = seconds.and_then(|text| text.parse::<crate::gojson::duration::GoDuration>().ok());
+    let role = Role {
+        arn: config.role_arn,
+        session: config.role_session,
+        seconds: seconds.and_then(|duration| duration.positive()).map_or(0, |duration| duration.as_secs()),
+        endpoint: config.role_endpoint,
+        region: config.role_region,
+    };
     Ok(Location::S3(Box::new(S3Options {
         bucket: config.bucket,
         prefix: config.prefix,
@@ -196,6 +227,8 @@ fn s3(config: Config) -> Result<Location, String> {
         secret_key: Hidden::new(config.secret_key),
         session_token: Hidden::new(config.session_token),
         role: Some(role).filter(|role| !role.arn.is_empty()),
+        b2: None,
+        moment,
     })))
 }
 
@@ -284,13 +317,33 @@ mod tests {
             "rootCA":"LS0t","accessKeyID":"ak","secretAccessKey":"sk","sessionToken":"","roleARN":"","region":"garage"}}}"#;
         let Ok(Location::S3(s3)) = of_connection(json.as_bytes()) else { panic!("no bucket") };
         assert_eq!((s3.bucket.as_str(), s3.prefix.as_str(), s3.endpoint.as_str()), ("b", "p/", "nas:9000"));
-        assert!(s3.plain_http && s3.role.is_none());
+        assert!(s3.plain_http && s3.role.is_none() && s3.moment.is_none());
         assert_eq!(
             (s3.access_key.expose(), s3.secret_key.expose(), s3.region.as_str()),
             ("ak", "sk", "garage")
         );
         assert_eq!(s3.tls.roots.as_deref(), Some(&b"---"[..]));
         assert!(!format!("{s3:?}").contains("sk"));
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_bucket_with_a_role_and_a_point_in_time() {
+        let json = r#"{"storage":{"type":"s3","config":{"bucket":"b","endpoint":"s3.amazonaws.com","accessKeyID":"ak",
+            "secretAccessKey":"sk","sessionToken":"","roleARN":"arn:aws:iam::1:role/r","sessionName":"n","duration":"1h0m0s",
+            "roleEndpoint":"https://sts.amazonaws.com","roleRegion":"eu-west-1","pointInTime":"2026-11-21T08:00:00Z"}}}"#;
+        let Ok(Location::S3(s3)) = of_connection(json.as_bytes()) else { panic!("no bucket") };
+        assert_eq!(s3.moment.unwrap().to_string(), "2026-11-21T08:00:00Z");
+        let role = s3.role.unwrap();
+        assert_eq!((role.session.as_str(), role.seconds, role.region.as_str()), ("n", 3600, "eu-west-1"));
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_bucket_of_b2() {
+        let json =
+            r#"{"storage":{"type":"b2","config":{"bucket":"b","prefix":"p/","keyID":"id","key":"hunter2"}}}"#;
+        assert_eq!(of_connection(json.as_bytes()).unwrap().to_string(), "b2://b/p/");
     }
 
     #[test]
@@ -304,7 +357,7 @@ mod tests {
             (r#"{"storage":{"type":"gdrive","config":{"credentials":{"private_key":"hunter2"}}}}"#, "gdrive"),
             (r#"{"storage":{"type":"s3","config":{"bucket":7,"secretAccessKey":"hunter2"}}}"#, "line 1"),
             (
-                r#"{"storage":{"type":"filesystem","config":{"path":"/r","pointInTime":"2026-01-01T00:00:00Z"}}}"#,
+                r#"{"storage":{"type":"gcs","config":{"bucket":"b","pointInTime":"2026-01-01T00:00:00Z"}}}"#,
                 "point in time",
             ),
         ] {

@@ -15,6 +15,8 @@ mod webdav;
 
 #[cfg(feature = "remote")]
 pub(crate) use cloud::roots_in;
+#[cfg(feature = "s3")]
+pub(crate) use cloud::{B2Settings, b2_bucket};
 pub(crate) use connection::storage;
 #[cfg(all(feature = "sftp", feature = "mover"))]
 pub(crate) use sftp::{Settings as SftpSettings, of_settings as sftp_at};
@@ -27,6 +29,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::{Timestamp, Zoned};
+
 use crate::Sandbox;
 #[cfg(feature = "azure")]
 use crate::blob::object::AzureOptions;
@@ -38,7 +42,8 @@ use crate::blob::object::S3Options;
 use crate::blob::sftp::SftpOptions;
 #[cfg(feature = "webdav")]
 use crate::blob::webdav::WebDavOptions;
-use crate::blob::{BlobStore, Error, FileSystem, Retry, RetryPolicy};
+use crate::blob::{BlobStore, Error, FileSystem, Retry, RetryPolicy, Throttle, Traffic};
+use crate::snapshot::Period;
 
 /// A place that this build can open, or knows that it cannot.
 #[derive(Debug, Clone)]
@@ -66,6 +71,20 @@ pub(crate) enum Location {
     Unsupported { location: String, reason: &'static str },
     /// A location that does not make sense; what is shown of it has no secrets.
     Invalid { location: String, reason: String },
+}
+
+/// Why a storage is only read as it is now.
+const AS_IT_WAS: &str = "only buckets of S3 (and B2) that keep versions can be read as they were";
+
+/// Reads a moment: a full time as it is, as in Kopia; of a day or an hour its end, but never one that is still to come.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| at_most_now(Period::parse(text, &Zoned::now())?))
+}
+
+/// The end of a period, or now where that is earlier.
+pub(crate) fn at_most_now(period: Period) -> Option<Timestamp> {
+    let end = Timestamp::from_nanosecond(period.last().as_nanos().into()).ok()?;
+    Some(end.min(Timestamp::now()))
 }
 
 /// What comes before the location of a repository of restic.
@@ -102,6 +121,8 @@ impl Location {
             },
             #[cfg(feature = "s3")]
             "s3" => return Self::of_url(&scheme, rest, cloud::s3),
+            #[cfg(feature = "s3")]
+            "b2" => return Self::of_url(&scheme, rest, cloud::b2),
             #[cfg(feature = "gcs")]
             "gs" | "gcs" => return Self::of_url(&scheme, rest, cloud::gcs),
             #[cfg(feature = "azure")]
@@ -125,7 +146,7 @@ impl Location {
                  give that"
             }
             #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
-            "s3" | "gs" | "gcs" | "az" | "azure" | "azblob" => {
+            "s3" | "b2" | "gs" | "gcs" | "az" | "azure" | "azblob" => {
                 "this build was made without this storage: take one with it, mount the bucket, or copy it to a directory"
             }
             #[cfg(not(feature = "webdav"))]
@@ -135,10 +156,6 @@ impl Location {
             #[cfg(not(feature = "sftp"))]
             "sftp" | "ssh" => {
                 "this build was made without this storage: take one with it, or mount the folder"
-            }
-            "b2" => {
-                "B2 is read by its S3 address: s3://bucket/prefix?endpoint=https://s3.REGION.backblazeb2.com, with the key in \
-                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             }
             "rclone" => {
                 "a remote of rclone is read while it is served: rclone serve webdav --read-only --addr 127.0.0.1:8080 \
@@ -158,28 +175,33 @@ impl Location {
     }
 
     /// Opens the storage. What a network fails to do is tried again. Of storage over a network, nothing is asked yet.
-    pub(crate) fn open(&self) -> Result<Arc<dyn BlobStore>, Error> {
-        self.open_with(RetryPolicy::default())
+    /// What is asked of it counts in `traffic`, and keeps to its limits.
+    pub(crate) fn open(&self, traffic: &Traffic) -> Result<Arc<dyn BlobStore>, Error> {
+        self.open_with(traffic, RetryPolicy::default())
     }
 
     /// The same with another patience.
-    pub(crate) fn open_with(&self, policy: RetryPolicy) -> Result<Arc<dyn BlobStore>, Error> {
+    pub(crate) fn open_with(
+        &self,
+        traffic: &Traffic,
+        policy: RetryPolicy,
+    ) -> Result<Arc<dyn BlobStore>, Error> {
         let store: Arc<dyn BlobStore> = match self {
-            Self::Directory(path) => Arc::new(FileSystem::open(path)?),
+            Self::Directory(path) => Arc::new(Throttle::counted(FileSystem::open(path)?, traffic.clone())),
             #[cfg(feature = "s3")]
-            Self::S3(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::S3(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
             #[cfg(feature = "gcs")]
-            Self::Gcs(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::Gcs(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
             #[cfg(feature = "azure")]
-            Self::Azure(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::Azure(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
             Self::Restic(path) => {
                 let (location, reason) = (format!("restic:{}", path.display()), RESTIC_ANSWERS);
                 return Err(Error::UnsupportedLocation { location, reason });
             }
             #[cfg(feature = "webdav")]
-            Self::WebDav(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::WebDav(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
             #[cfg(feature = "sftp")]
-            Self::Sftp(options) => Arc::new(options.as_ref().clone().open()?),
+            Self::Sftp(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }
@@ -189,7 +211,21 @@ impl Location {
         };
         #[cfg(feature = "testkit")]
         let store = crate::testkit::gate_from_env(store);
-        Ok(Arc::new(Retry::new(store, policy)))
+        Ok(Arc::new(Retry::new(store, policy).counted(traffic.clone())))
+    }
+
+    /// The same as it was at a moment. Where that cannot be, it cannot be opened.
+    #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only buckets keep what was"))]
+    pub(crate) fn at_moment(self, moment: Timestamp) -> Self {
+        match self {
+            #[cfg(feature = "s3")]
+            Self::S3(mut options) => {
+                options.moment = Some(moment);
+                Self::S3(options)
+            }
+            unusable @ (Self::Unsupported { .. } | Self::Invalid { .. }) => unusable,
+            other => Self::Unsupported { location: other.to_string(), reason: AS_IT_WAS },
+        }
     }
 
     /// The directory, where it is one.
@@ -280,7 +316,10 @@ mod tests {
     fn what_cannot_be_opened_says_why() {
         for (text, hint, code) in [
             ("rclone://remote/path", "rclone serve webdav", "location-unsupported"),
-            ("b2://bucket/prefix", "S3 address", "location-unsupported"),
+            #[cfg(feature = "s3")]
+            ("b2://bucket/prefix", "B2_KEY_ID", "location-invalid"),
+            #[cfg(feature = "gcs")]
+            ("gs://bucket?at=2026-11-21", "buckets of S3", "location-invalid"),
             ("gdrive://folder", "Google Drive", "location-unsupported"),
             ("restic:s3:host/bucket", "directories", "location-unsupported"),
             ("restic:", "path", "location-unsupported"),
@@ -293,7 +332,9 @@ mod tests {
             #[cfg(feature = "s3")]
             ("s3://b/p?colour=red", "colour", "location-invalid"),
         ] {
-            let Err(error) = Location::parse(text.as_ref()).open() else { panic!("{text} opens") };
+            let Err(error) = Location::parse(text.as_ref()).open(&Traffic::default()) else {
+                panic!("{text} opens")
+            };
             assert_eq!(error.code(), code);
             assert!(error.to_string().contains(hint), "{error}");
         }
@@ -309,7 +350,9 @@ mod tests {
             "s3://bucket?access_key=hunter2&region=x",
             "sftp://user:hunter2@host/path",
         ] {
-            let Err(error) = Location::parse(text.as_ref()).open() else { panic!("{text} opens") };
+            let Err(error) = Location::parse(text.as_ref()).open(&Traffic::default()) else {
+                panic!("{text} opens")
+            };
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }

@@ -88,6 +88,7 @@ impl Url {
     pub(super) fn finish(self, known: &str) -> Result<(), String> {
         match self.parameters.first() {
             None => Ok(()),
+            Some((name, _)) if name == "at" => Err(super::AS_IT_WAS.into()),
             Some((name, _)) => Err(format!("{name} is no parameter of it: {known}")),
         }
     }

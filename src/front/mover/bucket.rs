@@ -37,9 +37,32 @@ fn s3(environment: &Environment, url: &str) -> Result<Option<Location>, Error> {
         access_key: hidden(s3.access_key),
         secret_key: hidden(s3.secret_key),
         session_token: hidden(s3.session_token),
-        role: None,
+        ..S3Options::default()
     };
     Ok(Some(Location::S3(Box::new(options))))
+}
+
+/// A bucket of Backblaze B2, which comes after a directory.
+#[cfg(feature = "s3")]
+pub(super) fn b2(environment: &Environment) -> Result<Location, Error> {
+    use crate::blob::remote::Hidden;
+    use crate::front::location::{B2Settings, b2_bucket};
+
+    let text = |name: &'static str| environment.text(name).map(String::from).ok_or(Error::Undefined(name));
+    b2_bucket(B2Settings {
+        bucket: text("KOPIA_B2_BUCKET")?,
+        prefix: String::new(),
+        endpoint: None,
+        key_id: Hidden::new(text("B2_ACCOUNT_ID")?),
+        key: Hidden::new(text("B2_APPLICATION_KEY")?),
+        moment: None,
+    })
+    .map_err(Error::Structured)
+}
+
+#[cfg(not(feature = "s3"))]
+pub(super) fn b2(_: &Environment) -> Result<Location, Error> {
+    Err(Error::Backend("Backblaze B2"))
 }
 
 #[cfg(not(feature = "s3"))]

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::log;
 use super::operation::Operation;
 use crate::Reason;
+use crate::blob::InRepository;
+use crate::front::limits::InvalidLimit;
 use crate::manifest::ManifestId;
 use crate::text::escape;
 
@@ -25,6 +27,8 @@ pub(super) enum Error {
     DataDirectory(PathBuf),
     #[error("{name} {value:?} is not {expected}")]
     Setting { name: &'static str, value: String, expected: &'static str },
+    #[error("{} {:?} is not {}", .0.name, .0.value, .0.expected)]
+    Limit(InvalidLimit),
     #[error("additional argument {0} is not supported by this mover; nothing was changed")]
     Argument(String),
     #[error("additional argument {flag} cannot have the value {value:?}")]
@@ -45,6 +49,8 @@ pub(super) enum Error {
     CustomCa(String),
     #[error("Cannot open the repository at {}: {reason}", path.display())]
     NotMounted { path: PathBuf, reason: &'static str },
+    #[error("the log cannot be written: {0}")]
+    Log(#[from] InRepository),
     #[error("Cannot {what}: {source}")]
     Repository { what: &'static str, source: Box<crate::Error> },
     #[error("whether {source_name} has a snapshot to restore is not certain: {reason}")]
@@ -91,7 +97,7 @@ impl Error {
             Self::MaintenanceArgument => "maintenance-argument",
             Self::Undefined(_) => "variable-undefined",
             Self::DataDirectory(_) => "no-data-directory",
-            Self::Setting { .. } => "invalid-setting",
+            Self::Setting { .. } | Self::Limit(_) => "invalid-setting",
             Self::Argument(_) => "unsupported-argument",
             Self::ArgumentValue { .. } => "invalid-argument",
             Self::NoLocation => "no-repository-configured",
@@ -100,6 +106,7 @@ impl Error {
             Self::Backend(_) => "unsupported-storage",
             Self::CustomCa(_) => "invalid-setting",
             Self::NotMounted { .. } => "volume-not-mounted",
+            Self::Log(refused) => refused.code(),
             Self::Repository { source, .. } => source.code(),
             Self::Uncertain { reason, .. } => reason.code(),
             Self::TooFew { .. } => "too-few-snapshots",

@@ -15,7 +15,7 @@ use super::environment::Environment;
 use super::error::Error;
 use super::{bucket, folders, log};
 use crate::Sandbox;
-use crate::blob::{self, BlobId, BlobStore, Interruptible, RetryPolicy};
+use crate::blob::{self, BlobId, BlobStore, Guard, Interruptible, RetryPolicy, Traffic};
 use crate::front::location as front;
 use crate::gojson::go_object;
 use crate::os::signals;
@@ -69,6 +69,16 @@ go_object!(StorageConfig { "path" => path });
 impl Location {
     /// The location that the environment names; the first setting that names one counts.
     pub(super) fn choose(environment: &Environment) -> Result<Self, Error> {
+        const MOMENT: &str = "ROKOPIA_POINT_IN_TIME";
+        let chosen = Self::of_now(environment)?;
+        let Some(text) = environment.text(MOMENT) else { return Ok(chosen) };
+        let expected = "a time such as 2026-11-21T08:00:00Z";
+        let moment = front::moment(&text);
+        let moment = moment.ok_or(Error::Setting { name: MOMENT, value: text.into_owned(), expected })?;
+        Ok(Self(chosen.0.at_moment(moment)))
+    }
+
+    fn of_now(environment: &Environment) -> Result<Self, Error> {
         if let Some(json) = environment.text("KOPIA_STRUCTURED_REPOSITORY_CONFIG")
             && let Some(location) = Self::structured(&json)?
         {
@@ -82,6 +92,7 @@ impl Location {
             return Ok(Self(front::Location::Directory(path)));
         }
         match AFTER.iter().find(|(variable, _)| environment.has(variable)) {
+            Some(("KOPIA_B2_BUCKET", _)) => bucket::b2(environment).map(Self),
             Some((variable, name)) => folders::of(environment, variable, name).map(Self),
             None => Err(Error::NoLocation),
         }
@@ -95,7 +106,7 @@ impl Location {
         }
         let Some(json) = config.storage.filter(|json| json.get() != "null") else { return Ok(None) };
         let storage: Storage = serde_json::from_str(json.get()).map_err(|e| invalid_json(&e))?;
-        if matches!(storage.kind.as_str(), "s3" | "gcs" | "azureBlob" | "webdav" | "sftp") {
+        if matches!(storage.kind.as_str(), "s3" | "b2" | "gcs" | "azureBlob" | "webdav" | "sftp") {
             return front::storage(json.get()).map(Self).map(Some).map_err(Error::Structured);
         }
         if storage.kind != "filesystem" {
@@ -112,9 +123,9 @@ impl Location {
     }
 
     /// Opens the storage; what a network fails to do is tried again.
-    pub(super) fn open(&self) -> Result<Found, Error> {
+    pub(super) fn open(&self, traffic: &Traffic) -> Result<Found, Error> {
         let policy = retry_policy();
-        let opened = policy.run(|| self.0.open_with(policy));
+        let opened = policy.run(|| self.0.open_with(traffic, policy));
         let Some(path) = self.0.directory() else {
             let failed = |source| Error::repository("open the repository", source);
             return look_into(Interruptible::new(opened.map_err(failed)?, signals::raised())).map_err(failed);
@@ -129,6 +140,11 @@ impl Location {
             Err(blob::Error::NoSuchLocation { .. }) => absent(path, "it does not exist"),
             Err(source) => Err(Error::repository("open the repository", source)),
         }
+    }
+
+    /// What must not be written to.
+    pub(super) fn guard(&self) -> Guard {
+        self.0.directory().and_then(|path| Guard::new(path).ok()).unwrap_or_default()
     }
 
     /// Adds what the storage needs when it is read.
@@ -313,6 +329,19 @@ mod tests {
             assert!(choose(&both).is_ok(), "{variable}");
             assert!(choose(&[(variable, "x")]).is_err(), "{variable}");
         }
+        let b2 = [("KOPIA_B2_BUCKET", "b"), ("B2_ACCOUNT_ID", "id"), ("B2_APPLICATION_KEY", "key")];
+        assert_eq!(choose(&b2).unwrap().to_string(), "b2://b");
+    }
+
+    #[test]
+    fn only_a_bucket_is_read_as_it_was() {
+        let moment = ("ROKOPIA_POINT_IN_TIME", "2026-11-21T08:00:00Z");
+        let bucket = choose(&[("KOPIA_REPOSITORY", "s3://bucket/x"), moment]).unwrap();
+        assert_eq!(bucket.to_string(), "s3://bucket/x/?at=2026-11-21T08:00:00Z");
+        let directory = choose(&[("KOPIA_REPOSITORY", "/mnt/repo"), moment]).unwrap();
+        assert!(matches!(directory.0, front::Location::Unsupported { .. }));
+        let wrong = [("KOPIA_REPOSITORY", "s3://bucket/x"), ("ROKOPIA_POINT_IN_TIME", "soon")];
+        assert!(matches!(choose(&wrong), Err(Error::Setting { .. })));
     }
 
     #[test]
@@ -355,7 +384,7 @@ mod tests {
         std::fs::create_dir(dir.path().join(LOST_AND_FOUND)).unwrap();
         for path in [dir.path().to_owned(), dir.path().join("no/such")] {
             assert!(matches!(
-                Location(front::Location::Directory(path)).open(),
+                Location(front::Location::Directory(path)).open(&Traffic::default()),
                 Err(Error::NotMounted { .. })
             ));
         }

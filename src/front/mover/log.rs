@@ -4,16 +4,53 @@
 //! only. Lines with certain words are copied into the status, see `docs/volsync.md`; others may be as many as needed.
 
 use std::fmt::Display;
-use std::io::{Write, stdout};
-
+use std::io::{Write, stderr, stdout};
+use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::error::Error;
+use crate::blob::{Guard, InRepository, is_regular_file};
 use crate::os::sync::Mutex;
 use crate::text::escape;
 
 /// The operator stops reading at a line over 64 KiB.
 const LONGEST_LINE: usize = 8 << 10;
+
+/// Where the log goes instead of stdout.
+#[derive(Clone, Copy)]
+enum Instead {
+    Stderr,
+    Nowhere,
+}
+
+static INSTEAD: OnceLock<Instead> = OnceLock::new();
+
+/// Keeps the log out of the repository. That is looked for only where the log is a file: it may be on storage that hangs.
+///
+/// # Errors
+/// Stdout or stderr is a file in it. What is logged from then on goes to the other one, or is lost.
+pub(super) fn keep_out_of(guard: impl FnOnce() -> Guard) -> Result<(), InRepository> {
+    let (log, errors) = outside([&stdout(), &stderr()], guard);
+    if let Err(refused) = log {
+        INSTEAD.get_or_init(|| if errors.is_ok() { Instead::Stderr } else { Instead::Nowhere });
+        return Err(refused);
+    }
+    errors
+}
+
+/// Whether two open files may be written to.
+fn outside(
+    [first, second]: [&dyn AsFd; 2],
+    guard: impl FnOnce() -> Guard,
+) -> (Result<(), InRepository>, Result<(), InRepository>) {
+    let (first, second) = (first.as_fd(), second.as_fd());
+    if !is_regular_file(first) && !is_regular_file(second) {
+        return (Ok(()), Ok(()));
+    }
+    let guard = guard();
+    (guard.open_file(first), guard.open_file(second))
+}
 
 /// One line, whatever is in it.
 pub(super) fn line(text: impl Display) {
@@ -21,7 +58,11 @@ pub(super) fn line(text: impl Display) {
     let mut text = cut(&escape(&text), LONGEST_LINE).to_owned();
     text.push('\n');
     // Nobody is left to tell when the log is gone, and a restore goes on without it.
-    let _ = stdout().lock().write_all(text.as_bytes());
+    let _ = match INSTEAD.get() {
+        None => stdout().lock().write_all(text.as_bytes()),
+        Some(Instead::Stderr) => stderr().lock().write_all(text.as_bytes()),
+        Some(Instead::Nowhere) => Ok(()),
+    };
 }
 
 pub(super) fn info(text: impl Display) {
@@ -83,5 +124,16 @@ mod tests {
         assert_eq!(cut("aé", 2), "a");
         assert_eq!(cut("aé", 3), "aé");
         assert_eq!(cut("", 3), "");
+    }
+
+    #[test]
+    fn a_log_that_is_no_file_needs_nothing_of_the_repository() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (first, second) = outside([&reader, &writer], || panic!("the repository may hang"));
+        assert!(first.is_ok() && second.is_ok());
+        let repository = tempfile::tempdir().unwrap();
+        let inside = std::fs::File::create(repository.path().join("log")).unwrap();
+        let (first, second) = outside([&inside, &writer], || Guard::new(repository.path()).unwrap());
+        assert!(first.is_err() && second.is_ok());
     }
 }

@@ -27,6 +27,7 @@ use crate::Sandbox;
 use crate::os::signals;
 use environment::Environment;
 use error::Error;
+use location::Location;
 use operation::Operation;
 
 /// The stock mover ignores the signal that ends its pod; we answer within two seconds, also where storage hangs.
@@ -39,7 +40,11 @@ const PATIENCE_WITH_KOPIA: Duration = Duration::from_secs(25);
 /// Runs one operation as the operator's container does; returns the exit code.
 pub(crate) fn main(arguments: &[OsString]) -> u8 {
     let environment = Environment::of_process();
-    let operation = Operation::choose(&environment, arguments);
+    let operation = match Location::choose(&environment).map(|location| log::keep_out_of(|| location.guard()))
+    {
+        Ok(Err(refused)) => Err(refused.into()),
+        _ => Operation::choose(&environment, arguments),
+    };
     let patience = match operation {
         Ok(Operation::Backup | Operation::Maintenance) => PATIENCE_WITH_KOPIA,
         _ => PATIENCE,

@@ -1,11 +1,13 @@
 //! Filling the volume: decide, then touch.
 
+mod cache;
 mod fill;
 mod progress;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use self::cache::Cache;
 use super::arguments::Arguments;
 use super::environment::Environment;
 use super::error::Error;
@@ -13,10 +15,10 @@ use super::identity::{self, Client};
 use super::location::{self, Found, Location};
 use super::selection::{Choice, Passed, Request};
 use super::{discovery, log, memory};
-use crate::blob::BlobStore;
+use crate::blob::{BlobStore, Traffic};
 use crate::content::Contents;
 use crate::crypto::Password;
-use crate::front::waiting;
+use crate::front::{limits, waiting};
 use crate::index::{IndexOptions, Loading};
 use crate::os::signals;
 use crate::snapshot::{Snapshot, Snapshots};
@@ -30,9 +32,11 @@ struct Plan {
     target: PathBuf,
     password: Password,
     location: Location,
+    traffic: Traffic,
     request: Request,
     arguments: Arguments,
     delete: bool,
+    cache: Option<Cache>,
 }
 
 impl Plan {
@@ -51,10 +55,12 @@ impl Plan {
         let plan = Self {
             password: Password::new(std::os::unix::ffi::OsStrExt::as_bytes(password)),
             location: Location::choose(environment)?,
+            traffic: limits::traffic_of_environment().map_err(Error::Limit)?,
             request: Request::new(environment, source)?,
             delete: delete || arguments.delete_extra,
             target,
             arguments,
+            cache: Cache::of(environment),
         };
         location::note_ignored(environment);
         Ok(plan)
@@ -71,17 +77,21 @@ struct Opened {
 
 pub(super) fn run(environment: &Environment) -> Result<(), Error> {
     let started = Instant::now();
-    let plan = Plan::new(environment)?;
+    let mut plan = Plan::new(environment)?;
     log::info(format_args!("repository: {}", plan.location));
-    let store = match log::timed("finding the repository", || plan.location.open())? {
+    let store = match log::timed("finding the repository", || plan.location.open(&plan.traffic))? {
         Found::Store(store) => store,
         Found::NotYet(place) => {
             log::line(format_args!("There is no repository at {place} yet"));
             return nothing(&plan, &Snapshots::default(), None);
         }
     };
+    plan.cache = plan.cache.take().filter(|cache| cache.serves(&store));
     confine(&plan);
-    let done = restore_chosen(&plan, open(&plan, store)?);
+    let done = open(&plan, store).and_then(|opened| restore_chosen(&plan, opened));
+    if limits::wants_stats() {
+        log::info(limits::told(&plan.traffic.counts()));
+    }
     if done.is_ok() {
         log::line(format_args!(
             "TIMING: Total restore operation took {:.3} seconds",
@@ -91,11 +101,12 @@ pub(super) fn run(environment: &Environment) -> Result<(), Error> {
     done
 }
 
-/// Gives up everything but the repository and the volume: a restore hands nothing on to other programs.
+/// Gives up everything but the repository, the volume and the cache: a restore hands nothing on to other programs.
 fn confine(plan: &Plan) {
     // What limits the memory is not readable afterwards.
     memory::budget();
     let sandbox = plan.location.allow(Sandbox::from_env()).writing(&plan.target);
+    let sandbox = plan.cache.iter().fold(sandbox, |sandbox, cache| sandbox.writing(&cache.directory));
     match sandbox.enter() {
         SandboxStatus::Off => {}
         entered => log::info(entered),
@@ -137,6 +148,10 @@ fn options(plan: &Plan) -> Options {
     options.index.degraded = plan.arguments.degraded;
     options.index.spill_directory = Some(plan.target.clone());
     options.index.loading = Some(Loading::default());
+    if let Some(cache) = &plan.cache {
+        options.index.cache_directory = Some(cache.directory.clone());
+        options.index.cache_limit = cache.limit;
+    }
     options
 }
 

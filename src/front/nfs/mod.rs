@@ -3,7 +3,6 @@
 //! Each client has a thread that reads its calls and some that answer them, so that a slow one holds nobody else up. What a
 //! client may hold in memory is bounded: the length of a call, the calls under way, and the clients.
 
-mod allow;
 mod calls;
 mod mount;
 mod rpc;
@@ -18,11 +17,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
-pub(crate) use allow::Network;
 use calls::Files;
 use rpc::{Call, Refusal};
 use xdr::{Reader, Writer};
 
+use crate::front::network::Network;
 use crate::os::sync::Mutex;
 use crate::vfs::{Attributes, HandleKey, Vfs};
 

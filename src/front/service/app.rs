@@ -15,11 +15,17 @@ pub(super) struct App {
     pub(super) latencies: Latencies,
     /// Held while all snapshots are listed.
     pub(super) listing: Mutex<()>,
+    #[cfg(feature = "browse")]
+    pub(super) browse: Option<super::browse::Browse>,
     changes: watch::Sender<()>,
 }
 
 impl App {
-    pub(super) fn new(checker: Checker, config: Config) -> Self {
+    pub(super) fn new(
+        checker: Checker,
+        config: Config,
+        #[cfg(feature = "browse")] browse: Option<super::browse::Browse>,
+    ) -> Self {
         let changes = watch::Sender::new(());
         let announced = changes.clone();
         checker.on_change(move || {
@@ -31,6 +37,8 @@ impl App {
             counters: Counters::default(),
             latencies: Latencies::default(),
             listing: Mutex::default(),
+            #[cfg(feature = "browse")]
+            browse,
             changes,
         }
     }

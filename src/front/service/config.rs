@@ -26,6 +26,9 @@ pub struct Config {
     pub verify_report: Option<PathBuf>,
     /// Also answer as an admission webhook.
     pub admission: Option<Admission>,
+    /// Also show what is in snapshots.
+    #[cfg(feature = "browse")]
+    pub browse: Option<super::browse::Settings>,
     /// What the webhook has claims restored from.
     pub restored_from: RestoredFrom,
 }
@@ -50,6 +53,8 @@ impl Default for Config {
             stale_after: Duration::from_secs(26 * 3600),
             verify_report: None,
             admission: None,
+            #[cfg(feature = "browse")]
+            browse: None,
             restored_from: RestoredFrom::default(),
         }
     }

@@ -42,6 +42,24 @@ pub enum Error {
         /// What is wrong with it.
         source: rustls::Error,
     },
+    /// The file that says who may browse cannot be read.
+    #[cfg(feature = "browse")]
+    #[error("reading who may browse: {}: {source}", path.display())]
+    AccessFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file that says who may browse is not valid.
+    #[cfg(feature = "browse")]
+    #[error("reading who may browse: {}: {reason}", path.display())]
+    Access {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No thread can be started.
     #[error("starting threads: {0}")]
     Start(io::Error),
@@ -53,6 +71,10 @@ impl Failure for Error {
             Self::Listen { .. } => Facts::new("listen-failed").retryable(true),
             Self::CertificateFile { .. } => Facts::new("certificate-unreadable").retryable(true),
             Self::Pem { .. } | Self::Tls { .. } => Facts::new("certificate-invalid").retryable(true),
+            #[cfg(feature = "browse")]
+            Self::AccessFile { .. } => Facts::new("access-unreadable").retryable(true),
+            #[cfg(feature = "browse")]
+            Self::Access { .. } => Facts::new("access-invalid"),
             Self::Start(_) => Facts::new("out-of-threads").retryable(true),
         }
     }

@@ -1,11 +1,7 @@
 //! The first line of the page: the worst of all that is known.
 
-use std::time::Duration;
-
-use super::v1::is_stale;
 use super::verified::{Verdict, Verified};
 use crate::checker::{Reason, Status};
-use crate::snapshot::UtcTimestamp;
 use crate::text::counted;
 
 /// How bad something is.
@@ -32,9 +28,8 @@ pub(super) fn headline(
     ready: &Result<(), Reason>,
     status: &Status,
     verified: Option<&Result<Verified, String>>,
+    stale: usize,
     findings: usize,
-    now: UtcTimestamp,
-    stale_after: Duration,
 ) -> (Grade, String) {
     let mut known: Vec<(Grade, String)> = Vec::new();
     let mut note = |grade, text: String| known.push((grade, text));
@@ -46,7 +41,6 @@ pub(super) fn headline(
             note(Grade::Bad, "no source can be called absent".to_owned());
         }
         let sources = view.sources().len();
-        let stale = view.sources().iter().filter(|state| is_stale(state, now, stale_after)).count();
         match (stale, sources) {
             (_, 0) => note(Grade::Warn, "no snapshots".to_owned()),
             (0, _) => note(Grade::Good, format!("{} up to date", counted(sources as u64, "source"))),

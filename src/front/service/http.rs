@@ -63,6 +63,8 @@ pub(super) fn router(app: Arc<App>) -> Router {
             router = router.route(path, handler.clone());
         }
     }
+    #[cfg(feature = "browse")]
+    let router = router.merge(super::browse::router(&app));
     router.fallback(not_found).with_state(app)
 }
 

@@ -97,7 +97,7 @@ fn latencies(out: &mut Exposition, app: &App) {
 fn usage_of_storage(out: &mut Exposition, usage: &Usage) {
     type Value = fn(&BlobUsage) -> u64;
     let per_kind: [(&str, &str, Value); 2] = [
-        ("rokopia_repository_size_bytes", "What the repository takes in its storage.", |usage| usage.bytes),
+        ("rokopia_repository_size_bytes", "Size of the repository in its storage.", |usage| usage.bytes),
         ("rokopia_repository_blobs", "Blobs of the repository.", |usage| usage.blobs),
     ];
     for (name, help, value) in per_kind {

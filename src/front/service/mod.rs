@@ -1,14 +1,17 @@
 //! The existence service: HTTP over the [`crate::checker`].
 //!
 //! It listens at once and says that it is not ready until the repository has been read for the first time. Nothing that
-//! answers a request reads the storage; a request that needs newer knowledge waits for the checker's own threads, at most as
-//! long as the configured time.
+//! answers a question reads the storage; a request that needs newer knowledge waits for the checker's own threads, at most as
+//! long as the configured time. Only the pages of `browse` read it, by themselves.
 
 mod admission;
 mod app;
+#[cfg(feature = "browse")]
+mod browse;
 mod config;
 mod error;
 mod exists;
+mod file;
 mod headline;
 mod http;
 mod latency;
@@ -32,6 +35,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 pub use admission::{InvalidRestoredFrom, RestoredFrom};
+#[cfg(feature = "browse")]
+pub use browse::Settings as BrowseSettings;
 pub use config::{Admission, Config};
 pub use error::Error;
 pub use log::{Level, Log};
@@ -41,6 +46,8 @@ use crate::Options;
 use crate::checker::{Checker, Clock, FindPassword, OpenStore, Settings};
 use crate::os::parallel;
 use app::App;
+#[cfg(feature = "browse")]
+use browse::Browse;
 use server::Listener;
 use tls::Certificate;
 
@@ -77,13 +84,25 @@ pub fn run(
             Some(admission) => Some(Webhook::bind(admission).await?),
             None => None,
         };
+        #[cfg(feature = "browse")]
+        let browse = match config.browse.clone() {
+            Some(browse) => {
+                Some(Browse::open(browse, Arc::clone(&open_store), Arc::clone(&password), options.clone())?)
+            }
+            None => None,
+        };
         let checker =
             Checker::start(settings, clock(), options, open_store, password).map_err(Error::Start)?;
         if let Some(webhook) = &webhook {
             tracing::info!(address = %webhook.address, "listening for admission");
         }
         tracing::info!(address = %bound, "listening");
-        let app = Arc::new(App::new(checker, config));
+        let app = Arc::new(App::new(
+            checker,
+            config,
+            #[cfg(feature = "browse")]
+            browse,
+        ));
         let router = http::router(Arc::clone(&app));
         let stopping = async {
             stopped(stop).await;

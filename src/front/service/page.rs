@@ -1,5 +1,6 @@
 //! `/`: the page for people. Rendered here, without scripts and without anything from elsewhere.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use super::app::App;
 use super::headline::{Grade, headline};
 use super::http;
 use super::timeline;
-use super::v1::{age_of, audited, findings, is_stale};
+use super::v1::{audited, findings, stale};
 use super::verified::{Verdict, Verified};
 use crate::checker::{Reason, SourceState, Usage, View};
-use crate::snapshot::UtcTimestamp;
+use crate::snapshot::{Source, UtcTimestamp};
 use crate::text::{counted, escape_html, human_size};
 
 const STYLE: &str = include_str!("page.css");
@@ -53,9 +54,9 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
     let status = app.checker.status();
     let ready = app.checker.ready();
     let stale_after = app.config.stale_after;
-    let findings = status.view.as_deref().map(|view| findings(&audited(view, now.utc(), stale_after)));
-    let findings = findings.unwrap_or_default();
-    let (grade, words) = headline(&ready, &status, verified, findings.len(), now.utc(), stale_after);
+    let audit = status.view.as_deref().map(|view| audited(view, now.utc(), stale_after)).unwrap_or_default();
+    let (stale, findings) = (stale(&audit), findings(&audit));
+    let (grade, words) = headline(&ready, &status, verified, stale.len(), findings.len());
     let class = grade.class();
     let icon = icon(grade);
     let mut html = format!(
@@ -64,6 +65,10 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
          <title>Backups: {words}</title><link rel=\"icon\" href=\"{icon}\"><style>{STYLE}</style></head><body>\
          <h1>Backups <span class=\"{class}\">● {words}</span></h1><nav>"
     );
+    #[cfg(feature = "browse")]
+    if app.browse.is_some() {
+        html.push_str("<a href=\"/browse\">Browse</a> ");
+    }
     for (href, name) in LINKS {
         let _ = write!(html, "<a href=\"{href}\">{name}</a> ");
     }
@@ -82,7 +87,7 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
         let found: Vec<_> =
             findings.iter().map(|f| (format!("{}: ", f.source), f.message.as_str(), f.code)).collect();
         list(&mut html, "warn", "Findings of the audit", &found);
-        sources(&mut html, view, now.utc(), stale_after);
+        sources(&mut html, view, &stale, now.utc(), stale_after);
     }
     let version = env!("CARGO_PKG_VERSION");
     let _ = writeln!(html, "<footer>rokopia {version}, read-only</footer></body></html>");
@@ -103,7 +108,7 @@ fn icon(grade: Grade) -> String {
 }
 
 /// What the last verification says.
-fn verification(verified: Option<&Result<Verified, String>>, now: UtcTimestamp) -> String {
+pub(super) fn verification(verified: Option<&Result<Verified, String>>, now: UtcTimestamp) -> String {
     let verified = match verified {
         None => return "<span class=\"dim\">no report (--verify-report)</span>".to_owned(),
         Some(Err(why)) => return format!("<span class=\"warn\">{}</span>", escape_html(why)),
@@ -179,9 +184,15 @@ fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &str, &
     html.push_str("</ul></div>");
 }
 
-fn sources(html: &mut String, view: &View, now: UtcTimestamp, stale_after: Duration) {
+fn sources(
+    html: &mut String,
+    view: &View,
+    stale: &BTreeSet<&Source>,
+    now: UtcTimestamp,
+    stale_after: Duration,
+) {
     let (stale, current): (Vec<_>, Vec<_>) =
-        view.sources().iter().partition(|state| is_stale(state, now, stale_after));
+        view.sources().iter().partition(|state| stale.contains(state.source()));
     let limit = span(stale_after.as_secs());
     if !stale.is_empty() {
         let _ = write!(
@@ -208,23 +219,14 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
         timeline::DAYS
     );
     for state in sources {
-        let age = match age_of(state, now) {
-            Some(age) => match u64::try_from(age) {
-                Ok(age) => format!("{} ago", span(age)),
-                Err(_) => "in the future: a clock is wrong".to_owned(),
-            },
-            None => "never".to_owned(),
-        };
+        let age = state.newest_complete().map_or_else(|| "never".to_owned(), |newest| ago(newest.start, now));
         let began = state.newest_complete().map(|s| day(s.start)).unwrap_or_default();
         let count = state.snapshots().len();
         let incomplete = match count - state.complete() {
             0 => String::new(),
             some => format!(" <span class=\"warn\">({some} incomplete)</span>"),
         };
-        let size = state
-            .newest_complete()
-            .map(|s| human_size(s.size.try_into().unwrap_or_default()))
-            .unwrap_or_default();
+        let size = state.newest_complete().map(|s| size(s.size)).unwrap_or_default();
         let _ = write!(
             html,
             "<tr><td class=\"name\">{}</td><td class=\"n {class}\" title=\"{began}\">{age}</td><td class=\"n\">{count}\
@@ -237,10 +239,23 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
 }
 
 /// A time to the second.
-fn day(time: UtcTimestamp) -> String {
+pub(super) fn day(time: UtcTimestamp) -> String {
     let (seconds, _) = time.to_unix();
     let whole = UtcTimestamp(seconds.saturating_mul(1_000_000_000)).to_string();
     whole.replace('T', " ").replace('Z', " UTC")
+}
+
+/// How long ago that was.
+pub(super) fn ago(time: UtcTimestamp, now: UtcTimestamp) -> String {
+    match u64::try_from(now.seconds_since(time)) {
+        Ok(age) => format!("{} ago", span(age)),
+        Err(_) => "in the future: a clock is wrong".to_owned(),
+    }
+}
+
+/// A size as Kopia has it: none is negative.
+pub(super) fn size(bytes: i64) -> String {
+    human_size(bytes.try_into().unwrap_or_default())
 }
 
 /// A length of time in its two largest units.

@@ -1,11 +1,13 @@
 //! Connections: accepted, bounded in number and patience, and ended in order.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,6 +25,10 @@ const MAX_CONNECTIONS: usize = 1024;
 
 /// After a failure to accept, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Who a request comes from: an extension of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Where connections come from, and what they are wrapped in.
 pub(super) struct Listener {
@@ -60,10 +66,10 @@ pub(super) async fn serve(
             () = &mut stop => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = accepted => match accepted {
-                (Ok((stream, _)), permit) => {
+                (Ok((stream, peer)), permit) => {
                     let (router, tls, stopped) = (router.clone(), tls.clone(), stopped.clone());
                     connections.spawn(async move {
-                        greet(stream, tls, router, stopped).await;
+                        greet(stream, Peer(peer.ip()), tls, router, stopped).await;
                         drop(permit);
                     });
                 }
@@ -79,13 +85,19 @@ pub(super) async fn serve(
 }
 
 /// Comes to an understanding about TLS, if there is any, and serves.
-async fn greet(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, stopped: watch::Receiver<()>) {
+async fn greet(
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stopped: watch::Receiver<()>,
+) {
     // Answers are one small write each.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => connection(stream, router, stopped).await,
+        None => connection(stream, peer, router, stopped).await,
         Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => connection(stream, router, stopped).await,
+            Ok(Ok(stream)) => connection(stream, peer, router, stopped).await,
             Ok(Err(e)) => tracing::debug!("a connection without TLS: {e}"),
             Err(_) => {}
         },
@@ -94,13 +106,19 @@ async fn greet(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, stop
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
     router: Router,
     mut stopped: watch::Receiver<()>,
 ) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     tokio::select! {
         // A client that breaks off is its own business.

@@ -1,6 +1,5 @@
 //! The certificate of the webhook: two files that are read again while the service runs, since their issuer renews them.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +14,12 @@ use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
-use super::Error;
+use super::{Error, file};
 
 use crate::os::sync::Mutex;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// Larger files hold no certificate.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Where certificate and key are, in PEM.
 #[derive(Debug, Clone)]
@@ -128,13 +124,5 @@ impl Pair {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    use std::io::Read;
-    let failed = |source| Error::CertificateFile { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(failed(io::Error::from(io::ErrorKind::FileTooLarge)));
-    }
-    Ok(bytes)
+    file::read(path).map_err(|source| Error::CertificateFile { path: path.to_owned(), source })
 }

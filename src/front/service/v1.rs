@@ -2,6 +2,7 @@
 //!
 //! All of it comes from the view in memory and says how old that is; only a *no* of `/v1/snapshots?source=` is asked again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::audit::{self, Expectations, Finding};
 use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, Suspect, View};
 use crate::front::rows::{self, SourceRow};
 use crate::gojson::duration::GoDuration;
-use crate::snapshot::{AskedSource, Period, UtcTimestamp};
+use crate::snapshot::{AskedSource, Period, Source, UtcTimestamp};
 
 /// The description of all routes.
 pub(super) const OPENAPI: &str = include_str!("openapi.json");
@@ -338,17 +339,13 @@ struct Stale<'a> {
 }
 
 /// How old the newest complete snapshot of a source is; none for a source that has none.
-pub(super) fn age_of(state: &SourceState, now: UtcTimestamp) -> Option<i64> {
+fn age_of(state: &SourceState, now: UtcTimestamp) -> Option<i64> {
     Some(now.seconds_since(state.newest_complete()?.start))
 }
 
-/// Whether a source has no complete snapshot that is young enough. One from the future tells of a wrong clock, and nothing
-/// of how old it is.
-pub(super) fn is_stale(state: &SourceState, now: UtcTimestamp, limit: Duration) -> bool {
-    if state.newest_complete().is_some_and(|newest| newest.start.clock_problem(now).is_some()) {
-        return true;
-    }
-    age_of(state, now).is_none_or(|age| i128::from(age) > i128::from(limit.as_secs()))
+/// The sources that have no complete snapshot that is certainly young enough.
+pub(super) fn stale(audit: &audit::Audit) -> BTreeSet<&Source> {
+    audit.sources.iter().filter(|audited| audited.is_stale()).map(|audited| &audited.source).collect()
 }
 
 /// The histories of all sources, looked through.
@@ -374,11 +371,12 @@ pub(super) async fn audit_sources(
         Err(response) => return *response,
     };
     let now = app.checker.now().utc();
-    let stale = |state: &&SourceState| is_stale(state, now, max_age);
+    let audited = audited(&view, now, max_age);
+    let too_old = stale(&audited);
     let stale: Vec<Stale<'_>> = view
         .sources()
         .iter()
-        .filter(stale)
+        .filter(|state| too_old.contains(state.source()))
         .map(|state| Stale {
             source: state.source().to_string(),
             user: &state.source().user,
@@ -390,7 +388,6 @@ pub(super) async fn audit_sources(
         })
         .collect();
     let doubts = doubts(&view);
-    let audited = audited(&view, now, max_age);
     let audit = Audit {
         ok: stale.is_empty() && doubts.is_empty() && audited.is_good(),
         max_age_seconds: max_age.as_secs(),

@@ -24,6 +24,12 @@ pub(super) struct Verified {
     pub(super) started: UtcTimestamp,
     damage: Vec<IgnoredAny>,
     coverage: Coverage,
+    /// Which part of the packs was checked, where not all.
+    #[cfg(feature = "browse")]
+    shard: Option<IgnoredAny>,
+    #[cfg(feature = "browse")]
+    #[serde(default)]
+    snapshots: Vec<SnapshotState>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -34,10 +40,35 @@ pub(super) enum Verdict {
     Incomplete,
 }
 
+/// What a verification says of a snapshot.
+#[cfg(feature = "browse")]
+#[derive(Debug, Deserialize)]
+struct SnapshotState {
+    id: String,
+    whole: bool,
+    damaged_paths: u64,
+}
+
+/// What is known of a snapshot.
+#[cfg(feature = "browse")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SnapshotVerdict {
+    /// This many of its paths are lost.
+    Damaged(u64),
+    /// All of it was read and is good.
+    Verified,
+    /// Nothing is known to be lost, and not all was looked at.
+    NoDamageKnown,
+}
+
 #[derive(Debug, Deserialize)]
 struct Coverage {
     bytes: u64,
     verified_bytes: u64,
+    #[cfg(feature = "browse")]
+    packs: u64,
+    #[cfg(feature = "browse")]
+    verified_packs: u64,
 }
 
 impl Verified {
@@ -56,6 +87,21 @@ impl Verified {
         }
     }
 
+    /// What is known of a snapshot; `None` where it was not there yet.
+    #[cfg(feature = "browse")]
+    pub(super) fn snapshot(&self, id: &str) -> Option<SnapshotVerdict> {
+        let state = self.snapshots.iter().find(|state| state.id == id)?;
+        let Coverage { packs, verified_packs, .. } = self.coverage;
+        let proved = self.level == "files" && self.shard.is_none() && packs == verified_packs;
+        Some(match state {
+            SnapshotState { damaged_paths, .. } if *damaged_paths > 0 => {
+                SnapshotVerdict::Damaged(*damaged_paths)
+            }
+            SnapshotState { whole: true, .. } if proved => SnapshotVerdict::Verified,
+            _ => SnapshotVerdict::NoDamageKnown,
+        })
+    }
+
     /// Damages of what snapshots need.
     pub(super) fn damages(&self) -> u64 {
         self.damage.len() as u64
@@ -63,7 +109,7 @@ impl Verified {
 
     /// How much of the repository is proved to be good, in percent, rounded down.
     pub(super) fn percent(&self) -> u64 {
-        let Coverage { bytes, verified_bytes } = self.coverage;
+        let Coverage { bytes, verified_bytes, .. } = self.coverage;
         (u128::from(verified_bytes) * 100)
             .checked_div(u128::from(bytes))
             .map_or(100, |percent| percent as u64)

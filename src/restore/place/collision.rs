@@ -12,7 +12,8 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{FileStat, fstatat};
 use rustix::fs::{RenameFlags, renameat_with};
 
-use super::dir::OpenDir;
+use super::names::is_staged;
+use super::open_dir::OpenDir;
 use super::removal::list;
 use crate::restore::Error;
 
@@ -29,7 +30,7 @@ impl Listed {
     }
 
     /// The names that are in a directory now, without those that `skip` takes.
-    pub(super) fn without(open: &OpenDir, mut skip: impl FnMut(&CString) -> bool) -> Result<Self, Errno> {
+    fn without(open: &OpenDir, mut skip: impl FnMut(&CString) -> bool) -> Result<Self, Errno> {
         let key = RandomState::new();
         let mut hashes = Vec::new();
         list(open.as_fd(), |found| {
@@ -44,6 +45,23 @@ impl Listed {
     /// Whether the name is there in exactly this spelling.
     pub(in crate::restore) fn has(&self, name: &[u8]) -> bool {
         self.hashes.binary_search(&self.key.hash_one(name)).is_ok()
+    }
+}
+
+/// What a killed run left in an existing directory, and what else is in it. A directory that cannot be listed has
+/// nothing that could be removed.
+pub(in crate::restore) fn what_is_in(open: &OpenDir) -> (Vec<CString>, Option<Listed>) {
+    let mut leftovers = Vec::new();
+    let listed = Listed::without(open, |name| {
+        let staged = is_staged(name.to_bytes());
+        if staged {
+            leftovers.push(name.clone());
+        }
+        staged
+    });
+    match listed {
+        Ok(listed) => (leftovers, Some(listed)),
+        Err(_) => (Vec::new(), None),
     }
 }
 

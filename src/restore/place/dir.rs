@@ -1,111 +1,28 @@
 //! Directories of the target.
 
-mod contest;
-mod tally;
-
-use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, MutexGuard, OnceLock, Weak};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, Weak};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, mkdirat};
 
-use self::contest::Contest;
-use self::tally::Tally;
-use super::apply::{Node, Proven, apply};
+use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
-use super::collision::{Listed, rename_to_free};
-use super::file::place_apart;
-use super::names::{is_staged, staged_name};
-use super::staging::is_note;
+use super::collision::{Listed, rename_to_free, spelling_of, what_is_in};
+use super::contest::{self, Contender, Contest, Loss};
+use super::names::staged_name;
+use super::open_dir::{OpenDir, kind, make_accessible, may_open};
+use super::session::{Session, tell_unseen};
+use super::staging::{clear, remove_leftovers};
+use super::tally::Tally;
 use crate::object::ObjectId;
 use crate::os::sync::Mutex;
 use crate::restore::Error;
 use crate::restore::options::Overwrite;
 use crate::restore::report::add;
-use crate::restore::session::Session;
 use crate::snapshot::{EntryName, shown_name};
-
-/// How every directory is opened. Below the root `O_NOFOLLOW` is added.
-pub(in crate::restore) const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
-
-/// A directory that is open.
-pub(in crate::restore) struct OpenDir {
-    fd: OwnedFd,
-    /// Owner and group that the system gives to what is created here.
-    created_attributes: OnceLock<(u32, u32)>,
-    /// Bits of modes that files created here were seen to get as asked for. Others a mask or an access list may take.
-    granted: AtomicU32,
-    /// Attributes that what is in here was seen to keep.
-    pub(in crate::restore) proven: Proven,
-}
-
-impl OpenDir {
-    pub(in crate::restore) fn new(fd: OwnedFd) -> Self {
-        Self {
-            fd,
-            created_attributes: OnceLock::new(),
-            granted: AtomicU32::new(0),
-            proven: Proven::default(),
-        }
-    }
-
-    /// What a file has that was just created here with `mode`, asking the system only for what earlier ones did not
-    /// show.
-    pub(super) fn created_attributes(&self, child: BorrowedFd<'_>, mode: u32) -> Result<Have, Errno> {
-        let granted = self.granted.load(Ordering::Relaxed);
-        if let Some(&owner) = self.created_attributes.get()
-            && mode & !granted == 0
-        {
-            return Ok(Have { owner, mode: Some(mode) });
-        }
-        let have = Have::of(&fstat(child)?);
-        if have.mode == Some(mode) {
-            self.granted.fetch_or(mode, Ordering::Relaxed);
-        }
-        Ok(Have { owner: *self.created_attributes.get_or_init(|| have.owner), ..have })
-    }
-
-    /// Gives something in it another name.
-    pub(in crate::restore) fn rename(&self, from: &str, to: &str) -> Result<(), Error> {
-        renameat(&self.fd, from, &self.fd, to).map_err(Error::system("rename"))
-    }
-
-    /// What is there under a name, which is not followed if it is a symbolic link.
-    pub(in crate::restore) fn stat(&self, name: &str) -> Result<Option<FileStat>, Error> {
-        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(errno) => Err(Error::system("look at what is there")(errno)),
-        }
-    }
-}
-
-impl AsFd for OpenDir {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-/// What kind of file a mode belongs to.
-pub(in crate::restore) fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
-}
-
-/// Lets two entries of a directory change names. `false` where the file system cannot.
-pub(in crate::restore) fn swap(open: &OpenDir, one: &str, other: &str) -> Result<bool, Errno> {
-    use rustix::fs::{RenameFlags, renameat_with};
-    use rustix::io::Errno as Refusal;
-    match renameat_with(&open.fd, one, &open.fd, other, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(true),
-        Err(Refusal::INVAL | Refusal::NOSYS | Refusal::OPNOTSUPP | Refusal::XDEV | Refusal::PERM) => {
-            Ok(false)
-        }
-        Err(errno) => Err(Errno::from_raw(errno.raw_os_error())),
-    }
-}
 
 /// How a directory of the target came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +40,8 @@ struct State {
     open: Weak<OpenDir>,
     /// Whether it waits under its staged name for the place of a non-directory.
     displaces: bool,
+    /// Whether a dry run may not look into it.
+    unseen: bool,
     /// The mode that an existing directory had before it was made writable.
     lifted: Option<u32>,
     /// Staged names found in an existing directory, from a run that was killed.
@@ -131,11 +50,15 @@ struct State {
     listed: Option<Arc<Listed>>,
     /// Where names meet that the file system cannot tell apart.
     contest: Option<Box<Contest>>,
-    /// The name that was made for this directory.
-    made_name: Option<Box<str>>,
     /// Whether it could not get its name, so that nothing of it stays.
     lost: bool,
     finished: bool,
+}
+
+impl State {
+    fn contest(&mut self) -> &mut Contest {
+        self.contest.get_or_insert_default()
+    }
 }
 
 /// A directory of the tree. It exists in the target from [`Dir::open`] on; when the last reference goes, everything
@@ -171,8 +94,7 @@ impl<'s> Dir<'s> {
             state.open = Arc::downgrade(&open);
             state.lifted = lifted;
             if !fresh {
-                let (mut leftovers, listed) = what_is_in(&open);
-                leftovers.retain(|name| !is_note(name.to_bytes()));
+                let (leftovers, listed) = what_is_in(&open);
                 state.listed = listed.map(Arc::new);
                 if attributes.is_some() {
                     state.leftovers = leftovers;
@@ -217,11 +139,11 @@ impl<'s> Dir<'s> {
             made: None,
             open: Weak::new(),
             displaces: false,
+            unseen: false,
             lifted: None,
             leftovers: Vec::new(),
             listed: None,
             contest: None,
-            made_name: None,
             lost: false,
             finished: false,
         };
@@ -348,7 +270,10 @@ impl<'s> Dir<'s> {
     }
 
     fn look_in(&self, parent: &OpenDir) -> Result<Option<Arc<OpenDir>>, Error> {
-        match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
+        if self.state().unseen {
+            return Ok(None);
+        }
+        match parent.open(&self.name) {
             Ok(fd) => {
                 let open = Arc::new(OpenDir::new(fd));
                 self.state().open = Arc::downgrade(&open);
@@ -363,6 +288,11 @@ impl<'s> Dir<'s> {
                 self.state().displaces = true;
                 Ok(None)
             }
+            Err(Errno::EACCES) if parent.stat(&self.name)?.is_some_and(|stat| may_open(&stat)) => {
+                self.state().unseen = true;
+                tell_unseen(self.session, &self.path());
+                Ok(None)
+            }
             Err(errno) => Err(Error::system("open the directory")(errno)),
         }
     }
@@ -375,10 +305,8 @@ impl<'s> Dir<'s> {
         let fd = match state.made {
             Some(made) => {
                 let staged = staged_name(&self.name);
-                let own = state.made_name.as_deref().unwrap_or(&self.name);
-                let name = if made.staged { staged.as_str() } else { own };
-                openat(parent, name, OPEN | OFlag::O_NOFOLLOW, Mode::empty())
-                    .map_err(Error::system("open the directory"))?
+                let name = if made.staged { staged.as_str() } else { &*self.name };
+                parent.open(name).map_err(Error::system("open the directory"))?
             }
             None => self.make(&mut state, parent)?,
         };
@@ -395,25 +323,18 @@ impl<'s> Dir<'s> {
     fn make(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
         let fresh_parent = self.parent.as_ref().and_then(|dir| dir.made()).is_some_and(|made| made.fresh);
         let existing = if fresh_parent { None } else { parent.stat(&self.name)? };
+        let existing = existing.filter(|stat| self.was_there_before(parent, stat));
         match existing.as_ref().map(kind) {
             Some(SFlag::S_IFDIR) => {
                 if let Some(stat) = &existing {
                     self.session.territory.allow(stat.into(), &self.path())?;
                 }
-                let fd = match openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()) {
-                    Err(Errno::EACCES) => self.make_accessible(state, parent)?,
+                let fd = match parent.open(&self.name) {
+                    Err(Errno::EACCES) => self.open_closed(state, parent)?,
                     other => other.map_err(Error::system("open the directory"))?,
                 };
-                if let Some(stat) = existing
-                    && stat.st_mode & 0o700 != 0o700
-                    && state.lifted.is_none()
-                {
-                    // Refused where the directory is another user's; then what is written into it tells.
-                    if nix::sys::stat::fchmod(&fd, Mode::from_bits_truncate(stat.st_mode & 0o7777 | 0o700))
-                        .is_ok()
-                    {
-                        state.lifted = Some(stat.st_mode & 0o7777);
-                    }
+                if existing.is_some_and(|stat| stat.st_mode & 0o700 != 0o700) && state.lifted.is_none() {
+                    state.lifted = make_accessible(&fd);
                 }
                 state.made = Some(Made { fresh: false, staged: false, adopted: false });
                 return Ok(fd);
@@ -433,58 +354,50 @@ impl<'s> Dir<'s> {
         let mut fresh = true;
         match mkdirat(parent, staged.as_str(), mode) {
             Err(Errno::EEXIST)
-                if self.session.adopts() && !state.displaces && is_directory(parent, &staged)? =>
+                if self.session.adopts() && !state.displaces && parent.has_directory(&staged)? =>
             {
                 fresh = false;
             }
             Err(Errno::EEXIST) => {
-                clear(self.session, parent, &staged)?;
+                clear(&self.session.territory, parent, &staged)?;
                 mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
             }
             other => other.map_err(Error::system("create a directory"))?,
         }
         state.made = Some(Made { fresh, staged: true, adopted: !fresh });
-        openat(parent, staged.as_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty())
-            .map_err(Error::system("open the directory"))
+        parent.open(&staged).map_err(Error::system("open the directory"))
     }
 
+    /// Whether what is under its name is not from this run, which may have put something there in another spelling.
+    fn was_there_before(&self, parent: &OpenDir, stat: &FileStat) -> bool {
+        let Some(listed) = self.parent.as_ref().and_then(|above| above.listed()) else { return true };
+        listed.has(self.name.as_bytes())
+            || spelling_of(parent, &self.name, stat).is_none_or(|name| listed.has(name.to_bytes()))
+    }
+
+    /// Makes the directory under its own name, or under its staged one if another entry has that in another spelling.
     fn make_in_place(&self, state: &mut State, parent: &OpenDir, mode: Mode) -> Result<OwnedFd, Error> {
-        match mkdirat(parent, &*self.name, mode) {
-            Err(Errno::EEXIST) => {
-                let made = self.make_apart(parent, mode)?;
-                state.made_name = Some(made.into());
-            }
-            other => other.map_err(Error::system("create a directory"))?,
-        }
-        state.made = Some(Made { fresh: true, staged: false, adopted: false });
-        openat(
-            parent,
-            state.made_name.as_deref().unwrap_or(&self.name),
-            OPEN | OFlag::O_NOFOLLOW,
-            Mode::empty(),
-        )
-        .map_err(Error::system("open the directory"))
-    }
-
-    /// Makes the directory under a name that is made for it, because its own is taken.
-    fn make_apart(&self, parent: &OpenDir, mode: Mode) -> Result<String, Error> {
-        self.session.staging.begin();
+        let failed = || Error::system("create a directory");
         let staged = staged_name(&self.name);
-        clear(self.session, parent, &staged)?;
-        mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
-        let placed = place_apart(self.session, parent, &staged, &self.name);
-        if placed.is_err() {
-            clear(self.session, parent, &staged)?;
-        }
-        let made = placed?;
-        if let Some(above) = &self.parent {
-            above.note_made_name(&self.name, &made);
-        }
-        Ok(made)
+        let is_taken = match mkdirat(parent, &*self.name, mode) {
+            Err(Errno::EEXIST) => {
+                self.session.staging.begin();
+                clear(&self.session.territory, parent, &staged)?;
+                mkdirat(parent, staged.as_str(), mode).map_err(failed())?;
+                if let Some(above) = &self.parent {
+                    above.contend(&self.name, true);
+                }
+                true
+            }
+            other => other.map(|()| false).map_err(failed())?,
+        };
+        state.made = Some(Made { fresh: true, staged: is_taken, adopted: false });
+        let name = if is_taken { staged.as_str() } else { &*self.name };
+        parent.open(name).map_err(Error::system("open the directory"))
     }
 
-    /// Makes an existing directory accessible that its owner may not enter.
-    fn make_accessible(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
+    /// Opens an existing directory that its owner may not enter, and lets the owner enter it.
+    fn open_closed(&self, state: &mut State, parent: &OpenDir) -> Result<OwnedFd, Error> {
         let open = Error::system("open the directory");
         let Some(stat) = parent.stat(&self.name)? else { return Err(open(Errno::ENOENT)) };
         let mode = stat.st_mode & 0o7777;
@@ -493,7 +406,7 @@ impl<'s> Dir<'s> {
             return Err(open(Errno::EACCES));
         }
         state.lifted = Some(mode);
-        openat(parent, &*self.name, OPEN | OFlag::O_NOFOLLOW, Mode::empty()).map_err(open)
+        parent.open(&self.name).map_err(open)
     }
 
     /// Announces a file that will be created in it.
@@ -507,7 +420,7 @@ impl<'s> Dir<'s> {
         if self.pending.fetch_sub(1, Ordering::AcqRel) != 1 {
             return;
         }
-        self.settle_contenders();
+        self.settle_files();
         if self.made().is_some_and(|made| made.staged)
             && !self.displaces()
             && let Err(error) = self.publish()
@@ -523,14 +436,111 @@ impl<'s> Dir<'s> {
         let mut state = self.state();
         let staged = staged_name(&self.name);
         if !rename_to_free(&parent, &staged, &self.name).map_err(Error::system("rename a directory"))? {
-            let made = place_apart(self.session, &parent, &staged, &self.name)?;
-            above.note_made_name(&self.name, &made);
-            state.made_name = Some(made.into());
+            above.contend(&self.name, true);
+            return Ok(());
         }
         if let Some(made) = &mut state.made {
             made.staged = false;
         }
         Ok(())
+    }
+
+    /// Notes that an entry was placed under a name that was made for it.
+    pub(in crate::restore) fn note_made_name(&self, name: &str, made: &str) {
+        let path = self.path_of(name);
+        self.session.report.warning(&format!(
+            "{path}: the target cannot tell this name from another one; restored as {made:?}"
+        ));
+        self.state().contest().note_made_name(made);
+    }
+
+    /// Whether a name was made by this restore.
+    pub(in crate::restore) fn has_made(&self, name: &[u8]) -> bool {
+        self.state().contest.as_ref().is_some_and(|contest| contest.has_made(name))
+    }
+
+    /// What an existing directory held when it was opened.
+    pub(in crate::restore) fn listed(&self) -> Option<Arc<Listed>> {
+        self.state().listed.clone()
+    }
+
+    /// Claims something that is there to be replaced under another spelling. `false` if another entry did.
+    pub(in crate::restore) fn claim(&self, spelling: &CStr) -> bool {
+        self.state().contest().claim(spelling)
+    }
+
+    /// Keeps a complete file or link, or a directory, whose name another entry has in another spelling. Who gets it is decided
+    /// when all entries are there.
+    pub(in crate::restore) fn contend(&self, name: &str, is_directory: bool) {
+        self.state().contest().contend(name, is_directory);
+    }
+
+    /// Decides about files and links, which are all complete.
+    fn settle_files(&self) {
+        let contenders = self.state().contest.as_mut().map(|contest| contest.take_files());
+        self.settle(contenders.unwrap_or_default(), |stat| kind(stat) != SFlag::S_IFDIR);
+    }
+
+    /// Decides about directories. To be called when all that is below is finished.
+    pub(in crate::restore) fn settle_directories(&self) {
+        let contenders = self.state().contest.as_mut().map(|contest| contest.take_directories());
+        self.settle(contenders.unwrap_or_default(), |_| true);
+    }
+
+    fn settle(&self, contenders: Vec<Contender>, may_move: impl Fn(&FileStat) -> bool) {
+        if contenders.is_empty() {
+            return;
+        }
+        let open = match self.open() {
+            Ok(open) => open,
+            Err(error) => return self.session.report.error(self.path(), &error),
+        };
+        let fresh = self.made().is_some_and(|made| made.fresh);
+        let listed = self.listed();
+        // What was there before stays where it is.
+        let is_ours = |name: &str| {
+            (fresh || listed.as_ref().is_some_and(|listed| !listed.has(name.as_bytes())))
+                && !self.has_made(name.as_bytes())
+        };
+        let losses =
+            contest::settle(self.session, &open, contenders, |name, stat| is_ours(name) && may_move(stat));
+        for (Contender { name, .. }, loss) in losses {
+            match loss {
+                Loss::Renamed(made) => self.note_made_name(&name, &made),
+                Loss::Removed(tally, error) => {
+                    tally.take_from(self.session.report.tally());
+                    tally.take_from(self.tally.parts());
+                    self.session.report.error(self.path_of(&name), &error);
+                }
+            }
+        }
+    }
+
+    /// Counts a file of this length, or a symbolic link, that is in place.
+    pub(in crate::restore) fn count(&self, bytes: Option<u64>) {
+        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
+            add(if bytes.is_some() { files } else { links }, 1);
+            add(sum, bytes.unwrap_or_default());
+        }
+    }
+
+    /// Takes back what [`count`](Self::count) has counted.
+    pub(in crate::restore) fn uncount(&self, bytes: Option<u64>) {
+        for [_, files, links, sum] in [self.session.report.tally(), self.tally.parts()] {
+            (if bytes.is_some() { files } else { links }).fetch_sub(1, Ordering::Relaxed);
+            sum.fetch_sub(bytes.unwrap_or_default(), Ordering::Relaxed);
+        }
+    }
+
+    /// Removes what was restored into a directory that could not get its name.
+    fn take_back(&self) {
+        self.tally.take_from(self.session.report.tally());
+        let Some(above) = &self.parent else { return };
+        let removed =
+            above.open().and_then(|parent| clear(&self.session.territory, &parent, &staged_name(&self.name)));
+        if let Err(error) = removed {
+            self.session.report.error(self.path(), &error);
+        }
     }
 
     /// Gives the directory its attributes. Everything below it is in place.
@@ -544,15 +554,18 @@ impl<'s> Dir<'s> {
         }
         let lifted = state.lifted;
         // Of a restore that was ended before they were settled.
-        let contenders = state.contest.take().map(|contest| contest.contenders).unwrap_or_default();
+        let contenders = state.contest.as_mut().map(|contest| contest.take_files()).unwrap_or_default();
         let leftovers = std::mem::take(&mut state.leftovers);
+        self.settle_directories();
         let result = self.open().and_then(|open| {
             for contender in contenders {
-                clear(session, &open, &staged_name(&contender.name))?;
+                clear(&session.territory, &open, &staged_name(&contender.name))?;
             }
-            for name in leftovers {
-                let removed = session.territory.clear(open.as_fd(), name);
-                removed.map_err(Error::system("remove what a killed run left"))?;
+            if !leftovers.is_empty() {
+                let top = std::iter::successors(Some(&*self), |dir| dir.parent.as_deref()).last();
+                let root = top.map_or_else(|| Ok(Arc::clone(&open)), |top| top.open())?;
+                let (territory, report) = (&session.territory, &session.report);
+                remove_leftovers(territory, report, &root, &open, leftovers, |name| self.path_of(name))?;
             }
             if self.parent.is_none() {
                 session.staging.end().map_err(Error::system("remove what was staged"))?;
@@ -575,8 +588,7 @@ impl<'s> Dir<'s> {
             if let Some(mode) =
                 lifted.filter(|_| keeps || !session.keep.permissions || self.attributes.is_none())
             {
-                nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode))
-                    .map_err(Error::system("set the mode"))?;
+                fchmod(fd, Mode::from_bits_truncate(mode)).map_err(Error::system("set the mode"))?;
             }
             Ok(())
         });
@@ -595,33 +607,5 @@ impl Drop for Dir<'_> {
             parent.finish();
             next = parent.parent.take();
         }
-    }
-}
-
-fn is_directory(parent: &OpenDir, name: &str) -> Result<bool, Error> {
-    Ok(parent.stat(name)?.is_some_and(|stat| kind(&stat) == SFlag::S_IFDIR))
-}
-
-/// Removes something of ours that is in the way.
-pub(super) fn clear(session: &Session<'_>, parent: &OpenDir, name: &str) -> Result<(), Error> {
-    let failed = "remove what a killed run left";
-    let name = CString::new(name).map_err(|_| Error::system(failed)(Errno::EINVAL))?;
-    session.territory.clear(parent.as_fd(), name).map_err(Error::system(failed))
-}
-
-/// What a killed run left in an existing directory, and what else is in it. A directory that cannot be listed has
-/// nothing that could be removed.
-fn what_is_in(open: &OpenDir) -> (Vec<CString>, Option<Listed>) {
-    let mut leftovers = Vec::new();
-    let listed = Listed::without(open, |name| {
-        let staged = is_staged(name.to_bytes());
-        if staged {
-            leftovers.push(name.clone());
-        }
-        staged
-    });
-    match listed {
-        Ok(listed) => (leftovers, Some(listed)),
-        Err(_) => (Vec::new(), None),
     }
 }

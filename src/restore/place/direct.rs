@@ -25,7 +25,7 @@ const PIECE: usize = 1 << 20;
 const MIN_WRITE: usize = 64 << 10;
 
 thread_local! {
-    /// Room for a piece at an aligned address. A thread that never writes directly has none.
+    /// ManifestMemory for a piece at an aligned address. A thread that never writes directly has none.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

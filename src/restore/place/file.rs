@@ -17,13 +17,15 @@ use nix::unistd::{UnlinkatFlags, fdatasync, ftruncate, symlinkat, unlinkat};
 use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
 use super::collision::{collision, rename_to_free};
-use super::dir::{OpenDir, clear};
 use super::direct::Direct;
 use super::names::staged_name;
+use super::open_dir::OpenDir;
+use super::patchable::Base;
+use super::removal::list;
+use super::session::Session;
+use super::staging::clear;
 use crate::restore::Error;
-use crate::restore::delta::Base;
 use crate::restore::refused::Refused;
-use crate::restore::session::{Session, errno_of};
 use crate::snapshot::distinct_name;
 
 /// The unit in which zeros are looked for: no common file system has smaller holes.
@@ -102,7 +104,7 @@ impl OutFile {
                 bears = staged_name(name).into();
                 match openat(&*parent, &*bears, flags, mode) {
                     Err(Errno::EEXIST) => {
-                        clear(session, &parent, &bears)?;
+                        clear(&session.territory, &parent, &bears)?;
                         openat(&*parent, &*bears, flags, mode)
                     }
                     other => other,
@@ -143,7 +145,7 @@ impl OutFile {
         if !base.aside {
             renameat(&*parent, name, &*parent, staged.as_str()).map_err(Error::system("put a file aside"))?;
         }
-        let file = base.file.try_clone().map_err(|e| Error::system("open a file")(errno_of(&e)))?;
+        let file = base.file.try_clone().map_err(|e| Error::system("open a file")(e))?;
         Ok(Self {
             file,
             parent,
@@ -233,7 +235,7 @@ impl OutFile {
             return Ok(());
         }
         let directly = self.direct.as_ref().map_or(0..0, |direct| direct.write(data, at));
-        let failed = |e: std::io::Error| Error::system("write a file")(errno_of(&e));
+        let failed = |e: std::io::Error| Error::system("write a file")(e);
         let before = data.get(..directly.start).unwrap_or_default();
         self.file.write_all_at(before, at).map_err(failed)?;
         let behind = data.get(directly.end..).unwrap_or_default();
@@ -333,7 +335,7 @@ fn place(parent: &OpenDir, staged: &str, to: Place<'_>) -> Result<Placed, Error>
 /// Whether a directory has the name in exactly this spelling.
 fn is_listed(parent: &OpenDir, name: &str) -> bool {
     let mut listed = false;
-    let all = super::list(parent.as_fd(), |found| listed |= found.name.to_bytes() == name.as_bytes());
+    let all = list(parent.as_fd(), |found| listed |= found.name.to_bytes() == name.as_bytes());
     all.is_ok() && listed
 }
 
@@ -377,7 +379,7 @@ pub(in crate::restore) fn make_link(
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {
         Err(Errno::EEXIST) => {
-            clear(session, parent, &staged)?;
+            clear(&session.territory, parent, &staged)?;
             create()
         }
         other => other,

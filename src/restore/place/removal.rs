@@ -9,7 +9,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::dir::OPEN;
+use super::open_dir::OPEN;
 use super::territory::{Looked, Reason, Territory, look};
 use crate::blob::Identity;
 

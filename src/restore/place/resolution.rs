@@ -10,8 +10,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::attributes::Attributes;
-use super::dir::OpenDir;
 use super::names::staged_name;
+use super::open_dir::OpenDir;
 
 const SECOND: i128 = 1_000_000_000;
 

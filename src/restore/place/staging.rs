@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::dir::{OPEN, OpenDir};
 use super::names::{is_staged, staged_name};
+use super::open_dir::{OPEN, OpenDir};
 use super::removal::{is_directory, list};
 use super::territory::{Territory, look};
 use crate::blob::Identity;
 use crate::restore::Error;
+use crate::restore::report::Report;
 
 /// No entry has this name.
 const NOTE: &str = "/something is staged";
@@ -70,25 +71,27 @@ impl Staging {
     pub(in crate::restore) fn remove_what_a_killed_run_left(
         &self,
         territory: &Territory,
+        report: &Report<'_>,
     ) -> Result<(), Error> {
         let Some(root) = self.root.as_ref().filter(|_| self.earlier.load(Ordering::Relaxed)) else {
             return Ok(());
         };
-        sweep(root, territory).map_err(Error::system("remove what a killed run left"))?;
+        sweep(root, territory, report).map_err(Error::system("remove what a killed run left"))?;
         self.earlier.store(false, Ordering::Relaxed);
         Ok(())
     }
 }
 
 /// Whether a name is that of the note.
-pub(super) fn is_note(name: &[u8]) -> bool {
+fn is_note(name: &[u8]) -> bool {
     name == staged_name(NOTE).as_bytes()
 }
 
 /// Directories are left by `..`, so that a deep tree needs no more descriptors than a flat one.
-fn sweep(root: &OpenDir, territory: &Territory) -> Result<(), Errno> {
+fn sweep(root: &OpenDir, territory: &Territory, report: &Report<'_>) -> Result<(), Errno> {
     let mut here: OwnedFd = openat(root, ".", OPEN, Mode::empty())?;
-    let mut levels = vec![(Identity::from(&fstat(&here)?), swept(&here, territory)?)];
+    let mut path: Vec<CString> = Vec::new();
+    let mut levels = vec![(Identity::from(&fstat(&here)?), swept(&here, territory, report, &path)?)];
     while let Some((_, rest)) = levels.last_mut() {
         if let Some(name) = rest.pop() {
             let Ok(looked) = look(here.as_fd(), &name) else { continue };
@@ -99,11 +102,16 @@ fn sweep(root: &OpenDir, territory: &Territory) -> Result<(), Errno> {
             let Ok(below) = openat(&here, name.as_c_str(), OPEN | OFlag::O_NOFOLLOW, Mode::empty()) else {
                 continue;
             };
-            let inside = swept(&below, territory)?;
+            if is_in_use(&below) {
+                continue;
+            }
+            path.push(name);
+            let inside = swept(&below, territory, report, &path)?;
             levels.push((Identity::from(&fstat(&below)?), inside));
             here = below;
         } else {
             levels.pop();
+            path.pop();
             if let Some((above, _)) = levels.last() {
                 here = openat(&here, "..", OPEN, Mode::empty())?;
                 if Identity::from(&fstat(&here)?) != *above {
@@ -116,7 +124,12 @@ fn sweep(root: &OpenDir, territory: &Territory) -> Result<(), Errno> {
 }
 
 /// Removes what is staged from one directory, and returns the directories in it.
-fn swept(directory: &OwnedFd, territory: &Territory) -> Result<Vec<CString>, Errno> {
+fn swept(
+    directory: &OwnedFd,
+    territory: &Territory,
+    report: &Report<'_>,
+    path: &[CString],
+) -> Result<Vec<CString>, Errno> {
     let mut staged = Vec::new();
     let mut others = Vec::new();
     list(directory.as_fd(), |found| {
@@ -130,7 +143,11 @@ fn swept(directory: &OwnedFd, territory: &Territory) -> Result<Vec<CString>, Err
     if !staged.is_empty() {
         let before = fstat(directory)?;
         for name in staged {
-            territory.clear(directory.as_fd(), name)?;
+            territory.clear(directory.as_fd(), name.clone())?;
+            report.leftover(|| {
+                let names = path.iter().chain([&name]).map(|name| name.to_string_lossy());
+                names.collect::<Vec<_>>().join("/")
+            });
         }
         let (accessed, modified) = times(&before);
         let _ = futimens(directory, &accessed, &modified);
@@ -139,6 +156,70 @@ fn swept(directory: &OwnedFd, territory: &Territory) -> Result<Vec<CString>, Err
     Ok(others.into_iter().map(|found| found.name).collect())
 }
 
+/// Whether another restore has this directory for its target.
+fn is_in_use(directory: impl AsFd) -> bool {
+    // Locks belong to an opening.
+    let Ok(again) = openat(directory.as_fd(), ".", OPEN, Mode::empty()) else { return false };
+    matches!(Flock::lock(again, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+/// Whether another restore writes, or may write, to a directory: one whose target is that or one above it, other than `root`.
+fn others_are_at_work(directory: &OpenDir, root: &OpenDir) -> Result<bool, Errno> {
+    let root = Identity::from(&fstat(root)?);
+    let mut here = openat(directory, ".", OPEN, Mode::empty())?;
+    loop {
+        let identity = Identity::from(&fstat(&here)?);
+        if identity != root && is_in_use(&here) {
+            return Ok(true);
+        }
+        // What may not be read above is not known to be in use.
+        let Ok(above) = openat(&here, "..", OPEN, Mode::empty()) else { return Ok(false) };
+        if Identity::from(&fstat(&above)?) == identity {
+            return Ok(false);
+        }
+        here = above;
+    }
+}
+
+/// Removes from a directory what runs that are over have left there, unless another one is at work. `root` is the directory
+/// whose lock this run has.
+pub(in crate::restore) fn remove_leftovers(
+    territory: &Territory,
+    report: &Report<'_>,
+    root: &OpenDir,
+    directory: &OpenDir,
+    mut names: Vec<CString>,
+    path_of: impl Fn(&str) -> String,
+) -> Result<(), Error> {
+    let failed = || Error::system("remove what a killed run left");
+    names.retain(|name| !is_note(name.to_bytes()));
+    if names.is_empty() {
+        return Ok(());
+    }
+    if others_are_at_work(directory, root).map_err(failed())? {
+        report.warning(
+            "what looks like a killed run's is left alone, because another restore is at work there",
+        );
+        return Ok(());
+    }
+    for name in names {
+        let text = name.to_string_lossy();
+        // This run may have gone on with it.
+        if directory.stat(&text)?.is_some() {
+            territory.clear(directory.as_fd(), name.clone()).map_err(failed())?;
+            report.leftover(|| path_of(&text));
+        }
+    }
+    Ok(())
+}
+
 fn times(stat: &FileStat) -> (TimeSpec, TimeSpec) {
     (TimeSpec::new(stat.st_atime, stat.st_atime_nsec), TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec))
+}
+
+/// Removes something of ours that is in the way.
+pub(super) fn clear(territory: &Territory, parent: &OpenDir, name: &str) -> Result<(), Error> {
+    let failed = "remove what a killed run left";
+    let name = CString::new(name).map_err(|_| Error::system(failed)(Errno::EINVAL))?;
+    territory.clear(parent.as_fd(), name).map_err(Error::system(failed))
 }

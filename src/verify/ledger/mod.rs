@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
-use crate::Repository;
 use crate::blob::WritablePath;
 use crate::format::RepositoryFormat;
 use crate::os::sync::Mutex;
+use crate::repository::Repository;
 #[cfg(test)]
 pub(super) use record::tests as examples;
 pub(super) use record::{DamagedContent, Proof, SnapshotRecord, SourceRecord};
@@ -79,7 +79,7 @@ impl Ledger {
         }
     }
 
-    /// The joint knowledge of several ledgers of a repository, of each pack the latest; nothing is written to it.
+    /// Merges several ledgers of a repository; for each pack, the latest record is used. Nothing is written.
     ///
     /// # Errors
     /// As [`Ledger::open`], for any of them; one that does not exist is an error as well.
@@ -147,7 +147,7 @@ impl Ledger {
         self.append(&Record::Snapshots(seen))
     }
 
-    /// Makes sure that what was written survives a power failure.
+    /// Makes sure that all records survive a power failure.
     pub(super) fn sync(&self) -> Result<(), Error> {
         let file = self.file.lock();
         file.sync_data().map_err(io_error(&self.path))
@@ -159,7 +159,7 @@ impl Ledger {
     }
 }
 
-/// What several ledgers know together.
+/// The records of several ledgers together.
 #[derive(Debug)]
 pub struct MergedLedgers(LedgerState);
 

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::Repository;
 use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Decoder, read_with};
 use crate::index::{Entry, IndexOptions};
+use crate::repository::Repository;
 use crate::verify::Error;
 use crate::verify::fault::Fault;
 use crate::verify::options::Level;

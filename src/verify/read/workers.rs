@@ -74,9 +74,9 @@ impl Large<'_, '_> {
 struct Tools<'s, 'a> {
     checker: BatchHasher<'s>,
     lanes: Lanes<'s, Waiting<'a>>,
-    /// Room for the stretches of a round.
+    /// ManifestMemory for the stretches of a round.
     arena: Vec<u8>,
-    /// Room for what contents are decompressed to.
+    /// ManifestMemory for what contents are decompressed to.
     scratches: Vec<Scratch>,
 }
 

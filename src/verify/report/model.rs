@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Serialize, Serializer};
 
 use crate::blob::Foreign;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FailedEntry, Snapshot};
 use crate::verify::options::Level;
 use crate::verify::time::rfc3339;
 pub use crate::verify::trees::impact::LostPath;
 
-/// What it comes to.
+/// The overall result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Everything asked for was checked and is good.
+    /// Everything requested was checked and is good.
     Clean,
     /// Something that is needed is damaged or missing.
     Damaged,
@@ -24,6 +24,7 @@ pub enum Verdict {
 
 /// How much was proved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Coverage {
     /// Contents that were to be checked.
     pub contents: u64,
@@ -42,13 +43,14 @@ pub struct Coverage {
     pub verified_packs: u64,
     /// Stored bytes of contents that this run read; the others are proved by former runs.
     pub read_bytes: u64,
-    /// In how many runs of this budget everything is read once.
+    /// Number of runs with this budget that read everything once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs_to_cover: Option<u64>,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Damage {
     /// Stable code, as listed in `docs/errors.md`.
     pub code: String,
@@ -63,7 +65,7 @@ pub struct Damage {
     pub object: Option<String>,
     /// One sentence for people.
     pub detail: String,
-    /// What is lost by it.
+    /// The paths that are lost because of it.
     pub paths: Vec<LostPath>,
     /// Whether more paths are lost than are listed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -71,13 +73,14 @@ pub struct Damage {
     /// Whether the storage refused to answer, so that the data may be good.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unchecked: bool,
-    /// Whether it is more damage than error correction can repair.
+    /// Whether the damage is more than error correction can repair.
     #[serde(skip)]
     pub unrepairable: bool,
 }
 
-/// One snapshot and what is left of it.
+/// One snapshot and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct SnapshotState {
     /// ID of its manifest.
     pub id: String,
@@ -95,6 +98,9 @@ pub struct SnapshotState {
     /// How many entries Kopia could not save when it made the snapshot: they were never in it.
     #[serde(skip_serializing_if = "is_zero")]
     pub unsaved: u64,
+    /// Those of them that the snapshot names. Kopia names the first ten of each directory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unsaved_entries: Vec<FailedEntry>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
@@ -104,6 +110,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// What error correction did.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Ecc {
     /// Blobs with places that were mended.
     pub repaired_blobs: u64,
@@ -113,7 +120,7 @@ pub struct Ecc {
     pub repairs: Vec<RepairedBlob>,
 }
 
-/// A blob with places that error correction mended on the way to us. On the storage they are still wrong.
+/// A blob with damage that error correction repaired while reading. In the storage it is still damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RepairedBlob {
     /// The blob.
@@ -126,6 +133,7 @@ pub struct RepairedBlob {
 
 /// Packs that no index names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Unreferenced {
     /// How many.
     pub blobs: u64,
@@ -133,8 +141,9 @@ pub struct Unreferenced {
     pub bytes: u64,
 }
 
-/// What lies between the blobs and is none.
+/// Files beside the blobs that are not blobs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct ForeignFiles {
     /// How many; a directory with all that is in it counts once.
     pub count: u64,
@@ -151,8 +160,9 @@ impl From<Foreign> for ForeignFiles {
 
 /// The result of a verification.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct Report {
-    /// What it comes to.
+    /// The overall result.
     pub result: Verdict,
     /// How far it went.
     pub level: &'static str,
@@ -172,9 +182,9 @@ pub struct Report {
     pub unreferenced: Unreferenced,
     /// Files and directories that are no part of the repository, and are ignored.
     pub foreign: ForeignFiles,
-    /// What is odd, but keeps nothing from being brought back.
+    /// Oddities that do not prevent any restore.
     pub warnings: Vec<String>,
-    /// Which part of the packs was checked, where not all.
+    /// Which part of the packs was checked, if not all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
     /// Where the repository is.
@@ -184,7 +194,7 @@ pub struct Report {
     pub started: i64,
     /// How long it took.
     pub seconds: f64,
-    /// Why it ended before everything was read, where it did.
+    /// Why the verification ended early, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Stopped>,
 }
@@ -197,7 +207,7 @@ pub enum Stopped {
     Duration,
     /// The budget was used up.
     Budget,
-    /// Somebody wanted it to end.
+    /// It was interrupted.
     Interrupted,
 }
 
@@ -212,6 +222,7 @@ impl SnapshotState {
             complete: snapshot.is_complete(),
             damaged_paths: lost,
             unsaved: snapshot.unsaved(),
+            unsaved_entries: snapshot.summary().map(|summary| summary.errors.clone()).unwrap_or_default(),
         }
     }
 }

@@ -26,6 +26,7 @@ const MAX_STEPS: usize = 5_000_000;
 
 /// A path that cannot be restored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(not(feature = "testkit"), non_exhaustive)]
 pub struct LostPath {
     /// ID of the snapshot.
     pub snapshot: String,

@@ -1,4 +1,4 @@
-//! One walk over the trees of snapshots. Each directory is read once, no matter how many snapshots share it.
+//! One walk over the trees of snapshots. Each directory is read once, even if many snapshots share it.
 
 use rayon::prelude::*;
 

@@ -1,12 +1,13 @@
 """Becomes the command of a container: container.py SPEC, as the first process of new mount, PID and network namespaces.
 
-SPEC is JSON: root, mounts [[directory, path, read only]], user, group, groups, command, environment.
+SPEC is JSON: root, mounts [[directory, path, read only]], read_only (the root), gate (a file to wait for, or null), user, group, groups, command, environment.
 """
 import ctypes
 import json
 import os
 import subprocess
 import sys
+import time
 
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 LAST_CAPABILITY = 40
@@ -32,8 +33,11 @@ def main():
         mount("--bind", directory, target)
         if read_only:
             mount("-o", "remount,ro,bind", target)
-    mount("-o", "remount,ro,bind", root)
+    if spec["read_only"]:
+        mount("-o", "remount,ro,bind", root)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    while spec["gate"] and not os.path.exists(spec["gate"]):
+        time.sleep(0.02)
     os.chdir(root)
     os.chroot(".")
     os.chdir("/")

@@ -4,6 +4,7 @@ Containers are processes in namespaces of their own (container.py), with the use
 without capabilities. Volumes are directories; an export of NFS is a directory under `exports`.
 """
 import base64
+import dataclasses
 import http.server
 import json
 import os
@@ -19,17 +20,32 @@ import urllib.parse
 import api
 
 NODE, ADDRESS, KUBELET = "node", "127.0.0.1", 10250
+SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1"
 
 
 class Problem(Exception):
     """Why a container cannot be made, as the kubelet puts it."""
 
 
+@dataclasses.dataclass
+class Image:
+    """What stands for an image: `word` is in its name, and the first image that fits is taken."""
+    word: str
+    root: str
+    entry_point: str
+    user: int = 0
+    # It talks to the API server, and has the network of the node for that: there is no other here.
+    talks: bool = False
+
+
 class Node:
+
     def __init__(self, work, images):
         self.work, self.images = work, images
         self.pods, self.lock = {}, threading.Lock()
         self.started = []
+        # A file that containers wait for before they begin.
+        self.gate = None
         for folder in ("pods", "volumes", "exports"):
             os.makedirs(f"{work}/{folder}", exist_ok=True)
 
@@ -50,7 +66,7 @@ class Node:
 
     def run(self):
         while True:
-            for job in (self.provision, self.look_at_pods):
+            for job in (self.provision, self.take_snapshots, self.look_at_pods):
                 try:
                     job()
                 except (api.Refused, OSError) as problem:
@@ -95,20 +111,47 @@ class Node:
         return f"{self.work}/volumes/{namespace}_{claim}"
 
     def provision(self):
-        """Claims get a directory, as a new file system is: its root belongs to root."""
+        """Claims get a directory: as a new file system is, whose root belongs to root, or with what is in a snapshot."""
         for claim in api.items("/api/v1/persistentvolumeclaims"):
             spec, meta = claim["spec"], claim["metadata"]
-            if claim["status"].get("phase") != "Pending" or spec.get("volumeName") or spec.get("dataSourceRef"):
+            if claim["status"].get("phase") != "Pending" or spec.get("volumeName"):
                 continue
-            path = self.volume_of(meta["namespace"], meta["name"])
-            os.makedirs(f"{path}/lost+found", mode=0o755, exist_ok=True)
+            source, path = spec.get("dataSourceRef"), self.volume_of(meta["namespace"], meta["name"])
             name = f"pv-{meta['uid']}"
             if api.exists(f"/api/v1/persistentvolumes/{name}"):
+                continue
+            if source is None:
+                os.makedirs(f"{path}/lost+found", mode=0o755, exist_ok=True)
+            elif source["kind"] == "VolumeSnapshot":
+                snapshot = api.get(f"{SNAPSHOTS}/namespaces/{meta['namespace']}/volumesnapshots/{source['name']}")
+                content = snapshot.get("status", {}).get("boundVolumeSnapshotContentName")
+                if content is None:
+                    continue
+                subprocess.run(["cp", "-a", f"{self.work}/volumes/{content}", path], check=True)
+            else:
+                # That is for a populator.
                 continue
             reference = {"kind": "PersistentVolumeClaim", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
             api.post("/api/v1/persistentvolumes", {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
                 "capacity": spec["resources"]["requests"], "accessModes": spec["accessModes"], "hostPath": {"path": path},
                 "persistentVolumeReclaimPolicy": "Retain", "storageClassName": spec.get("storageClassName", ""), "claimRef": reference}})
+
+    def take_snapshots(self):
+        """A snapshot of a claim is a copy of its directory."""
+        if not api.exists(SNAPSHOTS):
+            return
+        for snapshot in api.items(f"{SNAPSHOTS}/volumesnapshots"):
+            meta = snapshot["metadata"]
+            if snapshot.get("status", {}).get("readyToUse"):
+                continue
+            claim = api.get(f"/api/v1/namespaces/{meta['namespace']}/persistentvolumeclaims/{snapshot['spec']['source']['persistentVolumeClaimName']}")
+            volume = api.get(f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}")
+            content = f"snapcontent-{meta['uid']}"
+            if not os.path.exists(f"{self.work}/volumes/{content}"):
+                subprocess.run(["cp", "-a", volume["spec"]["hostPath"]["path"], f"{self.work}/volumes/{content}"], check=True)
+            api.merge(f"{SNAPSHOTS}/namespaces/{meta['namespace']}/volumesnapshots/{meta['name']}/status", {"status": {
+                "readyToUse": True, "boundVolumeSnapshotContentName": content, "creationTime": api.now(),
+                "restoreSize": claim["spec"]["resources"]["requests"]["storage"]}})
 
     def directory(self, pod, volume, group):
         """The directory of a volume, and whether it may only be read."""
@@ -118,6 +161,9 @@ class Node:
         if "emptyDir" in volume:
             os.chmod(path, 0o777)
             return path, False
+        if "ephemeral" in volume:
+            name = f"{pod['metadata']['name']}-{volume['name']}"
+            return self.directory(pod, {"name": volume["name"], "persistentVolumeClaim": {"claimName": name}}, group)
         if "persistentVolumeClaim" in volume:
             claim = api.exists(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{volume['persistentVolumeClaim']['claimName']}")
             if not claim or claim["status"].get("phase") != "Bound":
@@ -136,13 +182,27 @@ class Node:
                 raise Problem(f"mount.nfs: mounting {volume['nfs']['server']}:{volume['nfs']['path']} failed")
             return path, volume["nfs"].get("readOnly", False)
         if "secret" in volume:
-            for key, value in secret(namespace, volume["secret"]["secretName"]).items():
-                with open(f"{path}/{key}", "w") as file:
-                    file.write(value)
-            return path, True
+            return written(path, secret(namespace, volume["secret"]["secretName"])), True
+        if "configMap" in volume:
+            return written(path, config_map(namespace, volume["configMap"]["name"])), True
         if "projected" in volume:
+            for source in volume["projected"]["sources"]:
+                written(path, self.projected(pod, source))
             return path, True
         raise Problem(f"no such volume here: {volume}")
+
+    def projected(self, pod, source):
+        """The files of a source of a projected volume: what a pod needs to talk to the API server."""
+        namespace = pod["metadata"]["namespace"]
+        if "serviceAccountToken" in source:
+            account = f"/api/v1/namespaces/{namespace}/serviceaccounts/{pod['spec'].get('serviceAccountName', 'default')}"
+            request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+            return {source["serviceAccountToken"]["path"]: api.post(f"{account}/token", request)["status"]["token"]}
+        if "configMap" in source:
+            return config_map(namespace, source["configMap"]["name"])
+        if "downwardAPI" in source:
+            return {item["path"]: namespace for item in source["downwardAPI"]["items"]}
+        raise Problem(f"no such source here: {source}")
 
     # --- pods -------------------------------------------------------------------------------------------------------------------
 
@@ -177,7 +237,7 @@ class Node:
 
     def begin(self, pod):
         container = pod["spec"]["containers"][0]
-        image = next((root for name, root in self.images if name in container["image"]), None)
+        image = next((image for image in self.images if image.word in container["image"]), None)
         try:
             if image is None:
                 raise Problem(f"no such image here: {container['image']}")
@@ -189,7 +249,7 @@ class Node:
     def end(self, pod, container):
         meta = pod["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
-        if container is not None and container.process.poll() is None:
+        if container is not None and container.poll() is None:
             if container.told is None:
                 container.told = time.time()
                 container.kill(signal.SIGTERM)
@@ -214,7 +274,7 @@ class Container:
         os.makedirs(base, exist_ok=True)
         group = spec.get("securityContext", {}).get("fsGroup")
         volumes = {volume["name"]: node.directory(pod, volume, group) for volume in spec.get("volumes", [])}
-        user = context.get("runAsUser", 0)
+        user = context.get("runAsUser", image.user)
         if context.get("runAsNonRoot") and user == 0:
             raise Problem("container has runAsNonRoot and image will run as root")
         if own.get("capabilities", {}).get("add"):
@@ -222,16 +282,20 @@ class Container:
         environment = variables(pod, container)
         root = f"{base}/root"
         if not os.path.isdir(root):
-            shutil.copytree(image, root, symlinks=True, copy_function=os.link)
-        command = container.get("command", ["/usr/local/bin/rokopia"]) + container.get("args", [])
+            shutil.copytree(image.root, root, symlinks=True, copy_function=os.link)
+        command = container.get("command", [image.entry_point]) + container.get("args", [])
         expand = lambda word: re.sub(r"\$\((\w+)\)", lambda match: environment.get(match[1], match[0]), word)
         mounts = [[volumes[mount["name"]][0], mount["mountPath"], volumes[mount["name"]][1] or mount.get("readOnly", False)]
                   for mount in container.get("volumeMounts", [])]
-        self.spec = {"root": root, "mounts": mounts, "user": user, "group": context.get("runAsGroup", 0),
+        self.spec = {"root": root, "mounts": mounts, "read_only": own.get("readOnlyRootFilesystem", True), "gate": node.gate, "user": user, "group": context.get("runAsGroup", image.user),
                      "groups": [group] if group is not None else [], "command": [expand(word) for word in command],
                      "environment": {"PATH": "/usr/local/bin", "HOSTNAME": meta["name"], **environment}}
+        self.talks = image.talks
+        if self.talks:
+            self.spec["environment"] |= {"KUBERNETES_SERVICE_HOST": api.HOST, "KUBERNETES_SERVICE_PORT": str(api.PORT)}
         self.base, self.container, self.told, self.restarts = base, container, None, 0
         self.ready = self.reported = None
+        self.memory, self.processor, self.ended, self.lock = 0, 0.0, None, threading.Lock()
         self.name = f"{meta['namespace']}/{meta['name']}"
         self.start()
         node.started.append(self)
@@ -240,9 +304,22 @@ class Container:
         with open(f"{self.base}/spec.json", "w") as file:
             json.dump(self.spec, file)
         here = os.path.dirname(os.path.abspath(__file__))
-        command = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "python3", f"{here}/container.py", f"{self.base}/spec.json"]
+        network = [] if self.talks else ["--net"]
+        command = ["unshare", "--mount", "--pid", *network, "--fork", "--kill-child", "python3", f"{here}/container.py", f"{self.base}/spec.json"]
         log = open(f"{self.base}/log", "ab")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def poll(self):
+        """The exit code, once it has ended; what it used is noted then."""
+        with self.lock:
+            if self.process.returncode is None:
+                pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+                if pid:
+                    self.process.returncode = os.waitstatus_to_exitcode(status)
+                    self.ended, self.processor = time.time(), usage.ru_utime + usage.ru_stime
+                    # Of the largest of its processes.
+                    self.memory = max(self.memory, usage.ru_maxrss * 1024)
+            return self.process.returncode
 
     def first(self):
         """The first process of the container."""
@@ -269,15 +346,29 @@ class Container:
         done = subprocess.run(curl, capture_output=True, text=True)
         return done.stdout if done.returncode == 0 else None
 
+    def execute(self, *command):
+        """Runs a command in the container, as `kubectl exec` does."""
+        first = self.first()
+        if first is None:
+            raise Problem("the container has ended")
+        spec = self.spec
+        # Looked up here: PATH is that of the container.
+        enter = [shutil.which("nsenter"), f"--target={first}", "--mount", "--pid", "--net", "--root", "--wd", f"--setgid={spec['group']}",
+                 f"--setuid={spec['user']}"]
+        return subprocess.run([*enter, *command], env=spec["environment"], capture_output=True, stdin=subprocess.DEVNULL)
+
     def is_ready(self):
-        probe = self.container.get("readinessProbe", {}).get("httpGet")
+        probe = self.container.get("readinessProbe", {})
+        if "exec" in probe:
+            return self.execute(*probe["exec"]["command"]).returncode == 0
+        probe = probe.get("httpGet")
         if probe is None:
             return True
         ports = {port.get("name"): port["containerPort"] for port in self.container.get("ports", [])}
         return self.ask(probe["path"], ports.get(probe["port"], probe["port"])) is not None
 
     def look(self, pod):
-        code = self.process.poll()
+        code = self.poll()
         if code is None:
             ready = self.is_ready()
             if ready != self.ready:
@@ -304,6 +395,21 @@ def status(pod, phase, state, ready=False, restarts=0):
         "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}],
         "containerStatuses": [{"name": container["name"], "image": container["image"], "imageID": "", "ready": ready, "started": ready,
                                "restartCount": restarts, "state": state}]}})
+
+
+def written(path, files):
+    """The folder, with these files in it."""
+    for name, content in files.items():
+        with open(f"{path}/{name}", "w") as file:
+            file.write(content)
+    return path
+
+
+def config_map(namespace, name):
+    found = api.exists(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+    if found is None:
+        raise Problem(f'configmap "{name}" not found')
+    return found.get("data", {})
 
 
 def secret(namespace, name):

@@ -25,7 +25,7 @@ def filtered(log):
     return "\n".join(kept).encode()[-1024:].decode(errors="replace")
 
 
-def fill(job, destination, direction):
+def fill(job, destination, direction, image):
     meta, kopia = destination["metadata"], destination["spec"]["kopia"]
     secret = lambda key: {"name": key, "valueFrom": {"secretKeyRef": {"name": kopia["repository"], "key": key}}}
     identity = kopia.get("sourceIdentity", {})
@@ -50,7 +50,7 @@ def fill(job, destination, direction):
         mounts.append((f"u-{own['mountPath']}", f"/mnt/{own['mountPath']}"))
     spec = job["spec"]["template"].setdefault("spec", {})
     spec.update(restartPolicy="Never", volumes=volumes, containers=[{
-        "name": "kopia", "image": STOCK_IMAGE, "command": ["/mover-kopia/entry.sh"], "args": [direction], "env": env,
+        "name": "kopia", "image": image, "command": ["/mover-kopia/entry.sh"], "args": [direction], "env": env,
         "volumeMounts": [{"name": name, "mountPath": path} for name, path in mounts], "resources": kopia.get("moverResources", {}),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": False,
                             "readOnlyRootFilesystem": True}}])
@@ -66,7 +66,7 @@ class Outcome:
         self.result = self.logs = self.image = None
 
 
-def reconcile(namespace, name, seconds=120, enough=lambda outcome: False, direction="restore"):
+def reconcile(namespace, name, seconds=120, enough=lambda outcome: False, direction="restore", image=STOCK_IMAGE):
     """Looks after the Job of a destination until it is over, or `enough`."""
     jobs, job_name, outcome, end = f"/apis/batch/v1/namespaces/{namespace}/jobs", f"volsync-dst-{name}", Outcome(), time.time() + seconds
     while outcome.result is None and time.time() < end and not enough(outcome):
@@ -83,11 +83,11 @@ def reconcile(namespace, name, seconds=120, enough=lambda outcome: False, direct
             if job is None:
                 job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job_name, "labels": labels},
                        "spec": {"template": {"metadata": {"labels": labels}}}}
-                fill(job, destination, direction)
+                fill(job, destination, direction, image)
                 job = api.post(jobs, job)
             else:
                 over = {condition["type"] for condition in job.get("status", {}).get("conditions", []) if condition["status"] == "True"}
-                fill(job, destination, direction)
+                fill(job, destination, direction, image)
                 job = api.put(f"{jobs}/{job_name}", job)
                 outcome.updates += 1
                 if over & {"Complete", "Failed"}:

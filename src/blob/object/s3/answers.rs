@@ -99,16 +99,11 @@ fn cause(status: StatusCode, code: &str, anonymous: bool) -> Cause {
         | "ServiceUnavailable"
         | "SlowDownRead" => Cause::Busy,
         "InternalError" | "RequestTimeout" | "OperationAborted" => Cause::ServerFailed,
+        // A redirection comes without a body where it is not the answer to the read of an object.
         _ => match status.as_u16() {
             401 | 403 if anonymous => Cause::CredentialsMissing,
-            401 => Cause::CredentialsRefused,
-            403 => Cause::AccessDenied,
             404 if code.is_empty() => Cause::NotTheStorage,
-            // Answered by Amazon without a body to what is not a read of an object.
-            301 | 307 | 308 | 302 | 303 => Cause::Redirected,
-            408 | 500 | 502 | 504 => Cause::ServerFailed,
-            429 | 503 => Cause::Busy,
-            _ => Cause::Refused,
+            _ => Cause::of_status(status),
         },
     }
 }
@@ -116,18 +111,8 @@ fn cause(status: StatusCode, code: &str, anonymous: bool) -> Cause {
 /// Reads a page of a list, which has to be one of this bucket and prefix, with all that a page has.
 pub(super) fn page(body: &[u8], bucket: &str, prefix: &str) -> Result<Page, Trouble> {
     let invalid = |why: &str| not_a_listing(format!("it is no list of objects: {why}"));
-    let root = Element::parse(body).ok_or_else(|| invalid("it is not well-formed"))?;
-    if root.name() != "ListBucketResult" {
-        return Err(invalid(&format!("it is a {:?}", root.name())));
-    }
-    let url_encoded = root.value("EncodingType") == Some("url");
-    let decoded = |text: &str| if url_encoded { decoded(text) } else { Some(text.to_owned()) };
-    if root.value("Name") != Some(bucket) {
-        return Err(invalid("it is of another bucket"));
-    }
-    if decoded(root.value("Prefix").unwrap_or_default()).as_deref() != Some(prefix) {
-        return Err(invalid("it is of another prefix"));
-    }
+    let root = list(body, "ListBucketResult", bucket, prefix).map_err(|why| invalid(&why))?;
+    let decoded = |text: &str| decoded_in(&root, text);
     let items: Vec<Item> = root
         .all("Contents")
         .map(|entry| {
@@ -161,7 +146,27 @@ pub(super) fn page(body: &[u8], bucket: &str, prefix: &str) -> Result<Page, Trou
     Ok(Page { items, next, folders })
 }
 
-/// A name as it stands in a list that was asked for with encoded names.
+/// A list of this kind of this bucket and prefix, or why it is none.
+pub(super) fn list(body: &[u8], kind: &str, bucket: &str, prefix: &str) -> Result<Element, String> {
+    let root = Element::parse(body).ok_or("it is not well-formed")?;
+    if root.name() != kind {
+        return Err(format!("it is a {:?}", root.name()));
+    }
+    if root.value("Name") != Some(bucket) {
+        return Err("it is of another bucket".to_owned());
+    }
+    if decoded_in(&root, root.value("Prefix").unwrap_or_default()).as_deref() != Some(prefix) {
+        return Err("it is of another prefix".to_owned());
+    }
+    Ok(root)
+}
+
+/// A name of a list, which says whether its names are encoded.
+pub(super) fn decoded_in(list: &Element, text: &str) -> Option<String> {
+    if list.value("EncodingType") == Some("url") { decoded(text) } else { Some(text.to_owned()) }
+}
+
+/// A name as it stands in a list with encoded names.
 fn decoded(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8().ok().map(std::borrow::Cow::into_owned)

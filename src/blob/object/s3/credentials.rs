@@ -7,20 +7,16 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCr
 use tokio::sync::OnceCell;
 
 use super::S3Options;
+use super::role::TakenOn;
 use crate::blob::object::connector::{Connector, unobtainable};
 use crate::blob::remote::Hidden;
 use crate::blob::{Cause, Trouble};
 
-/// A role that is taken on with other credentials.
-#[derive(Debug, Clone, Default)]
-pub struct Role {
-    /// Its Amazon resource name.
-    pub arn: String,
-}
-
 /// Where credentials come from.
 pub(super) struct Credentials {
     source: Source,
+    /// A role that these credentials take on.
+    role: Option<TakenOn>,
     /// Whether the machine has turned out to have none.
     anonymous: OnceCell<bool>,
 }
@@ -56,14 +52,11 @@ fn usable(name: &str, secret: &Hidden) -> Result<String, Trouble> {
 
 impl Credentials {
     pub(super) fn new(options: &S3Options, region: &str) -> Result<Self, Trouble> {
-        Ok(Self { source: Self::source(options, region)?, anonymous: OnceCell::new() })
+        let role = options.role.clone().map(TakenOn::new).transpose()?;
+        Ok(Self { source: Self::source(options, region)?, role, anonymous: OnceCell::new() })
     }
 
     fn source(options: &S3Options, region: &str) -> Result<Source, Trouble> {
-        if options.role.is_some() {
-            let why = "taking on a role (roleARN) is not supported by this version: give credentials of the role itself";
-            return Err(Trouble::new(Cause::CredentialsMissing, why));
-        }
         let given = |key: &Hidden, secret: &Hidden, token: &Hidden| {
             let token = usable("session token", token)?;
             Ok(Source::Given(Arc::new(AwsCredential {
@@ -125,6 +118,17 @@ impl Credentials {
 
     /// The credentials of this moment; none for a bucket that anybody may read.
     pub(super) async fn get(&self) -> Result<Option<Arc<AwsCredential>>, Trouble> {
+        let own = self.own().await?;
+        match (&self.role, own) {
+            (None, own) => Ok(own),
+            (Some(role), Some(own)) => role.credential(&own).await.map(Some),
+            (Some(_), None) => {
+                Err(Trouble::new(Cause::CredentialsMissing, "a role can only be taken on with credentials"))
+            }
+        }
+    }
+
+    async fn own(&self) -> Result<Option<Arc<AwsCredential>>, Trouble> {
         match &self.source {
             Source::Given(credential) => Ok(Some(Arc::clone(credential))),
             Source::Configured(provider) => {

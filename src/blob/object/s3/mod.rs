@@ -1,22 +1,24 @@
 //! S3, and all that speaks it.
 
 mod answers;
+mod b2;
 mod credentials;
 mod endpoint;
+mod role;
+mod signing;
+mod versions;
 
-use object_store::aws::AwsAuthorizer;
-use object_store::client::HttpRequestBody;
-use reqwest::header::RANGE;
-use reqwest::{Request, Response, StatusCode};
+use reqwest::header::{HeaderValue, RANGE};
+use reqwest::{Method, StatusCode};
 
 use self::answers::Denied;
 use self::credentials::Credentials;
-pub use self::credentials::Role;
 use self::endpoint::Endpoint;
-use super::service::{Ask, Page, Refusal, Service, range_header};
+pub use self::role::Role;
+use super::service::{Answer, Ask, Page, Refusal, Service, VersionAsk, VersionPage, range_header};
 use super::store::Objects;
 use crate::blob::remote::{Client, Hidden, Tls, encoded_path, error_text, query, whole};
-use crate::blob::{Cause, Error, Trouble};
+use crate::blob::{Cause, Error, ObjectLock, Protection, Question, Traffic, Trouble};
 use crate::os::sync::Mutex;
 
 /// Where requests go that name no region, as those of Kopia do.
@@ -48,6 +50,10 @@ pub struct S3Options {
     pub session_token: Hidden,
     /// A role to take on with these credentials.
     pub role: Option<Role>,
+    /// Of Backblaze B2: its server tells the endpoint and the region to whoever has the key. Empty for Backblaze's own.
+    pub b2: Option<String>,
+    /// Read the bucket as it was at this moment, from the versions that it keeps.
+    pub moment: Option<jiff::Timestamp>,
 }
 
 impl S3Options {
@@ -55,19 +61,28 @@ impl S3Options {
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`].
+    #[cfg(any(test, feature = "testkit"))]
     pub fn open(self) -> Result<Objects, Error> {
+        self.open_counted(&Traffic::default())
+    }
+
+    /// The same, with its requests counted there.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_counted(self, traffic: &Traffic) -> Result<Objects, Error> {
         let place = self.to_string();
         let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let prefix = self.prefix.clone();
-        let s3 = S3::new(self).map_err(refuse)?;
-        Objects::new(Service::S3(s3), prefix, place)
+        let (prefix, moment) = (self.prefix.clone(), self.moment);
+        let s3 = S3::new(self, traffic).map_err(refuse)?;
+        Ok(Objects::new(Service::S3(Box::new(s3)), prefix, place)?.at_moment(moment))
     }
 }
 
 impl std::fmt::Display for S3Options {
     /// As the location that names it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}", self.bucket)?;
+        write!(f, "{}://{}", if self.b2.is_some() { "b2" } else { "s3" }, self.bucket)?;
         if !self.prefix.is_empty() {
             write!(f, "/{}", self.prefix)?;
         }
@@ -75,15 +90,32 @@ impl std::fmt::Display for S3Options {
             let scheme = if self.plain_http { "http" } else { "https" };
             write!(f, "?endpoint={scheme}://{}", self.endpoint)?;
         }
-        Ok(())
+        match self.moment {
+            Some(moment) => write!(f, "{}at={moment}", if self.endpoint.is_empty() { '?' } else { '&' }),
+            None => Ok(()),
+        }
     }
+}
+
+/// Where the bucket is.
+#[derive(Debug)]
+enum Address {
+    Known(Endpoint),
+    /// What B2 tells.
+    OfAccount(b2::Account),
+}
+
+/// The region in the name of a server of Backblaze B2.
+#[must_use]
+pub fn b2_region(host: &str) -> Option<&str> {
+    b2::region(host)
 }
 
 /// A bucket that is talked to.
 #[derive(Debug)]
 pub(super) struct S3 {
     bucket: String,
-    endpoint: Endpoint,
+    endpoint: Address,
     client: Client,
     credentials: Credentials,
     /// The region that requests are signed for, corrected by the first answer that knows better.
@@ -91,28 +123,43 @@ pub(super) struct S3 {
 }
 
 impl S3 {
-    fn new(options: S3Options) -> Result<Self, Trouble> {
-        let endpoint = Endpoint::new(&options.endpoint, options.plain_http, &options.bucket)?;
-        let client = Client::new(&options.tls, !options.plain_http)?;
-        let region = match options.region.as_str() {
-            "" => endpoint.region().unwrap_or(DEFAULT_REGION).to_owned(),
-            region => region.to_owned(),
+    fn new(options: S3Options, traffic: &Traffic) -> Result<Self, Trouble> {
+        let client = Client::new(&options.tls, !options.plain_http)?.counted(traffic.clone());
+        let endpoint = match &options.b2 {
+            Some(server) => Address::OfAccount(b2::Account::new(&options, server)?),
+            None => Address::Known(Endpoint::new(&options.endpoint, options.plain_http, &options.bucket)?),
+        };
+        let region = match (options.region.as_str(), &endpoint) {
+            ("", Address::Known(endpoint)) => endpoint.region().unwrap_or(DEFAULT_REGION).to_owned(),
+            (region, _) => region.to_owned(),
         };
         let credentials = Credentials::new(&options, &region)?;
         Ok(Self { bucket: options.bucket, endpoint, client, credentials, region: Mutex::new(region) })
     }
 
-    fn region(&self) -> String {
-        self.region.lock().clone()
+    /// Where the bucket is, and in which region it is thought to be.
+    async fn address(&self) -> Result<(&Endpoint, String), Trouble> {
+        let endpoint = match &self.endpoint {
+            Address::Known(endpoint) => endpoint,
+            Address::OfAccount(account) => {
+                let found = account.find(&self.client).await?;
+                let mut region = self.region.lock();
+                if region.is_empty() {
+                    region.clone_from(&found.region);
+                }
+                &found.endpoint
+            }
+        };
+        Ok((endpoint, self.region.lock().clone()))
     }
 
     /// Asks for an object, or for something about the bucket. Where the bucket is in another region than was thought, once
     /// more there.
-    async fn ask(&self, key: &str, query: &str, range: Option<(u64, usize)>) -> Result<Response, Denied> {
-        let region = self.region();
-        match self.ask_in(&region, key, query, range).await {
+    async fn ask(&self, key: &str, query: &str, range: Option<(u64, usize)>) -> Result<Answer, Denied> {
+        let (endpoint, region) = self.address().await?;
+        match self.ask_in(endpoint, &region, key, query, range).await {
             Err(Denied { region: Some(other), .. }) if other != region => {
-                let answer = self.ask_in(&other, key, query, range).await;
+                let answer = self.ask_in(endpoint, &other, key, query, range).await;
                 if answer.as_ref().map_or_else(|denied| !denied.is_about_the_region(), |_| true) {
                     tracing::debug!(region = %other, "the bucket is in another region");
                     *self.region.lock() = other;
@@ -125,34 +172,26 @@ impl S3 {
 
     async fn ask_in(
         &self,
+        endpoint: &Endpoint,
         region: &str,
         key: &str,
         query: &str,
         range: Option<(u64, usize)>,
-    ) -> Result<Response, Denied> {
-        let mut address = self.endpoint.bucket(region);
+    ) -> Result<Answer, Denied> {
+        let mut address = endpoint.bucket(region);
         address.push('/');
         address.push_str(&encoded_path(key));
         if !query.is_empty() {
             address.push('?');
             address.push_str(query);
         }
-        let mut request = http::Request::get(&address);
-        if let Some(range) = range {
-            request = request.header(RANGE, range_header(range));
-        }
-        let unusable = |why: String| Denied::from(Trouble::new(Cause::Refused, format!("{address}: {why}")));
-        let mut request = request.body(HttpRequestBody::empty()).map_err(|e| unusable(e.to_string()))?;
+        let range = range.and_then(|range| HeaderValue::from_str(&range_header(range)).ok());
+        let headers = range.map(|range| (RANGE, range));
         let credential = self.credentials.get().await?;
-        if let Some(credential) = &credential {
-            AwsAuthorizer::new(credential, "s3", region)
-                .try_authorize(&mut request, None)
-                .map_err(|e| unusable(e.to_string()))?;
-        }
-        let url = reqwest::Url::parse(&address).map_err(|e| unusable(e.to_string()))?;
-        let mut plain = Request::new(reqwest::Method::GET, url);
-        *plain.headers_mut() = request.into_parts().0.headers;
-        let response = self.client.send(plain).await?;
+        let signed = credential.as_deref().map(|credential| (credential, "s3", region));
+        let request = signing::request(Method::GET, &address, headers, Vec::new(), signed)?;
+        let question = if key.is_empty() { Question::List } else { Question::Read };
+        let response = self.client.send(question, request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -161,9 +200,15 @@ impl S3 {
         Err(Denied::read(status, &headers, &body, credential.is_none()))
     }
 
-    pub(super) async fn get(&self, key: &str, range: Option<(u64, usize)>) -> Result<Response, Refusal> {
-        self.ask(key, "", range).await.map_err(|denied| match (denied.status, denied.code.as_str()) {
-            (Some(StatusCode::NOT_FOUND), "NoSuchKey") => Refusal::NotFound,
+    pub(super) async fn get(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        range: Option<(u64, usize)>,
+    ) -> Result<Answer, Refusal> {
+        let query = version.map(|version| query(&[("versionId", version)])).unwrap_or_default();
+        self.ask(key, &query, range).await.map_err(|denied| match (denied.status, denied.code.as_str()) {
+            (Some(StatusCode::NOT_FOUND), "NoSuchKey" | "NoSuchVersion") => Refusal::NotFound,
             (Some(StatusCode::RANGE_NOT_SATISFIABLE), "InvalidRange") => Refusal::BehindEnd,
             _ => Refusal::Trouble(denied.trouble),
         })
@@ -180,10 +225,52 @@ impl S3 {
         if let Some(after) = ask.after {
             pairs.push(("start-after", after));
         }
-        let response = self.ask("", &query(&pairs), None).await.map_err(|denied| denied.trouble)?;
+        answers::page(&self.about_bucket(&query(&pairs)).await?, &self.bucket, ask.prefix)
+    }
+
+    pub(super) async fn versions(&self, ask: VersionAsk<'_>) -> Result<VersionPage, Trouble> {
+        let mut pairs = vec![("versions", ""), ("encoding-type", "url"), ("prefix", ask.prefix)];
+        if ask.flat {
+            pairs.push(("delimiter", "/"));
+        }
+        if let Some(marker) = ask.marker {
+            pairs.push(("key-marker", marker.key.as_str()));
+            pairs.extend(marker.id.iter().map(|id| ("version-id-marker", id.as_str())));
+        }
+        versions::page(&self.about_bucket(&query(&pairs)).await?, &self.bucket, ask.prefix)
+    }
+
+    pub(super) async fn keeps_versions(&self) -> Result<bool, Trouble> {
+        let answer = self.about_bucket("versioning=").await?;
+        versions::are_kept(&answer)
+            .ok_or_else(|| Trouble::new(Cause::AnswerInvalid, "it does not say whether versions are kept"))
+    }
+
+    pub(super) async fn protection(&self) -> Protection {
+        let lock = match self.ask("", "object-lock=", None).await {
+            Ok(response) => {
+                let answer = whole(response, MAX_PAGE).await;
+                answer.ok().and_then(Result::ok).as_deref().and_then(versions::lock)
+            }
+            Err(denied) if denied.code == "ObjectLockConfigurationNotFoundError" => {
+                Some(ObjectLock::default())
+            }
+            Err(denied) => {
+                tracing::debug!(error = %denied.trouble, "whether objects are locked is not known");
+                None
+            }
+        };
+        let versions = self.keeps_versions().await;
+        if let Err(error) = &versions {
+            tracing::debug!(%error, "whether versions are kept is not known");
+        }
+        Protection { versions: versions.ok(), lock }
+    }
+
+    /// The body of the answer to a question about the bucket.
+    async fn about_bucket(&self, query: &str) -> Result<Vec<u8>, Trouble> {
+        let response = self.ask("", query, None).await.map_err(|denied| denied.trouble)?;
         let body = whole(response, MAX_PAGE).await?;
-        let body =
-            body.map_err(|size| Trouble::new(Cause::AnswerInvalid, format!("a page of {size} bytes")))?;
-        answers::page(&body, &self.bucket, ask.prefix)
+        body.map_err(|size| Trouble::new(Cause::AnswerInvalid, format!("a page of {size} bytes")))
     }
 }

@@ -10,8 +10,8 @@ use crate::front::cli::output::Output;
 /// Print the completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The script asks rokopia what could be typed: commands, options, and the snapshots, sources and paths of the repository in \
-ROKOPIA_REPOSITORY. The password has to be in the environment or in a file, too: a completion never asks for it.
+The script completes commands, options, and the snapshots, sources and paths of the repository in ROKOPIA_REPOSITORY. The \
+password must be in the environment or in a file, because completion never asks for it.
 
 Examples:
   rokopia completions bash > /etc/bash_completion.d/rokopia

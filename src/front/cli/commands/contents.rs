@@ -6,6 +6,7 @@ use crate::front::cli::doubts::Doubts;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
 use crate::front::cli::progress::Waiter;
+use crate::front::rows::ContentRow;
 use crate::index::Entry;
 
 /// List the contents in the index
@@ -48,7 +49,7 @@ impl Args {
             listed += 1;
             let pack = index.pack(entry.pack).map_or("", |pack| pack.as_str());
             if context.json {
-                out.json(&entry.listed(pack))?;
+                out.json(&ContentRow::new(&entry, pack))?;
             } else {
                 let Entry { offset, packed_length, original_length, .. } = entry;
                 let deleted = if entry.deleted { " deleted" } else { "" };

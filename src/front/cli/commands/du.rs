@@ -8,9 +8,9 @@ use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::short;
+use crate::front::cli::open_repository::{Found, OpenRepository};
 use crate::front::cli::output::{Output, Table, short_id};
 use crate::front::cli::progress::{Activity, Unit};
-use crate::front::cli::session::{Found, Session};
 use crate::front::cli::tree::{Troubles, locate};
 use crate::front::cli::units::{human_size, table_time};
 use crate::snapshot::{AskedSource, Aspect, Diff, Difference, DirEntry, EntryType, Tree, UtcTimestamp};
@@ -18,8 +18,8 @@ use crate::snapshot::{AskedSource, Aspect, Diff, Difference, DirEntry, EntryType
 /// Show how large the directories of a snapshot are, or what is new in each snapshot
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Sizes are those of the files, as `ls` shows them; what the repository needs for them is less, since equal data is kept \
-once and compressed.
+Sizes are those of the files, as `ls` shows them; the repository needs less, because it stores equal data once and \
+compresses it.
 
 With --new, one line for each complete snapshot of the source, the oldest first: the files that were added, changed and \
 removed since the one before, and the bytes of those that were added or changed.
@@ -64,13 +64,13 @@ struct New {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open_for_contents(context)?;
-        let found = session.find(&self.reference)?;
-        let contents = session.contents()?;
+        let mut repo = OpenRepository::open_for_contents(context)?;
+        let found = repo.find(&self.reference)?;
+        let contents = repo.contents()?;
         if self.new {
-            return what_is_new(&mut session, &contents, &found, context);
+            return what_is_new(&mut repo, &contents, &found, context);
         }
-        let (tree, entry) = locate(&mut session, &contents, &self.reference, &found)?;
+        let (tree, entry) = locate(&mut repo, &contents, &self.reference, &found)?;
         let mut troubles = Troubles::default();
         let mut sizes = Sizes { found: Vec::new(), depth: self.depth, troubles: &mut troubles };
         sizes.measure(&tree, &found.path, &entry)?;
@@ -184,7 +184,7 @@ fn written(entry: &DirEntry) -> Option<Totals> {
 }
 
 fn what_is_new(
-    session: &mut Session,
+    repo: &mut OpenRepository,
     contents: &Contents,
     found: &Found,
     context: &Context,
@@ -193,7 +193,7 @@ fn what_is_new(
         return Err(Failure::wrong_usage("--new takes a source or a snapshot of it, not an object"));
     };
     let asked = AskedSource::from(named.found_as.clone());
-    let snapshots = session.snapshots.of(&named.found_as).complete();
+    let snapshots = repo.snapshots.of(&named.found_as).complete();
     let mut troubles = Troubles::default();
     let mut activity = Activity::new(context, Unit::Things("difference"), None);
     let mut lines = Vec::new();
@@ -224,10 +224,10 @@ fn what_is_new(
         before = Some(tree);
     }
     drop(activity);
-    let exit = session.conclude("snapshots", lines.is_empty(), std::slice::from_ref(&asked), |suspect| {
+    let exit = repo.conclude("snapshots", lines.is_empty(), std::slice::from_ref(&asked), |suspect| {
         suspect.scope.may_be(&asked)
     })?;
-    print_new(&lines, session.snapshots.unique_digits(), context)?;
+    print_new(&lines, repo.snapshots.unique_digits(), context)?;
     Ok(troubles.exit(exit))
 }
 

@@ -3,18 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap_complete::engine::ArgValueCompleter;
-use serde::Serialize;
-
 use crate::checker::{self, Candidates, Checker, Clock, OpenStore, Settings, State};
 use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::existence::ExistenceLine;
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::output::{Output, escape};
 use crate::front::cli::restic::Listed;
-use crate::front::cli::units::{ago, human_time};
 use crate::snapshot::{AskedSource, UtcTimestamp};
-use crate::text::counted;
+use clap_complete::engine::ArgValueCompleter;
 
 /// The user of this command can interrupt it at any time.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -22,8 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Check whether a source has a backup, and how old it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit codes: 0 a backup exists; 1 there is none; 3 unknown. Any doubt is unknown, with --degraded too. An incomplete snapshot with a file counts where there is no complete one, as it does for `rokopia restore`, and so do \
-snapshots of a parent of the path. The service (`rokopia serve`) answers by the same rules.
+Exit codes: 0 a backup exists; 1 there is none; 3 unknown. In any doubt the answer is unknown, even with --degraded. An \
+incomplete snapshot counts if it has a file and the source has no complete one, as for `rokopia restore`. Snapshots of a \
+directory above the path count as well. The service (`rokopia serve`) answers by the same rules.
 
 Examples:
   rokopia exists data-demo@apps:/data && echo restore
@@ -32,28 +29,6 @@ pub(in crate::front::cli) struct Args {
     /// user@host:/path
     #[arg(value_name = "SOURCE", add = ArgValueCompleter::new(complete::sources))]
     source: String,
-}
-
-#[derive(Serialize)]
-struct Answer {
-    state: &'static str,
-    source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    snapshots: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    incomplete: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latest: Option<UtcTimestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    age_seconds: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clock_problem: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latest_id: Option<String>,
-    reason: String,
-    /// Whether it exists under the very name that was asked for.
-    #[serde(skip)]
-    exact: bool,
 }
 
 impl Args {
@@ -87,7 +62,8 @@ fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failur
     let password = context.password()?;
     // Storage that hangs must not hang this, which would open it.
     context.sandbox().reading_anywhere().enter().log();
-    let open_store: OpenStore = Arc::new(move || location.open());
+    let traffic = context.traffic();
+    let open_store: OpenStore = Arc::new(move || location.open(&traffic));
     let settings = Settings { refresh_interval: None, storage_timeout: PATIENCE, ..Settings::default() };
     let options = context.strict().options();
     let password = Arc::new(move || Ok(password.clone()));
@@ -95,26 +71,6 @@ fn ask(context: &Context, source: AskedSource) -> Result<checker::Answer, Failur
         Failure::new(Exit::Unknown, "out-of-threads", format!("no thread can be started: {e}"))
     })?;
     Ok(checker.ask(&Candidates::of(source), PATIENCE))
-}
-
-/// The answer in a line, and in another the newest snapshot and how old it is.
-fn text(answer: &Answer) -> String {
-    let Answer { state, source, reason, .. } = answer;
-    let (Some(latest), Some(id)) = (answer.latest, &answer.latest_id) else {
-        return format!("{state}: {source} ({reason})");
-    };
-    // The usual case goes without saying.
-    let found = if answer.exact { String::new() } else { format!(" ({reason})") };
-    let count = counted(answer.snapshots.unwrap_or_default() as u64, "snapshot");
-    let incomplete = match answer.incomplete.unwrap_or_default() {
-        0 => String::new(),
-        incomplete => format!(", {incomplete} incomplete"),
-    };
-    format!(
-        "{state}: {source}{found}, {count}{incomplete}\nnewest: {id} of {}, {}",
-        human_time(latest),
-        ago(latest, UtcTimestamp::now())
-    )
 }
 
 fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
@@ -132,26 +88,17 @@ fn print(context: &Context, answer: &checker::Answer) -> Result<(), Failure> {
     if let Some(problem) = &clock_problem {
         tracing::warn!("the newest snapshot: {problem}");
     }
-    let shown = Answer {
+    ExistenceLine {
         state: answer.state.as_str(),
         source: answer.source.to_string(),
         snapshots: known.then_some(answer.snapshots),
         incomplete: known.then_some(answer.incomplete),
         latest: answer.latest,
-        // No age is negative.
-        age_seconds: answer.latest.map(|latest| now.seconds_since(latest).max(0)),
         clock_problem,
         latest_id: answer.latest_id.as_ref().map(ToString::to_string),
         exact: answer.state == State::Exists && answer.found.is_none(),
         reason,
-    };
-    let mut out = Output::new();
-    if context.json {
-        out.json(&shown)?;
-    } else if !context.quiet {
-        for line in text(&shown).lines() {
-            out.line(escape(line))?;
-        }
+        ..ExistenceLine::default()
     }
-    out.finish()
+    .print(context, now)
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::follow::Follow;
-use crate::front::cli::session::Session;
-use crate::front::cli::tree::locate;
-use crate::front::cli::units;
-use crate::front::nfs::{self, Export, Network, Server};
+use crate::front::cli::follow::Shown;
+use crate::front::cli::open_repository::OpenRepository;
+use crate::front::network::Network;
+use crate::front::nfs::{self, Export, Server};
 use crate::os::signals::CleanUp;
-use crate::vfs::{HandleKey, Vfs};
+use crate::vfs::HandleKey;
 
 /// The port of NFS.
 const PORT: u16 = 2049;
@@ -22,12 +21,12 @@ const TABLES: u64 = 8;
 /// Serve snapshots as a read-only NFS file system until Ctrl-C is pressed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Needs no privilege, no kernel module and no portmapper. Without REF, the file system has USER@HOST/PATH/TIME/… and `latest` \
-beside the times; new snapshots appear. With REF, its tree is the root. A server that is started again goes on where the \
-old one was: clients need not mount again.
+Needs no privilege, no kernel module and no portmapper. Without REF, each snapshot is a directory USER@HOST/PATH/TIME, \
+`latest` beside the times is the newest one, and new snapshots appear by themselves. With REF, the file system shows that \
+tree. After a restart of the server, clients need not mount again.
 
-Clients say who they are, as NFS has it, so every client that is let in can read everything: only this machine is unless --allow \
-names others. A client mounts it with:
+NFS trusts clients to say which user is asking, so every client that is let in can read everything. Without --allow, only \
+this machine is let in. A client mounts it with:
   mount -t nfs -o ro,vers=3,proto=tcp,nolock,port=2049,mountport=2049,\\
   mountproto=tcp HOST:/ /mnt/backups
 
@@ -40,9 +39,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, required = true)]
     nfs: bool,
 
-    /// Serve only this: a snapshot, source or object, and a path in it that leads to a directory
-    #[arg(value_name = "REF")]
-    reference: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
 
     /// Where to listen [default: 127.0.0.1:2049; with --allow, 0.0.0.0:2049]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -51,21 +49,11 @@ pub(in crate::front::cli) struct Args {
     /// Let in the clients of this network, such as 10.0.0.0/8, or with this address. May be given several times
     #[arg(long, value_name = "NETWORK")]
     allow: Vec<String>,
-
-    /// Who everything belongs to, instead of the owners in the snapshots
-    #[arg(long, value_name = "UID:GID")]
-    owner: Option<String>,
-
-    /// How often to look for new snapshots; 0 never
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
-    refresh: String,
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let owner = self.owner.as_deref().map(units::owner).transpose()?;
-        let refresh = units::duration(&self.refresh)
-            .ok_or_else(|| wrong_value("--refresh", &self.refresh, "a duration such as 5m"))?;
+        let (owner, _) = self.shown.owner_and_refresh()?;
         let allowed = self.networks()?;
         let address = self.address(&allowed)?;
         let failed = |error: std::io::Error| {
@@ -74,41 +62,19 @@ impl Args {
         let server = Server::bind(address, allowed).map_err(failed)?;
         let bound = server.address().map_err(failed)?;
         let context = context.listening();
-        let mut session = Session::open_for_contents(&context)?;
-        let contents = session.contents()?;
+        let mut repo = OpenRepository::open_for_contents(&context)?;
+        let contents = repo.contents()?;
         let memory = context.memory_for_data(&contents)?;
         let memory = memory - nfs::REPLIES.min(memory / 2);
         let (tables, memory) = (memory / TABLES, memory - memory / TABLES);
-        let reads = context.reads.unwrap_or(contents.store().hints().reads);
         let secret = contents.format().derivation_secret().expose().to_vec();
-        let found = self.reference.as_deref().map(|reference| session.find(reference)).transpose()?;
-        let mut follow = None;
-        let (root, vfs) = match (&self.reference, found) {
-            (Some(reference), Some(found)) => {
-                let (_, entry) = locate(&mut session, &contents, reference, &found)?;
-                let object = entry.object.filter(|_| entry.is_directory()).ok_or_else(|| {
-                    let message =
-                        format!("{reference} is not a directory, and only a directory can be served");
-                    Failure::new(Exit::Unknown, "export-failed", message)
-                        .with_help("`rokopia cat` prints a file")
-                })?;
-                (object.to_string(), Arc::new(Vfs::of_directory(Arc::new(contents), entry, memory, reads)))
-            }
-            _ => {
-                let (vfs, following) = Follow::new(session, contents, memory, reads, refresh);
-                follow = Some(following);
-                (String::new(), vfs)
-            }
-        };
+        let mut tree = self.shown.tree(&context, repo, contents, memory, "export-failed")?;
+        let root = tree.object.map(|object| object.to_string()).unwrap_or_default();
         let key = HandleKey::new(&secret, &root);
-        let export = Arc::new(Export::new(vfs, key.clone(), owner, key.number(), tables));
+        let export = Arc::new(Export::new(Arc::clone(&tree.vfs), key.clone(), owner, key.number(), tables));
         let cleanup = CleanUp::new();
         tracing::info!("serving NFS on {bound}; Ctrl-C ends it");
-        server.serve(&export, &cleanup.flag(), || {
-            if let Some(follow) = &mut follow {
-                follow.tick();
-            }
-        });
+        server.serve(&export, &cleanup.flag(), || tree.tick());
         Ok(Exit::Done)
     }
 

@@ -19,7 +19,7 @@ Examples:
   rokopia man restore | man -l -
   rokopia man --all /usr/local/share/man/man1")]
 pub(in crate::front::cli) struct Args {
-    /// The command; the program itself without
+    /// The command; without it, the page of the program itself
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 

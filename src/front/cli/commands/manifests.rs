@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, Table};
-use crate::front::cli::session::Session;
 use crate::manifest::GoTime;
 
 /// List the manifests: snapshots, policies and others
@@ -38,12 +38,12 @@ impl Args {
             .iter()
             .map(|text| text.split_once(':').ok_or_else(|| wrong_value("--filter", text, "LABEL:VALUE")))
             .collect::<Result<_, _>>()?;
-        let mut session = Session::open(context)?;
-        let empty = session.catalog.manifests().find(&labels).is_empty();
-        let exit = session.conclude("manifests", empty, &[], |_| true)?;
+        let mut repo = OpenRepository::open(context)?;
+        let empty = repo.catalog.manifests().find(&labels).is_empty();
+        let exit = repo.conclude("manifests", empty, &[], |_| true)?;
         let mut out = Output::new();
         let mut table = Table::new(&["ID", "TIME", "LENGTH", "LABELS"], &[2]);
-        for manifest in session.catalog.manifests().find(&labels) {
+        for manifest in repo.catalog.manifests().find(&labels) {
             let (labels, length) = (manifest.labels(), manifest.data().len());
             if context.json {
                 out.json(&Line { id: manifest.id().as_str(), length, labels, mtime: manifest.modified() })?;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
-use crate::front::cli::follow::Follow;
-use crate::front::cli::session::Session;
-use crate::front::cli::tree::locate;
-use crate::front::cli::units;
+use crate::front::cli::follow::Shown;
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::mount::{self, Options};
 use crate::os::signals::CleanUp;
 use crate::vfs::Vfs;
@@ -24,8 +22,9 @@ const THREADS: usize = 16;
 /// Show snapshots as a read-only file system (FUSE) until it is unmounted or Ctrl-C is pressed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without REF, DIR has USER@HOST/PATH/TIME/… and `latest` beside the times; new snapshots appear. With REF, its tree is \
-the root. A damaged file gives an input/output error by itself, and the reason is logged. End with Ctrl-C, SIGTERM, or \
+Without REF, each snapshot is a directory DIR/USER@HOST/PATH/TIME, `latest` beside the times is the newest one, and new \
+snapshots appear by themselves. With REF, DIR shows that tree. Reading a damaged file fails with an input/output error, \
+and the reason is logged; other files stay readable. End with Ctrl-C, SIGTERM, or \
 `umount DIR`.
 
 Needs /dev/fuse and root, or fusermount3 (Debian: fuse3). Without them, `rokopia ls`, `cat`, `find`, `tar` and `restore` \
@@ -40,28 +39,17 @@ pub(in crate::front::cli) struct Args {
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 
-    /// Show only this: a snapshot, source or object, and a path in it that leads to a directory
-    #[arg(value_name = "REF")]
-    reference: Option<String>,
+    #[command(flatten)]
+    shown: Shown,
 
-    /// Who everything belongs to, instead of the owners in the snapshots
-    #[arg(long, value_name = "UID:GID")]
-    owner: Option<String>,
-
-    /// Let other users in; the kernel then checks owners and modes
+    /// Let other users read the file system; the kernel then checks owners and modes
     #[arg(long)]
     allow_other: bool,
-
-    /// How often to look for new snapshots; 0 never
-    #[arg(long, value_name = "DURATION", default_value = "1m")]
-    refresh: String,
 }
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let owner = self.owner.as_deref().map(units::owner).transpose()?;
-        let refresh = units::duration(&self.refresh)
-            .ok_or_else(|| wrong_value("--refresh", &self.refresh, "a duration such as 5m"))?;
+        let (owner, _) = self.shown.owner_and_refresh()?;
         if !self.directory.is_dir() {
             let message = format!("{} is not a directory", self.directory.display());
             return Err(Failure::new(Exit::Unknown, "mount-failed", message)
@@ -71,29 +59,16 @@ impl Args {
             allow_other: self.allow_other,
             owner,
             threads: THREADS,
-            name: format!("rokopia:{}", self.reference.as_deref().unwrap_or("all")),
+            name: format!("rokopia:{}", self.shown.name()),
         };
         // Mounting and unmounting are among the calls that the sandbox takes away.
         let context = context.unconfined();
-        let mut session = Session::open_for_contents(&context)?;
-        let contents = session.contents()?;
+        let mut repo = OpenRepository::open_for_contents(&context)?;
+        let contents = repo.contents()?;
         let memory = context.memory_for_data(&contents)?;
-        let reads = context.reads.unwrap_or(contents.store().hints().reads);
         let cleanup = CleanUp::new();
-        let Some(reference) = &self.reference else {
-            let (vfs, mut follow) = Follow::new(session, contents, memory, reads, refresh);
-            return self.serve(vfs, &options, &cleanup.flag(), || follow.tick());
-        };
-        let found = session.find(reference)?;
-        let (_, entry) = locate(&mut session, &contents, reference, &found)?;
-        if !entry.is_directory() {
-            let message = format!("{reference} is not a directory, and only a directory can be mounted");
-            return Err(
-                Failure::new(Exit::Unknown, "mount-failed", message).with_help("`rokopia cat` prints a file")
-            );
-        }
-        let vfs = Arc::new(Vfs::of_directory(Arc::new(contents), entry, memory, reads));
-        self.serve(vfs, &options, &cleanup.flag(), || ())
+        let mut tree = self.shown.tree(&context, repo, contents, memory, "mount-failed")?;
+        self.serve(Arc::clone(&tree.vfs), &options, &cleanup.flag(), || tree.tick())
     }
 
     /// Mounts the tree, and calls `tick` often until it is unmounted or a signal has arrived.

@@ -14,7 +14,7 @@ Examples:
   rokopia mover restore
   DIRECTION=destination rokopia mover")]
 pub(in crate::front::cli) struct Args {
-    /// `restore`, or `backup` where a kopia binary is on PATH; DIRECTION decides over it
+    /// `restore`, or `backup` where a kopia binary is on PATH; the variable DIRECTION takes precedence
     #[arg(trailing_var_arg = true, value_name = "OPERATION")]
     arguments: Vec<OsString>,
 }

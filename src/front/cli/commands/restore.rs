@@ -13,9 +13,9 @@ use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::doubts::refuse;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::Found;
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
-use crate::front::cli::session::Found;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
 use crate::front::cli::units::{ago, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
@@ -86,8 +86,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(value_name = "REF", add = ArgValueCompleter::new(complete::references))]
     reference: String,
 
-    /// Where to: a directory for a directory; for a file its new name, or a directory: one that is there, or a name
-    /// with a slash at its end
+    /// Where to restore to. A directory is restored into this directory; a file gets this name, or goes into this
+    /// directory if it exists or is written with a slash at the end
     #[arg(value_name = "TARGET")]
     target: PathBuf,
 
@@ -96,7 +96,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     delete: bool,
 
-    /// Delete also where TARGET is / or is or contains somebody's home directory, which --delete alone refuses
+    /// Delete even if TARGET is /, or is or contains somebody's home directory, which --delete alone refuses
     #[arg(long, requires = "delete")]
     delete_anywhere: bool,
 
@@ -116,7 +116,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_enum, hide = true, value_name = "WHICH")]
     overwrite: Option<Replaced>,
 
-    /// List what would be new, updated, unchanged and deleted, as -v does of what is; nothing is written and no data is read
+    /// Only list what would be new, updated, unchanged and deleted, as -v does during a restore; nothing is written and
+    /// no data is read
     #[arg(long)]
     dry_run: bool,
 
@@ -140,8 +141,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
 
-    /// Restore the later of two entries whose names the target cannot tell apart, as `README` and `readme` where case does
-    /// not count, as NAME~1
+    /// If the target cannot tell two names apart, such as `README` and `readme` where case does not count, restore the
+    /// second one as NAME~1
     #[arg(long)]
     rename_collisions: bool,
 
@@ -149,8 +150,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     no_owner: bool,
 
-    /// Give what belongs to FROM to TO: users and groups by name or number, `1000:1000=568:568`, `postgres=999`, `:100=:users`,
-    /// `*:*=568:568` for all others; may be repeated
+    /// Restore what belongs to FROM as belonging to TO. Users and groups are names or numbers: `1000:1000=568:568`,
+    /// `postgres=999`, `:100=:users`; `*:*=568:568` is for all others; may be repeated
     #[arg(long, value_name = "FROM=TO", conflicts_with = "no_owner")]
     owner_map: Vec<String>,
 
@@ -162,24 +163,25 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     no_times: bool,
 
-    /// End with exit code 4 if the target did not take an owner, mode or time; without it that is a warning
+    /// End with exit code 4 if the target did not take an owner, mode or time; without this option, that is only a
+    /// warning
     #[arg(long)]
     strict_attributes: bool,
 
-    /// Make holes of runs of zeros
+    /// Write runs of zeros as holes
     #[arg(long, value_name = "YES|NO", num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = clap::builder::BoolishValueParser::new())]
     sparse: bool,
 
-    /// Hash every content that is read, those of directories and manifests too, and compare it with its name
+    /// Hash every content that is read, including those of directories and manifests, and compare it with its ID
     #[arg(long)]
     verify: bool,
 
-    /// Read what every pack says of itself, because index blobs are lost; snapshots deleted long ago may be found as well
+    /// Use the indexes inside the packs, because index blobs are lost; snapshots that were deleted long ago may reappear
     #[arg(long)]
     use_recovered_index: bool,
 
-    /// Refuse where a newer snapshot than the chosen one may exist: in a pack that no index names, or behind a damaged or
+    /// Refuse if a newer snapshot than the chosen one may exist, in a pack that no index names or behind a damaged or
     /// missing index
     #[arg(long)]
     strict: bool,
@@ -188,7 +190,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, conflicts_with = "ignore_errors")]
     fail_fast: bool,
 
-    /// End with exit code 0 even if entries could not be restored; they are named and counted all the same
+    /// End with exit code 0 even if entries could not be restored; they are still named and counted
     #[arg(long)]
     ignore_errors: bool,
 
@@ -304,7 +306,10 @@ impl Args {
         }
         let mut out = Output::new();
         if context.json {
-            out.json(&Restored { summary: &summary, newer_may_exist: found.newer.is_some() })?;
+            out.json_report(
+                context.stats(),
+                &Restored { summary: &summary, newer_may_exist: found.newer.is_some() },
+            )?;
         } else if !context.quiet {
             out.line(escape(&text(&summary, self.dry_run)))?;
         }

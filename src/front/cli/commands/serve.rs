@@ -6,11 +6,14 @@ use std::str::FromStr;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use crate::blob::Traffic;
 use crate::checker::{Doubtful, OpenStore, Settings, Template};
 use crate::crypto;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::location::Location;
+#[cfg(feature = "browse")]
+use crate::front::service::BrowseSettings;
 use crate::front::service::{self, Admission, CertificateFiles, Config, Level, Log, RestoredFrom};
 use crate::gojson::duration::GoDuration;
 use crate::os::signals::CleanUp;
@@ -130,7 +133,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "ROKOPIA_TLS_KEY", default_value = "/tls/tls.key", value_name = "FILE")]
     tls_key: PathBuf,
 
-    /// What the webhook has a claim restored from: group, kind and name
+    /// The object from which the webhook lets a claim be restored: group, kind and name
     #[arg(
         long,
         env = "ROKOPIA_RESTORE_FROM",
@@ -138,6 +141,26 @@ pub(in crate::front::cli) struct Args {
         value_name = "TEMPLATE"
     )]
     restore_from: String,
+
+    /// Also show what is in snapshots, at /browse, to those whom --browse-access lets in
+    #[cfg(feature = "browse")]
+    #[arg(long, env = "ROKOPIA_BROWSE", requires = "browse_access")]
+    browse: bool,
+
+    /// File that says who may see which sources: lines such as `token SECRET *@apps:*` or `user NAME *`
+    #[cfg(feature = "browse")]
+    #[arg(long, env = "ROKOPIA_BROWSE_ACCESS", value_name = "FILE")]
+    browse_access: Option<PathBuf>,
+
+    /// Header in which a proxy names the user, such as X-Forwarded-User
+    #[cfg(feature = "browse")]
+    #[arg(long, env = "ROKOPIA_BROWSE_USER_HEADER", value_name = "NAME", requires = "browse_proxy")]
+    browse_user_header: Option<String>,
+
+    /// Network or address of a proxy whose header is believed. May be given several times
+    #[cfg(feature = "browse")]
+    #[arg(long, env = "ROKOPIA_BROWSE_PROXY", value_name = "NETWORK", value_delimiter = ',')]
+    browse_proxy: Vec<String>,
 
     /// Answer as pvc-plumber 0.3.1 did: a failure looks like "no backup". LOSES DATA
     #[arg(long)]
@@ -148,6 +171,8 @@ impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let clean_up = CleanUp::new();
         let (config, settings) = self.understood()?;
+        #[cfg(feature = "browse")]
+        let config = Config { browse: self.browsing(context)?, ..config };
         let entered = context.sandbox().reading_anywhere().listening().enter();
         let location = context.location_or(|| {
             let path = std::env::var_os("KOPIA_REPOSITORY_PATH").filter(|path| !path.is_empty());
@@ -169,7 +194,8 @@ impl Args {
                 "legacy answers are on: a failure looks like a no, and an application may start on an empty volume"
             );
         }
-        let open_store: OpenStore = std::sync::Arc::new(move || location.open());
+        let traffic = context.traffic();
+        let open_store: OpenStore = std::sync::Arc::new(move || location.open(&traffic));
         let options = context.strict().options();
         let ended = service::run(config, settings, options, open_store, password, &clean_up.flag());
         drop(log);
@@ -211,6 +237,8 @@ impl Args {
             stale_after: stale_after.positive().unwrap_or(defaults.0.stale_after),
             verify_report: self.verify_report.clone(),
             admission: self.webhook()?,
+            #[cfg(feature = "browse")]
+            browse: None,
             restored_from: self.restore_from.parse::<RestoredFrom>().map_err(|e| invalid(e.to_string()))?,
         };
         let settings = Settings {
@@ -239,6 +267,25 @@ impl Args {
                 .parse()
                 .map_err(|e| invalid(format!("invalid ROKOPIA_ADMISSION_LISTEN: {listen:?}: {e}")))?,
             certificate: CertificateFiles { certificate: self.tls_cert.clone(), key: self.tls_key.clone() },
+        }))
+    }
+
+    #[cfg(feature = "browse")]
+    fn browsing(&self, context: &Context) -> Result<Option<BrowseSettings>, Failure> {
+        let Some(access) = self.browse_access.clone().filter(|_| self.browse) else { return Ok(None) };
+        let header = |name: &String| {
+            name.parse().map_err(|e| invalid(format!("invalid ROKOPIA_BROWSE_USER_HEADER: {name:?}: {e}")))
+        };
+        let network = |text: &String| {
+            let wrong =
+                || format!("invalid ROKOPIA_BROWSE_PROXY: {text:?}: expected a network such as 10.0.0.0/8");
+            text.parse().map_err(|()| invalid(wrong()))
+        };
+        Ok(Some(BrowseSettings {
+            access,
+            user_header: self.browse_user_header.as_ref().map(header).transpose()?,
+            trusted: self.browse_proxy.iter().map(network).collect::<Result<_, _>>()?,
+            memory: context.memory,
         }))
     }
 
@@ -283,7 +330,7 @@ fn doubtful(name: &str, text: &str) -> Result<Doubtful, Failure> {
 /// A directory that does not exist is a mistake in the configuration. Any other trouble with it may pass.
 fn check_location(location: &Location) -> Result<(), Failure> {
     let Some(path) = location.directory() else {
-        return location.open().map(drop).map_err(|e| invalid(e.to_string()));
+        return location.open(&Traffic::default()).map(drop).map_err(|e| invalid(e.to_string()));
     };
     let (send, answer) = channel();
     let looked_at = path.to_owned();

@@ -5,8 +5,8 @@ use crate::Error;
 use crate::content::ContentSource;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::Output;
-use crate::front::cli::session::Session;
 use crate::manifest::ManifestId;
 use crate::object::{ObjectId, Reader};
 
@@ -24,18 +24,18 @@ pub(in crate::front::cli) struct Args {
 
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let mut session = Session::open(context)?;
-        if let Some(manifest) = session.catalog.manifests().get(&ManifestId::new(&self.id)) {
+        let mut repo = OpenRepository::open(context)?;
+        if let Some(manifest) = repo.catalog.manifests().get(&ManifestId::new(&self.id)) {
             let mut out = Output::new();
             out.bytes(manifest.data())?;
             out.line("")?;
             out.finish()?;
             return Ok(Exit::Done);
         }
-        let Ok(object) = self.id.parse::<ObjectId>() else { return Err(session.no_such_object(&self.id)?) };
-        let contents = session.contents()?;
+        let Ok(object) = self.id.parse::<ObjectId>() else { return Err(repo.no_such_object(&self.id)?) };
+        let contents = repo.contents()?;
         if contents.original_length(object.content()).map_err(Error::from)?.is_none() {
-            return Err(session.no_such_object(&self.id)?);
+            return Err(repo.no_such_object(&self.id)?);
         }
         copy(Reader::new(&contents, &object))?;
         Ok(Exit::Done)

@@ -12,9 +12,9 @@ use crate::Suspect;
 use crate::front::cli::complete;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, Table, escape, short_id};
 use crate::front::cli::restic::Listed;
-use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_size, human_time, short_age, table_time};
 use crate::front::rows::SnapshotRow;
 use crate::snapshot::{AskedSource, Period, Policies, Snapshot, UtcTimestamp};
@@ -23,9 +23,10 @@ use crate::text::counted;
 /// List snapshots
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-IDs are shortened to the digits that tell snapshots apart, and of the reasons to keep a snapshot only the one that keeps it \
-longest is shown: --long shows all, and so does a list of named sources that no terminal shows, one line a snapshot. Incomplete snapshots are left out unless --incomplete is given. JSON has all of \
-everything, as `kopia snapshot list --json`.
+IDs are shortened to the digits that tell snapshots apart, and only the reason that keeps a snapshot longest is shown. \
+--long shows whole IDs and all reasons, one line for each snapshot; so does a list of named sources that goes to a pipe or \
+a file. Incomplete snapshots are left out unless --incomplete is given. --json prints all fields, as `kopia snapshot list \
+--json` does.
 
 Examples:
   rokopia snapshots                                   all of them
@@ -134,15 +135,15 @@ impl Args {
             }
             return Listed::open(&directory, context)?.print(&filter.sources, self.limit(), context);
         }
-        let mut session = Session::open(context)?;
-        let lacking = session.unlisted().snapshots().to_vec();
-        let policies = Policies::new(session.catalog.manifests());
+        let mut repo = OpenRepository::open(context)?;
+        let lacking = repo.unlisted().snapshots().to_vec();
+        let policies = Policies::new(repo.catalog.manifests());
         for problem in policies.problems() {
             tracing::warn!("{problem}; reasons to keep snapshots may be wrong");
         }
         let zone = TimeZone::system();
         let mut chosen: Vec<Chosen> = Vec::new();
-        for (source, snapshots) in session.snapshots.groups() {
+        for (source, snapshots) in repo.snapshots.groups() {
             let reasons = policies.retention(source).reasons(&snapshots, &zone);
             let group: Vec<_> = snapshots.into_iter().zip(reasons).filter(|(s, _)| filter.takes(s)).collect();
             let shown = |s: &Snapshot| context.json || self.incomplete || s.is_complete();
@@ -157,7 +158,7 @@ impl Args {
             chosen.append(&mut group);
         }
         let lacks = |suspect: &Suspect| filter.may_take(suspect);
-        let exit = session.conclude("snapshots", chosen.is_empty(), &filter.sources, lacks)?;
+        let exit = repo.conclude("snapshots", chosen.is_empty(), &filter.sources, lacks)?;
         if chosen.is_empty() && !context.json {
             tracing::warn!("no {}snapshots", if filter.is_any() { "" } else { "matching " });
         }
@@ -168,7 +169,7 @@ impl Args {
         } else if (self.long || is_for_a_program(&self.sources)) && !chosen.is_empty() {
             print_long(&chosen, &mut out)?;
         } else {
-            print(&chosen, session.snapshots.unique_digits(), &mut out)?;
+            print(&chosen, repo.snapshots.unique_digits(), &mut out)?;
         }
         out.finish()?;
         Ok(exit)

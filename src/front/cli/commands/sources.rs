@@ -8,9 +8,9 @@ use crate::Suspect;
 use crate::checker::SourceState;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, Table};
 use crate::front::cli::restic::Listed;
-use crate::front::cli::session::Session;
 use crate::front::cli::units::{human_size, short_age, table_time};
 use crate::front::rows::SourceRow;
 use crate::snapshot::UtcTimestamp;
@@ -41,18 +41,18 @@ fn states(context: &Context) -> Result<(Vec<SourceState>, Vec<Suspect>, Exit), F
         let exit = listed.conclude("sources", listed.snapshots.is_empty())?;
         return Ok((listed.sources(), Vec::new(), exit));
     }
-    let mut session = Session::open(context)?;
-    let lacking = session.unlisted().snapshots().to_vec();
-    let empty = session.snapshots.all().is_empty();
-    let exit = session.conclude("sources", empty, &[], |_| true)?;
-    Ok((SourceState::of_all(&session.snapshots), lacking, exit))
+    let mut repo = OpenRepository::open(context)?;
+    let lacking = repo.unlisted().snapshots().to_vec();
+    let empty = repo.snapshots.all().is_empty();
+    let exit = repo.conclude("sources", empty, &[], |_| true)?;
+    Ok((SourceState::of_all(&repo.snapshots), lacking, exit))
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 enum Sort {
     #[default]
     Name,
-    /// The source whose newest snapshot is oldest first
+    /// The source without a new snapshot for the longest time first
     Age,
     /// The largest first
     Size,

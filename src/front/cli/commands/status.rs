@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
-use crate::blob::BlobKind;
+use crate::blob::{BlobKind, ObjectLock, Protection};
 use crate::format::RepositoryFormat;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape};
-use crate::front::cli::session::Session;
 use crate::front::cli::units::{ago, human_size, human_time};
 use crate::snapshot::UtcTimestamp;
+use crate::text::counted;
 use crate::{Error, Repository};
 
 /// Open the repository and show its format, size and contents
@@ -39,9 +40,39 @@ struct Status {
     blobs: Counted,
     packs: Counted,
     metadata_packs: Counted,
+    /// Absent where the storage has no such thing, or does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versions: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_lock: Option<Locked>,
     /// Absent where the list of snapshots cannot be read.
     #[serde(flatten)]
     listed: Option<Listed>,
+}
+
+#[derive(Serialize)]
+struct Locked {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<u32>,
+}
+
+impl From<ObjectLock> for Locked {
+    fn from(ObjectLock { enabled, mode, days }: ObjectLock) -> Self {
+        Self { enabled, mode, days }
+    }
+}
+
+impl Locked {
+    fn text(&self) -> String {
+        match (self.enabled, &self.mode, self.days) {
+            (false, ..) => "off: versions can be deleted".to_owned(),
+            (true, Some(mode), Some(days)) => format!("{mode}, {}", counted(days.into(), "day")),
+            (true, ..) => "on, without a default: only versions that are locked one by one stay".to_owned(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -88,32 +119,32 @@ impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let repository = context.repository()?;
         let mut status = Status::of(&repository)?;
-        let session = Session::with_repository(context, repository);
-        status.listed = session.as_ref().ok().map(Listed::of);
+        let repo = OpenRepository::with_repository(context, repository);
+        status.listed = repo.as_ref().ok().map(Listed::of);
         let mut out = Output::new();
         if context.json {
-            out.json(&status)?;
+            out.json_report(context.stats(), &status)?;
         } else {
             status.print(&mut out)?;
         }
         out.finish()?;
-        let mut session = session?;
-        let empty = session.snapshots.all().is_empty();
-        session.conclude("snapshots", empty, &[], |_| true)
+        let mut repo = repo?;
+        let empty = repo.snapshots.all().is_empty();
+        repo.conclude("snapshots", empty, &[], |_| true)
     }
 }
 
 impl Listed {
-    fn of(session: &Session) -> Self {
-        let all = session.snapshots.all();
+    fn of(repo: &OpenRepository) -> Self {
+        let all = repo.snapshots.all();
         let newest = all.latest().map(|snapshot| Newest {
             id: snapshot.id.to_string(),
             source: snapshot.source.to_string(),
             time: snapshot.start_time,
         });
         Self {
-            index_blobs: session.catalog.index().blob_count(),
-            sources: session.snapshots.sources().len(),
+            index_blobs: repo.catalog.index().blob_count(),
+            sources: repo.snapshots.sources().len(),
             snapshots: all.len(),
             incomplete: all.iter().filter(|snapshot| !snapshot.is_complete()).count(),
             newest,
@@ -158,6 +189,7 @@ impl Status {
             algorithm: "REED-SOLOMON-CRC32",
             overhead_percent: format.ecc_overhead_percent(),
         });
+        let Protection { versions, lock } = repository.store().protection().unwrap_or_default();
         Ok(Self {
             location: repository.store().describe(),
             unique_id: hex::encode(format.unique_id()),
@@ -175,6 +207,8 @@ impl Status {
             blobs,
             packs,
             metadata_packs,
+            versions,
+            object_lock: lock.map(Locked::from),
             listed: None,
         })
     }
@@ -200,7 +234,13 @@ impl Status {
             ("Metadata packs", self.metadata_packs.text()),
             ("All blobs", self.blobs.text()),
         ];
-        for (name, value) in lines.into_iter().chain(self.listed.iter().flat_map(Listed::lines)) {
+        let kept = |kept: bool| if kept { "all are kept" } else { "none are kept: what is deleted is gone" };
+        let protection = [
+            self.versions.map(|versions| ("Versions", kept(versions).to_owned())),
+            self.object_lock.as_ref().map(|lock| ("Object lock", lock.text())),
+        ];
+        let lines = lines.into_iter().chain(protection.into_iter().flatten());
+        for (name, value) in lines.chain(self.listed.iter().flat_map(Listed::lines)) {
             out.line(format!("{name:<17} {}", escape(&value)).trim_end())?;
         }
         Ok(())

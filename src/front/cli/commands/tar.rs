@@ -6,19 +6,16 @@ use clap_complete::engine::ArgValueCompleter;
 
 use crate::Error;
 use crate::content::Contents;
+use crate::front::archived::{Begun, Unfit, begin};
 use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::Output;
-use crate::front::cli::pax::Archive;
 use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::tree::{Place, Troubles, at, from};
-use crate::object::{self, Reader, read_all};
+use crate::front::pax::Archive;
+use crate::object::Reader;
 use crate::snapshot::{DirEntry, EntryType, Tree, WalkEntry};
-
-/// Files up to this size are read before their header is written, so that one that cannot be read is left out. A failure
-/// in a larger one cuts the archive short.
-const READ_FIRST: u64 = 8 << 20;
 
 const BUFFER: usize = 1 << 20;
 
@@ -63,12 +60,6 @@ fn write(context: &Context, Place { contents, tree, entry, found }: &Place<'_>) 
     writer.everything(&found.path)?;
     writer.archive.finish().map_err(Failure::output)?.finish()?;
     Ok(writer.troubles.exit(Exit::Done))
-}
-
-/// A file that is ready to be written.
-enum Begun<'a> {
-    Whole(Vec<u8>),
-    Open(Box<Reader<'a>>, u64),
 }
 
 struct Writer<'a> {
@@ -136,12 +127,20 @@ impl Writer<'_> {
 
     fn file(&mut self, path: &str, name: &str, entry: &DirEntry) -> Result<(), Failure> {
         let begun = match self.tree.reader(entry, path) {
-            Ok(reader) => self.begin(path, reader, entry),
+            Ok(reader) => begin(self.contents, reader, entry),
             Err(error) => {
                 self.troubles.add(&error);
                 return Ok(());
             }
         };
+        if let Ok(begun) = &begun
+            && begun.length() < entry.size
+        {
+            let (length, size) = (begun.length(), entry.size);
+            tracing::warn!(
+                "{path:?} has the first {length} of {size} bytes: it was still being saved when this snapshot was made"
+            );
+        }
         match begun {
             Ok(Begun::Whole(data)) => {
                 self.archive.file(name, entry, data.len() as u64).map_err(Failure::output)?;
@@ -152,39 +151,11 @@ impl Writer<'_> {
                 self.archive.file(name, entry, length).map_err(Failure::output)?;
                 self.stream(&mut reader).map_err(|failure| failure.path(path).during(path))
             }
-            Err((code, why)) => {
+            Err(Unfit { code, why }) => {
                 self.troubles.note(code, format!("{path:?} is left out: {why}"));
                 Ok(())
             }
         }
-    }
-
-    /// Finds out whether the object can be read, as far as that costs little, and is as long as the entry says. Those of
-    /// incomplete snapshots need not be.
-    fn begin<'r>(
-        &self,
-        path: &str,
-        mut reader: Reader<'r>,
-        entry: &DirEntry,
-    ) -> Result<Begun<'r>, (&'static str, String)> {
-        let unreadable = |error: object::Error| (error.code(), error.to_string());
-        let (length, begun) = if entry.size <= READ_FIRST {
-            let data = read_all(self.contents, reader.object(), READ_FIRST).map_err(unreadable)?;
-            (data.len() as u64, Begun::Whole(data))
-        } else {
-            let length = reader.length().map_err(unreadable)?;
-            (length, Begun::Open(Box::new(reader), length))
-        };
-        if length < entry.size && entry.is_checkpointed() {
-            let size = entry.size;
-            tracing::warn!(
-                "{path:?} has the first {length} of {size} bytes: it was still being saved when this snapshot was made"
-            );
-        } else if length != entry.size {
-            let why = format!("its data has {length} bytes, the entry says {}", entry.size);
-            return Err(("entry-size-mismatch", why));
-        }
-        Ok(begun)
     }
 
     fn stream(&mut self, reader: &mut Reader<'_>) -> Result<(), Failure> {

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::histogram::Histogram;
 use crate::Error;
 use crate::blob::BlobMetadata;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, local_json, maybe_bytes};
 use crate::gojson::write;
 use crate::snapshot::UtcTimestamp;
@@ -48,9 +48,9 @@ pub(super) fn time(blob: &BlobMetadata) -> UtcTimestamp {
 }
 
 fn blobs(typed: &Typed) -> Result<Vec<BlobMetadata>, Failure> {
-    let session = Connection::open(typed)?;
+    let connection = Connection::open(typed)?;
     let prefix = typed.text("prefix").unwrap_or_default();
-    Ok(session.repository.store().list(prefix).map_err(Error::from)?)
+    Ok(connection.repository.store().list(prefix).map_err(Error::from)?)
 }
 
 fn list(typed: &Typed) -> Result<(), Failure> {

@@ -6,12 +6,12 @@ use walkdir::WalkDir;
 
 use super::disconnect::cache_directory;
 use crate::front::kopia::config::os_text;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Typed};
 use crate::front::kopia::json::Object;
 use crate::front::kopia::output::Output;
 use crate::front::kopia::say;
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{bytes, duration};
 
 const FLAGS: &[Flag] = &[Flag::switch("path")];
@@ -31,9 +31,9 @@ const LIMITED: [(&str, &str, &str, &str, i64); 3] = [
 ];
 
 fn info(typed: &Typed) -> Result<(), Failure> {
-    let session = Connection::open(typed)?;
-    let settings: Object = session.config.member("caching")?.unwrap_or_default();
-    let directory = cache_directory(&session.config);
+    let connection = Connection::open(typed)?;
+    let settings: Object = connection.config.member("caching")?.unwrap_or_default();
+    let directory = cache_directory(&connection.config);
     let mut out = Output::new();
     if typed.on("path") {
         out.line(directory.as_deref().unwrap_or(Path::new("")).to_string_lossy())?;

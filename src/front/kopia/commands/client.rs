@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::connect::{CACHE_LIMITS, set_cache_directory, set_cache_limits};
 use crate::front::kopia::config::Config;
+use crate::front::kopia::connection::connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::json::Object;
 use crate::front::kopia::output::{JSON, Output};
 use crate::front::kopia::say;
-use crate::front::kopia::session::connection;
 use crate::front::kopia::text::bytes;
 
 const CLIENT: &[Flag] = &[

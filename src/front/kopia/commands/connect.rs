@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use super::connect_cloud as cloud;
 use super::connect_folders as folders;
+use crate::format;
 use crate::front::kopia::config::{CACHING_ORDER, Config, Storage, default_cache, os_text, quoted};
+use crate::front::kopia::connection::{open_repository, open_store, options};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Then, Typed};
 use crate::front::kopia::json::Object;
-use crate::front::kopia::session::{open_repository, open_store};
 use crate::front::kopia::{password, paths, say};
-use crate::{Error, format};
 
 const OPTIONS: &[Flag] = &[
     Flag::new("cache-directory", Kind::Text).variable("KOPIA_CACHE_DIRECTORY"),
@@ -71,7 +71,7 @@ pub(super) const COMMAND: Command = Command {
         Command::new(&["filesystem"], &[FILESYSTEM], &[], filesystem),
         Command::new(&["from-config"], &[FROM_CONFIG], &[], from_config),
         Command::new(&["azure"], &[cloud::AZURE], &[], cloud::azure),
-        Command::foreign(&["b2"]),
+        Command::new(&["b2"], &[cloud::B2], &[], cloud::b2),
         Command::new(&["gcs"], &[cloud::GCS], &[], cloud::gcs),
         Command::foreign(&["gdrive"]),
         Command::foreign(&["rclone"]),
@@ -226,13 +226,14 @@ pub(super) fn connect(
                 format::Error::NotARepository { .. } => {
                     Failure::new("repository not initialized in the provided storage")
                 }
-                error => Failure::new(Error::from(error).to_string()),
+                error => error.into(),
             })
         })?;
     let config = Config { object: members(typed, storage, &description, &unique_id, &path)?, path };
-    let opened = open_repository(store, &password).and_then(|repository| {
+    let options = options(&config, &store);
+    let opened = open_repository(store, &password, options).and_then(|repository| {
         // Kopia reads the indexes, too: what cannot be read later should fail now.
-        repository.catalog().map_err(|error| Failure::new(error.to_string()))
+        repository.catalog().map_err(Failure::from)
     });
     if let Err(failure) = opened {
         super::disconnect::forget(&config.path);
@@ -308,7 +309,7 @@ pub(super) fn set_cache_directory(
     Ok(())
 }
 
-/// Sets what was typed, and on connecting what holds otherwise; tells what it set.
+/// Applies the given options, and when connecting also the defaults; returns what it set.
 pub(super) fn set_cache_limits(caching: &mut Object, typed: &Typed, defaults: bool) -> Vec<&'static str> {
     let mut changed = Vec::new();
     let mut set = |flag: &'static str, key: &'static str, value: Option<String>, default: Option<String>| {

@@ -1,4 +1,4 @@
-//! `kopia repository connect s3|gcs|azure`: the storage from flags and variables.
+//! `kopia repository connect s3|b2|gcs|azure`: the storage from flags and variables.
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +34,15 @@ pub(super) const S3: &[Flag] = &[
     Flag::new("point-in-time", Kind::Text),
     Flag::new("root-ca-pem-base64", Kind::Text).variable("ROOT_CA_PEM_BASE64"),
     Flag::new("root-ca-pem-path", Kind::Text),
+];
+
+pub(super) const B2: &[Flag] = &[
+    Flag::new("bucket", Kind::Text).required(),
+    Flag::new("key-id", Kind::Text).required().variable("B2_KEY_ID"),
+    Flag::new("key", Kind::Text).required().variable("B2_KEY"),
+    Flag::new("prefix", Kind::Text),
+    Flag::new("max-download-speed", Kind::Float),
+    Flag::new("max-upload-speed", Kind::Float),
 ];
 
 pub(super) const GCS: &[Flag] = &[
@@ -172,6 +181,17 @@ pub(super) fn s3(typed: &Typed) -> Result<(), Failure> {
     members.limits();
     members.point_in_time()?;
     members.connect("s3", &format!("S3: {endpoint} {bucket}"))
+}
+
+pub(super) fn b2(typed: &Typed) -> Result<(), Failure> {
+    let bucket = typed.text("bucket").unwrap_or_default();
+    let mut members = Members::new(typed);
+    members.text("bucket", bucket)?;
+    members.given("prefix", "prefix")?;
+    members.flag("key-id", "keyID")?;
+    members.flag("key", "key")?;
+    members.limits();
+    members.connect("b2", &format!("B2: {bucket}"))
 }
 
 pub(super) fn gcs(typed: &Typed) -> Result<(), Failure> {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::histogram::Histogram;
 use crate::Error;
 use crate::codec::CompressionId;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{self, Times, maybe_bytes};
+use crate::front::rows::ContentRow;
 use crate::gojson::write;
 use crate::index::Entry;
 use crate::snapshot::UtcTimestamp;
@@ -79,7 +80,8 @@ fn list(typed: &Typed) -> Result<(), Failure> {
             [entry.original_length, entry.packed_length].map(|n| maybe_bytes(human, n.into()));
         let deleted = if entry.deleted { " (deleted)" } else { "" };
         if typed.on("json") {
-            let item = write::to_string(&entry.listed(pack)).map_err(|e| Failure::new(e.to_string()))?;
+            let item =
+                write::to_string(&ContentRow::new(&entry, pack)).map_err(|e| Failure::new(e.to_string()))?;
             list.item(&mut out, &item)?;
         } else if typed.on("compression") {
             let id = entry.id;

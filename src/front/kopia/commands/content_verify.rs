@@ -11,11 +11,11 @@ use super::content::{RANGE, in_range};
 use crate::Error;
 use crate::blob::BlobId;
 use crate::content::{ContentSource, Contents};
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::sample::Sample;
 use crate::front::kopia::say;
-use crate::front::kopia::session::Connection;
 use crate::gojson::write;
 use crate::index::{ContentIndex, Entry};
 use crate::os::parallel;
@@ -81,11 +81,11 @@ struct Verifier<'a> {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Connection::open(typed)?;
-    let contents = session.contents()?;
+    let connection = Connection::open(typed)?;
+    let contents = connection.contents()?;
     let index = contents.index();
     say("Listing blobs...");
-    let blobs = session.repository.store().list("").map_err(Error::from)?;
+    let blobs = connection.repository.store().list("").map_err(Error::from)?;
     say(&format!("Listed {} blobs.", blobs.len()));
     let percent = if typed.on("full") { 100.0 } else { typed.float("download-percent").unwrap_or(0.0) };
     let pause = typed.nanos("progress-interval").and_then(|nanos| u64::try_from(nanos).ok());

@@ -13,9 +13,17 @@ use crate::front::kopia::{password, paths};
 
 pub(super) const COMMAND: Command = Command::new(&["disconnect"], &[], &[], run);
 
-/// What Kopia keeps in a cache directory. Only such a directory is deleted: the file that names it may be wrong.
-const CACHE_PARTS: &[&str] =
-    &["blob-list", "contents", "index-blobs", "indexes", "metadata", "own-writes", "server-contents"];
+/// What Kopia and this program keep in a cache directory. Only such a directory is deleted: the file that names it may be wrong.
+const CACHE_PARTS: &[&str] = &[
+    "blob-list",
+    "contents",
+    "index-blobs",
+    "indexes",
+    "metadata",
+    "own-writes",
+    "server-contents",
+    crate::cache::NAME,
+];
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     let path = paths::config_file(typed);

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::blob::{Item, time};
 use crate::Error;
 use crate::blob::{BlobKind, list_kinds};
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::Times;
 use crate::gojson::write;
 use crate::index::IndexReader;
@@ -30,8 +30,8 @@ struct Index<'a> {
 }
 
 fn list(typed: &Typed) -> Result<(), Failure> {
-    let session = Connection::open(typed)?;
-    let repository = &session.repository;
+    let connection = Connection::open(typed)?;
+    let repository = &connection.repository;
     let mut blobs = if typed.on("superseded") {
         let kinds = [&[BlobKind::Index, BlobKind::UpgradeNotice], &BlobKind::EPOCH_INDEXES[..]].concat();
         list_kinds(repository.store(), &kinds).map_err(Error::from)?

@@ -1,11 +1,11 @@
 //! `kopia list`: the entries of a directory.
 
 use super::resolve;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::Output;
 use crate::front::kopia::say;
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, maybe_bytes, mode};
 use crate::snapshot::{DirEntry, Summary};
 
@@ -23,8 +23,8 @@ pub(super) const COMMAND: Command = Command::new(&["list", "ls"], &[FLAGS], OBJE
 fn run(typed: &Typed) -> Result<(), Failure> {
     let text = typed.arguments.first().map(String::as_str).unwrap_or_default();
     let failed = |failure: Failure| failure.during("unable to get filesystem directory entry");
-    let session = Connection::open(typed)?;
-    let (catalog, contents) = session.catalog_and_contents()?;
+    let connection = Connection::open(typed)?;
+    let (catalog, contents) = connection.catalog_and_contents()?;
     let found = resolve::find(&catalog, &contents, text).map_err(failed)?;
     let root = found.tree.entry(&found.path).map_err(|e| failed(resolve::lost(e)))?;
     if !root.is_directory() {

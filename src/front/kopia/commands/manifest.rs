@@ -1,10 +1,10 @@
 //! `kopia manifest list` and `kopia manifest show`.
 
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::json;
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::Times;
 use crate::gojson::write;
 use crate::manifest::{ManifestId, TYPE_LABEL};

@@ -1,10 +1,10 @@
 //! `kopia policy list` and `kopia policy show`.
 
 use super::policy_rows;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
-use crate::front::kopia::session::Connection;
 use crate::snapshot::{Policies, Source};
 
 const SHOW_FLAGS: &[Flag] = &[Flag::switch("global")];
@@ -34,14 +34,14 @@ fn show(typed: &Typed) -> Result<(), Failure> {
     if typed.on("global") != typed.arguments.is_empty() {
         return Err(Failure::new("must pass either '--global' or a list of path targets"));
     }
-    let session = Connection::open(typed)?;
-    let catalog = session.catalog()?;
+    let connection = Connection::open(typed)?;
+    let catalog = connection.catalog()?;
     let policies = Policies::new(catalog.manifests());
     let mut targets = vec![Source::default(); usize::from(typed.on("global"))];
     for text in &typed.arguments {
         targets.push(match policies.get(text) {
             Some(defined) => defined.target.clone(),
-            None => session.source(text)?,
+            None => connection.source(text)?,
         });
     }
     let mut out = Output::new();

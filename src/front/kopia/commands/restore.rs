@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::resolve;
 use crate::content::Contents;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, bytes};
-use crate::front::kopia::{config::os_text, paths, say};
+use crate::front::kopia::{config::os_text, paths, say, words};
 use crate::object::ObjectId;
 use crate::os::signals;
 use crate::restore::{Overwrite, Progress, Restore, Summary};
@@ -56,13 +56,13 @@ const ARCHIVES: [&str; 4] = [".zip", ".tar", ".tar.gz", ".tgz"];
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     only_ours(typed)?;
-    let session = Connection::open_for(typed, &written(typed))?;
-    let (text, target) = source_and_target(typed, &session)
+    let connection = Connection::open_for(typed, &written(typed))?;
+    let (text, target) = source_and_target(typed, &connection)
         .map_err(|failure| failure.during("unable to initialize output"))?;
     let parallel = typed.int("parallel").unwrap_or(DEFAULT_PARALLEL);
     say(&format!("Restoring to local filesystem ({}) with parallelism={parallel}...", target.display()));
-    let (catalog, contents) = session.catalog_and_contents()?;
-    let mut root = find(typed, &session, &catalog, &contents, &text)?;
+    let (catalog, contents) = connection.catalog_and_contents()?;
+    let mut root = find(typed, &connection, &catalog, &contents, &text)?;
     forget_unsaved(&mut root);
     if !typed.on("overwrite-directories") && root.is_directory() && has_entries(&target)? {
         let what = "non-empty directory already exists, not overwriting it";
@@ -91,7 +91,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         .fsync(typed.on("flush-files"))
         .cancel(clean_up.flag())
         .run(&target, &Warnings)
-        .map_err(|error| Failure::new(format!("error restoring: restore error: {error}")))?;
+        .map_err(|error| Failure::from(error).during("error restoring: restore error"))?;
     conclude(typed, &summary, keep)
 }
 
@@ -128,14 +128,14 @@ fn written(typed: &Typed) -> Vec<PathBuf> {
     std::path::absolute(target).map(|target| paths::clean(&target)).into_iter().collect()
 }
 
-fn source_and_target(typed: &Typed, session: &Connection) -> Result<(String, PathBuf), Failure> {
+fn source_and_target(typed: &Typed, connection: &Connection) -> Result<(String, PathBuf), Failure> {
     match typed.arguments.as_slice() {
         [source] => {
-            let Source { user, host, path } = session.source(source)?;
+            let Source { user, host, path } = connection.source(source)?;
             if path.is_empty() {
                 return Err(Failure::new("the source must contain a path element"));
             }
-            if host != session.host || user != session.user {
+            if host != connection.host || user != connection.user {
                 let what = "a source of another user or host cannot be the target, too: name a target";
                 return Err(Failure::new(what));
             }
@@ -162,7 +162,7 @@ fn has_entries(directory: &Path) -> Result<bool, Failure> {
 /// What is to be restored: by an ID with a path, or by a path in the newest snapshot that has it.
 fn find(
     typed: &Typed,
-    session: &Connection,
+    connection: &Connection,
     catalog: &Catalog,
     contents: &Contents,
     text: &str,
@@ -170,7 +170,7 @@ fn find(
     let (id, _) = resolve::split(text);
     let snapshots = catalog.all_snapshots();
     if snapshots.get(id).is_none() && id.parse::<ObjectId>().is_err() {
-        return find_in_sources(typed, session, &snapshots, contents, text);
+        return find_in_sources(typed, connection, &snapshots, contents, text);
     }
     find_by_id(typed, &snapshots, catalog, contents, text)
         .map_err(|failure| failure.during("unable to get filesystem entry"))
@@ -202,12 +202,12 @@ fn find_by_id(
 
 fn find_in_sources(
     typed: &Typed,
-    session: &Connection,
+    connection: &Connection,
     snapshots: &Snapshots,
     contents: &Contents,
     text: &str,
 ) -> Result<DirEntry, Failure> {
-    let wanted = session.asked(text)?;
+    let wanted = connection.asked(text)?;
     if wanted.is_without_path() {
         return Err(Failure::new("the source must contain a path element"));
     }
@@ -267,7 +267,8 @@ fn conclude(typed: &Typed, summary: &Summary, kept: bool) -> Result<(), Failure>
     let size = |count: u64| bytes(i64::try_from(count).unwrap_or(i64::MAX));
     let Summary { files, dirs, symlinks, skipped, deleted, error_count, refused, .. } = summary;
     let ignored = typed.on("ignore-errors");
-    let first = summary.errors.first().map(|error| format!("{}: {}", error.path, error.message));
+    let first = summary.errors.first();
+    let first = first.map(|error| words::with_word(error.code, format!("{}: {}", error.path, error.message)));
     if *error_count > 0 && !ignored {
         let first = first.unwrap_or_default();
         let more =

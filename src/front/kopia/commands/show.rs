@@ -1,10 +1,10 @@
 //! `kopia show`: the bytes of an object.
 
 use super::resolve::{exists, lost, object_id, split};
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Typed};
 use crate::front::kopia::output::Output;
-use crate::front::kopia::session::Connection;
 use crate::object::Reader;
 use crate::snapshot::Tree;
 
@@ -15,11 +15,11 @@ pub(super) const COMMAND: Command = Command::new(&["show", "cat"], &[], OBJECT, 
 fn run(typed: &Typed) -> Result<(), Failure> {
     let text = typed.arguments.first().map(String::as_str).unwrap_or_default();
     let not_parsed = |failure: Failure| failure.during(&format!("unable to parse ID: {text}"));
-    let session = Connection::open(typed)?;
+    let connection = Connection::open(typed)?;
     let (id, path) = split(text);
     let mut object = object_id(id)
         .map_err(|failure| not_parsed(failure.during(&format!("can't parse object ID {id}"))))?;
-    let contents = session.contents()?;
+    let contents = connection.contents()?;
     if !path.is_empty() {
         let entry = exists(&contents, &object)
             .and_then(|()| Ok(Tree::of_object(&contents, &object).map_err(crate::Error::from)?))

@@ -8,11 +8,11 @@ use jiff::tz::TimeZone;
 use super::snapshot_rows::Rows;
 use super::storage_stats::Counter;
 use crate::content::Contents;
+use crate::front::kopia::connection::{Connection, check_nothing, say_unlisted};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, List, Output};
 use crate::front::kopia::say;
-use crate::front::kopia::session::{Connection, check_nothing, say_unlisted};
 use crate::snapshot::{AskedSource, Policies, Snapshot, Source, StorageStats};
 
 const FLAGS: &[Flag] = &[
@@ -44,9 +44,9 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(typed: &Typed, session: &Connection) -> Result<Self, Failure> {
+    fn new(typed: &Typed, connection: &Connection) -> Result<Self, Failure> {
         let source = typed.arguments.first().filter(|text| !text.is_empty());
-        let source = source.map(|text| session.asked(text)).transpose()?;
+        let source = source.map(|text| connection.asked(text)).transpose()?;
         Ok(Self { source, tags: tags(typed.texts("tags"))? })
     }
 
@@ -78,9 +78,9 @@ fn tags(typed: &[String]) -> Result<BTreeMap<String, String>, Failure> {
 
 fn run(typed: &Typed) -> Result<(), Failure> {
     tags(typed.texts("tags"))?;
-    let session = Connection::open(typed)?;
-    let wanted = Wanted::new(typed, &session)?;
-    let mut catalog = session.catalog()?;
+    let connection = Connection::open(typed)?;
+    let wanted = Wanted::new(typed, &connection)?;
+    let mut catalog = connection.catalog()?;
     say_unlisted(&mut catalog, wanted.source.as_ref());
     let snapshots = catalog.all_snapshots();
     let found: Vec<_> = snapshots
@@ -106,19 +106,21 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         say(&format!("unable to determine effective policy: {problem}"));
     }
     let mut out = Output::new();
-    let contents = typed.on("storage-stats").then(|| session.contents()).transpose()?;
+    let contents = typed.on("storage-stats").then(|| connection.contents()).transpose()?;
     if typed.on("json") {
         print_json(typed, &found, &policies, contents.as_ref(), &mut out)?;
         return out.finish();
     }
     let shown: Vec<_> = found
         .iter()
-        .filter(|(source, _)| typed.on("all") || (source.host == session.host && source.user == session.user))
+        .filter(|(source, _)| {
+            typed.on("all") || (source.host == connection.host && source.user == connection.user)
+        })
         .collect();
     if shown.is_empty() && !typed.on("all") && !found.is_empty() {
         say("No snapshots found. Pass --all to show snapshots from all users/hosts.\n");
     }
-    let mut rows = Rows::new(typed, &session, wanted.source.as_ref());
+    let mut rows = Rows::new(typed, &connection, wanted.source.as_ref());
     for (i, (source, group)) in shown.into_iter().enumerate() {
         out.line(format!("{}{source}", if i > 0 { "\n" } else { "" }))?;
         let reasons = policies.retention(source).reasons(group, &TimeZone::system());

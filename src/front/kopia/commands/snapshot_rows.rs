@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::content::Contents;
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::Typed;
 use crate::front::kopia::output::Output;
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{Times, bytes, compression, maybe_bytes, mode};
 use crate::object::ObjectId;
 use crate::snapshot::{
@@ -17,7 +17,7 @@ use crate::snapshot::{
 pub(super) struct Rows<'a> {
     typed: &'a Typed,
     times: Times,
-    session: &'a Connection,
+    connection: &'a Connection,
     /// The source that was asked for: what is shown of a snapshot of a directory above it.
     asked: Option<&'a AskedSource>,
     /// The full index, loaded when a path has to be followed.
@@ -37,8 +37,8 @@ struct Row {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(typed: &'a Typed, session: &'a Connection, asked: Option<&'a AskedSource>) -> Self {
-        Self { typed, times: Times::new(typed), session, asked, contents: None, unreadable: 0 }
+    pub(super) fn new(typed: &'a Typed, connection: &'a Connection, asked: Option<&'a AskedSource>) -> Self {
+        Self { typed, times: Times::new(typed), connection, asked, contents: None, unreadable: 0 }
     }
 
     /// Fails if there was anything that could not be read.
@@ -121,7 +121,7 @@ impl<'a> Rows<'a> {
         }
         let contents = match self.contents.take() {
             Some(contents) => contents,
-            None => self.session.contents()?,
+            None => self.connection.contents()?,
         };
         let found = Tree::of_snapshot(&contents, snapshot).and_then(|tree| tree.entry(&inside));
         self.contents = Some(contents);

@@ -12,12 +12,12 @@ use super::resolve;
 use crate::Error;
 use crate::blob::BlobId;
 use crate::content::{ContentSource, Contents};
+use crate::front::kopia::connection::{Connection, check_nothing};
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Argument, Command, Flag, Kind, Typed};
 use crate::front::kopia::output::{JSON, Output};
 use crate::front::kopia::sample::Sample;
 use crate::front::kopia::say;
-use crate::front::kopia::session::{Connection, check_nothing};
 use crate::front::kopia::text::{Times, bytes};
 use crate::gojson::write;
 use crate::index::ContentIndex;
@@ -69,11 +69,11 @@ struct Outcome<'a> {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Connection::open(typed)?;
-    let catalog = session.catalog()?;
-    let contents = session.contents()?;
+    let connection = Connection::open(typed)?;
+    let catalog = connection.catalog()?;
+    let contents = connection.contents()?;
     say("Listing blobs...");
-    let blobs = session.repository.store().list("").map_err(Error::from)?;
+    let blobs = connection.repository.store().list("").map_err(Error::from)?;
     say(&format!("Listed {} blobs.", blobs.len()));
     let verifier = Verifier {
         typed,
@@ -84,7 +84,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
         state: Mutex::default(),
     };
     let snapshots = catalog.all_snapshots();
-    let walked = select(typed, &session, &snapshots).and_then(|chosen| {
+    let walked = select(typed, &connection, &snapshots).and_then(|chosen| {
         if chosen.is_empty() && typed.texts("directory-id").is_empty() && typed.texts("file-id").is_empty() {
             check_nothing(&catalog, None)?;
         }
@@ -98,11 +98,16 @@ fn run(typed: &Typed) -> Result<(), Failure> {
 }
 
 /// The snapshots that were asked for; all of them when nothing was.
-fn select(typed: &Typed, session: &Connection, snapshots: &Snapshots) -> Result<Vec<Arc<Snapshot>>, Failure> {
+fn select(
+    typed: &Typed,
+    connection: &Connection,
+    snapshots: &Snapshots,
+) -> Result<Vec<Arc<Snapshot>>, Failure> {
     let (ids, sources) = (&typed.arguments, typed.texts("sources"));
     let objects = typed.texts("directory-id").len() + typed.texts("file-id").len();
     let all = ids.is_empty() && sources.is_empty() && objects == 0;
-    let sources: Vec<Source> = sources.iter().map(|text| session.source(text)).collect::<Result<_, _>>()?;
+    let sources: Vec<Source> =
+        sources.iter().map(|text| connection.source(text)).collect::<Result<_, _>>()?;
     if let Some(problem) = snapshots.problems().iter().find(|p| all || sources.iter().any(|s| p.concerns(s)))
     {
         return Err(Failure::new(format!("unable to load snapshots: {}", problem.reason)));

@@ -10,12 +10,12 @@ use crate::Error;
 use crate::blob::BlobId;
 use crate::format::RepositoryFormat;
 use crate::front::kopia::config::{CLIENT_OPTIONS, quoted};
+use crate::front::kopia::connection::Connection;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Command, Flag, Typed};
 use crate::front::kopia::json::{self, Object};
 use crate::front::kopia::output::{JSON, Output};
 use crate::front::kopia::password;
-use crate::front::kopia::session::Connection;
 use crate::front::kopia::text::{bytes, duration};
 use crate::gojson::write;
 
@@ -112,12 +112,12 @@ fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 fn run(typed: &Typed) -> Result<(), Failure> {
-    let session = Connection::open(typed)?;
+    let connection = Connection::open(typed)?;
     let mut out = Output::new();
     if typed.on("json") {
-        out.json(typed, &as_json(&session)?)?;
+        out.json(typed, &as_json(&connection)?)?;
     } else {
-        print(typed, &session, &mut out)?;
+        print(typed, &connection, &mut out)?;
     }
     out.finish()
 }
@@ -126,28 +126,28 @@ fn not_json(error: &serde_json::Error) -> Failure {
     Failure::new(error.to_string())
 }
 
-fn as_json(session: &Connection) -> Result<String, Failure> {
+fn as_json(connection: &Connection) -> Result<String, Failure> {
     let mut options = Object::default();
     for key in CLIENT_OPTIONS {
-        if let Some(value) = session.config.object.raw(key) {
+        if let Some(value) = connection.config.object.raw(key) {
             options.set(CLIENT_OPTIONS, key, value.to_owned());
         }
     }
     let raw = |json: String| RawValue::from_string(json).map_err(|e| not_json(&e));
     let options = raw(options.to_json().map_err(|e| not_json(&e))?)?;
-    let storage = session.config.storage()?;
+    let storage = connection.config.storage()?;
     let shown = storage.shown()?.to_json().map_err(|e| not_json(&e))?;
     let storage = raw(format!("{{\"type\":{},\"config\":{shown}}}", quoted(&storage.kind)?))?;
-    let format = session.repository.format();
+    let format = connection.repository.format();
     let status = Status {
-        config_file: session.config.path.to_string_lossy().into_owned(),
+        config_file: connection.config.path.to_string_lossy().into_owned(),
         unique_id: hex::encode(format.unique_id()),
         client_options: &options,
         storage: &storage,
-        volume: volume(session)?,
+        volume: volume(connection)?,
         content_format: content_format(format),
         object_format: ObjectFormat { splitter: format.splitter() },
-        blob_retention: blob_retention(session)?,
+        blob_retention: blob_retention(connection)?,
     };
     write::to_string(&status).map_err(|e| not_json(&e))
 }
@@ -176,8 +176,8 @@ fn content_format(format: &RepositoryFormat) -> ContentFormat<'_> {
     }
 }
 
-fn volume(session: &Connection) -> Result<Option<Volume>, Failure> {
-    let location = session.config.storage()?.location()?;
+fn volume(connection: &Connection) -> Result<Option<Volume>, Failure> {
+    let location = connection.config.storage()?.location()?;
     let Some(directory) = location.directory() else { return Ok(None) };
     let found = statvfs(directory)
         .map_err(|e| Failure::new(format!("unable to get storage volume capacity: {}", e.desc())))?;
@@ -185,48 +185,48 @@ fn volume(session: &Connection) -> Result<Option<Volume>, Failure> {
     Ok(Some(Volume { capacity: size(found.blocks()), available: size(found.blocks_available()) }))
 }
 
-fn blob_retention(session: &Connection) -> Result<BlobRetention, Failure> {
+fn blob_retention(connection: &Connection) -> Result<BlobRetention, Failure> {
     let Ok(id) = BlobId::new(BLOB_CONFIG) else { return Ok(BlobRetention::default()) };
-    let stored = match session.repository.store().read(&id, MAX_BLOB_CONFIG) {
+    let stored = match connection.repository.store().read(&id, MAX_BLOB_CONFIG) {
         Ok(stored) => stored,
         Err(e) if e.is_not_found() => return Ok(BlobRetention::default()),
         Err(e) => return Err(Error::from(e).into()),
     };
     let unreadable = || Failure::new(format!("unable to read {BLOB_CONFIG}: it does not decrypt"));
-    let plain = session.repository.format().open_blob_config(&stored).map_err(|_| unreadable())?;
+    let plain = connection.repository.format().open_blob_config(&stored).map_err(|_| unreadable())?;
     serde_json::from_slice(&plain).map_err(|e| Failure::new(format!("unable to read {BLOB_CONFIG}: {e}")))
 }
 
-fn print(typed: &Typed, session: &Connection, out: &mut Output) -> Result<(), Failure> {
-    let config = &session.config;
+fn print(typed: &Typed, connection: &Connection, out: &mut Output) -> Result<(), Failure> {
+    let config = &connection.config;
     row(out, "Config file", &config.path.to_string_lossy())?;
     out.line("")?;
     row(out, "Description", &config.text("description")?)?;
-    row(out, "Hostname", &session.host)?;
-    row(out, "Username", &session.user)?;
+    row(out, "Hostname", &connection.host)?;
+    row(out, "Username", &connection.user)?;
     row(out, "Read-only", &config.on("readonly")?.to_string())?;
     let cache: i64 = config.member("formatBlobCacheDuration")?.unwrap_or_default();
     row(out, "Format blob cache", &if cache > 0 { duration(cache) } else { "disabled".to_owned() })?;
     out.line("")?;
-    print_storage(session, out)?;
+    print_storage(connection, out)?;
     out.line("")?;
-    print_format(session, out)?;
-    let retention = blob_retention(session)?;
+    print_format(connection, out)?;
+    let retention = blob_retention(connection)?;
     if !retention.retention_mode.is_empty() {
         out.line("")?;
         out.line(format!("Blob retention mode:     {}", retention.retention_mode))?;
         out.line(format!("Blob retention period:   {}", duration(retention.retention_period)))?;
     }
     if typed.on("reconnect-token") {
-        print_token(typed, session, out)?;
+        print_token(typed, connection, out)?;
     }
     Ok(())
 }
 
-fn print_storage(session: &Connection, out: &mut Output) -> Result<(), Failure> {
-    let storage = session.config.storage()?;
+fn print_storage(connection: &Connection, out: &mut Output) -> Result<(), Failure> {
+    let storage = connection.config.storage()?;
     row(out, "Storage type", &storage.kind)?;
-    match volume(session)? {
+    match volume(connection)? {
         Some(Volume { capacity, available }) => {
             let size = |count: u64| bytes(i64::try_from(count).unwrap_or(i64::MAX));
             row(out, "Storage capacity", &size(capacity))?;
@@ -238,8 +238,8 @@ fn print_storage(session: &Connection, out: &mut Output) -> Result<(), Failure> 
     row(out, "Storage config", &json::indent(&shown, &" ".repeat(COLUMN)))
 }
 
-fn print_format(session: &Connection, out: &mut Output) -> Result<(), Failure> {
-    let format = session.repository.format();
+fn print_format(connection: &Connection, out: &mut Output) -> Result<(), Failure> {
+    let format = connection.repository.format();
     row(out, "Unique ID", &hex::encode(format.unique_id()))?;
     row(out, "Hash", format.hash_algorithm().name())?;
     row(out, "Encryption", format.encryption().name())?;
@@ -259,7 +259,7 @@ fn print_format(session: &Connection, out: &mut Output) -> Result<(), Failure> {
     }
     out.line("")?;
     out.line("Epoch Manager:       enabled")?;
-    out.line(format!("Current Epoch: {}", current_epoch(session)?))?;
+    out.line(format!("Current Epoch: {}", current_epoch(connection)?))?;
     out.line("")?;
     out.line(format!("Epoch refresh frequency: {}", duration(epochs.refresh_frequency)))?;
     out.line(format!(
@@ -277,18 +277,18 @@ fn row(out: &mut Output, name: &str, value: &str) -> Result<(), Failure> {
 }
 
 /// The epoch that is written to: the one whose marker has the highest number.
-fn current_epoch(session: &Connection) -> Result<u64, Failure> {
-    let markers = session.repository.store().list(EPOCH_MARKER).map_err(Error::from)?;
+fn current_epoch(connection: &Connection) -> Result<u64, Failure> {
+    let markers = connection.repository.store().list(EPOCH_MARKER).map_err(Error::from)?;
     let number = |id: &BlobId| id.as_str().strip_prefix(EPOCH_MARKER)?.parse().ok();
     Ok(markers.iter().filter_map(|blob| number(&blob.id)).max().unwrap_or(0))
 }
 
-fn print_token(typed: &Typed, session: &Connection, out: &mut Output) -> Result<(), Failure> {
-    let storage = session.config.object.raw("storage").unwrap_or("null");
+fn print_token(typed: &Typed, connection: &Connection, out: &mut Output) -> Result<(), Failure> {
+    let storage = connection.config.object.raw("storage").unwrap_or("null");
     let mut token = format!("{{\"version\":\"1\",\"storage\":{storage}");
     let with_password = typed.on("reconnect-token-with-password");
     if with_password {
-        let password = password::get(typed, Some(&session.config.path))?;
+        let password = password::get(typed, Some(&connection.config.path))?;
         token.push_str(&format!(",\"password\":{}", quoted(&password)?));
     }
     token.push('}');

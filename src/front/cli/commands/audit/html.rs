@@ -56,6 +56,11 @@ fn document(
             writeln!(out, "<p><b class=\"critical\">critical</b> {location}: {message}</p>")?;
         }
     }
+    for finding in compared.health().map(|health| health.findings(now)).unwrap_or_default() {
+        let severity = finding.severity().as_str();
+        let (message, cure) = (text(&finding.to_string()), text(finding.cure()));
+        writeln!(out, "<p><b class=\"{severity}\">{severity}</b> {message}: {cure}</p>")?;
+    }
     out.push_str(
         "<table><thead><tr><th>State</th><th>Source</th><th>Snapshots</th><th>Age</th><th>Most</th><th>Size</th>\
          <th>Findings</th></tr></thead><tbody>\n",

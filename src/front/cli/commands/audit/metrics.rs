@@ -32,6 +32,32 @@ pub(super) fn metrics(audit: &Audit, complete: bool, compared: &Comparison, now:
         gauge.set(value);
         registry.register(name, help, gauge);
     }
+    if let Some(health) = compared.health() {
+        let gauges = [
+            ("index_blobs", "Index blobs that opening the repository reads", Some(health.index_blobs as f64)),
+            (
+                "next_full_maintenance_timestamp_seconds",
+                "When full maintenance is due",
+                health.next_full().map(seconds),
+            ),
+            (
+                "last_maintenance_timestamp_seconds",
+                "When maintenance last did something",
+                health.last_success().map(seconds),
+            ),
+            (
+                "repository_findings",
+                "Findings about how the repository is looked after",
+                Some(health.findings(now).len() as f64),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let Some(value) = value else { continue };
+            let gauge = Value::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        }
+    }
     let families: [Labelled; 6] = Default::default();
     let [newest, size, files, snapshots, findings, in_store] = &families;
     for source in &audit.sources {

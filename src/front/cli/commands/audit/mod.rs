@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::audit::health::{Health, HealthFinding};
 use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, StoreFinding, audit};
 use crate::blob::WritablePath;
 use crate::front::cli::context::{Context, wrong_value};
@@ -27,16 +28,16 @@ const FOR_EVERYBODY: u32 = 0o644;
 /// Check that every source has a recent, complete and plausible backup
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a limit, the age of a backup is judged by the source's own history. Notices are shown and change no exit code.
+Without a limit, the age of a backup is judged by the source's own history. Notices do not change the exit code.
 
-FILE has one line for each source that must be there, with an optional limit for its age; a line with * or ? only \
-limits what it matches. `#` begins a comment:
+FILE has one line for each source that must be there, with an optional limit for its age; a line with * or ? requires \
+nothing and only sets a limit for the sources that it matches. `#` begins a comment:
   data-demo@apps:/data
   photos@media:/data      2d
   *@monitoring:*          30d
 
-With --with, other stores that should hold the same sources are compared with the repository: how old each source is in each \
-of them, and which store is behind, by more than the limit of the source or 26 hours. One that cannot be read is critical.
+With --with, the report also says how old each source is in each repository, and which repository is behind by more than \
+the limit of the source, or 26 hours if it has none. A repository that cannot be read is critical.
 
 Exit codes: 0 all good, 1 a warning or worse, 3 the repository cannot be read, 4 the list may be incomplete.
 
@@ -46,7 +47,7 @@ Examples:
   rokopia audit --with s3://bucket/kopia --with restic:/mnt/restic
   rokopia audit --json | jq '.sources[] | select(.findings != [])'")]
 pub(in crate::front::cli) struct Args {
-    /// Largest age of the newest complete snapshot of each source, where FILE has no limit for it
+    /// Maximum age of the newest complete snapshot of each source for which --expect sets no limit
     #[arg(long, value_name = "DURATION")]
     max_age: Option<String>,
 
@@ -54,12 +55,12 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
-    /// Another store of the same data, of Kopia or restic, with the same password unless --with-password-file gives its own.
-    /// May be given several times
+    /// Another repository of the same data, of Kopia or restic. It has the same password unless --with-password-file is
+    /// given. May be given several times
     #[arg(long, value_name = "LOCATION")]
     with: Vec<OsString>,
 
-    /// The password of a --with: the first is for the first, and so on
+    /// Password file for a --with: the first one is for the first --with, and so on
     #[arg(long, value_name = "FILE", requires = "with")]
     with_password_file: Vec<PathBuf>,
 
@@ -79,12 +80,41 @@ struct Report<'a> {
     complete: bool,
     time: UtcTimestamp,
     sources: Vec<Line<'a>>,
+    /// How the repository is looked after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository: Option<HealthLine<'a>>,
     /// The stores, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stores: Vec<StoreLine<'a>>,
     /// Each source in each of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     compared: Vec<ComparedLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct HealthLine<'a> {
+    index_blobs: usize,
+    /// Who runs maintenance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance_owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_full_maintenance: Option<UtcTimestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_maintenance: Option<UtcTimestamp>,
+    findings: Vec<FindingLine>,
+}
+
+impl<'a> HealthLine<'a> {
+    fn of(health: &'a Health, now: UtcTimestamp) -> Self {
+        let owner = health.parameters.as_ref().map(|parameters| parameters.owner.as_str());
+        Self {
+            index_blobs: health.index_blobs,
+            maintenance_owner: owner.filter(|owner| !owner.is_empty()),
+            next_full_maintenance: health.next_full(),
+            last_maintenance: health.last_success(),
+            findings: health.findings(now).iter().map(FindingLine::of_health).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -140,19 +170,31 @@ impl Args {
         self.put_out(&audit, certain, &compared, now)?;
         let mut out = Output::new();
         if context.json {
-            out.json(&Report {
-                ok: good,
-                complete: certain,
-                time: now,
-                sources: audit.sources.iter().map(Line::of).collect(),
-                stores: match compared.stores.as_slice() {
-                    [_] => Vec::new(),
-                    stores => stores.iter().map(StoreLine::of).collect(),
+            out.json_report(
+                context.stats(),
+                &Report {
+                    ok: good,
+                    complete: certain,
+                    time: now,
+                    sources: audit.sources.iter().map(Line::of).collect(),
+                    repository: compared.health().map(|health| HealthLine::of(health, now)),
+                    stores: match compared.stores.as_slice() {
+                        [_] => Vec::new(),
+                        stores => stores.iter().map(StoreLine::of).collect(),
+                    },
+                    compared: compared.lines(now),
                 },
-                compared: compared.lines(now),
-            })?;
+            )?;
         } else {
-            print(&audit, context.quiet, &mut out)?;
+            print(&audit, &mut out)?;
+            for finding in compared.health().map(|health| health.findings(now)).unwrap_or_default() {
+                let (severity, code) = (finding.severity().as_str(), finding.code());
+                out.line(format!("{severity}[{code}]: {}", escape(&finding.to_string())))?;
+                out.line(format!("  help: {}", finding.cure()))?;
+            }
+            if !context.quiet {
+                table(&audit, &mut out)?;
+            }
             compared.print(now, context.quiet, &mut out)?;
         }
         out.finish()?;
@@ -238,27 +280,25 @@ impl<'a> Line<'a> {
 }
 
 impl FindingLine {
+    fn new(code: &'static str, severity: Severity, finding: &impl ToString, help: &'static str) -> Self {
+        Self { code, severity: severity.as_str(), message: finding.to_string(), help }
+    }
+
     fn of_store(finding: &StoreFinding) -> Self {
-        Self {
-            code: finding.code(),
-            severity: finding.severity().as_str(),
-            message: finding.to_string(),
-            help: finding.cure(),
-        }
+        Self::new(finding.code(), finding.severity(), finding, finding.cure())
+    }
+
+    fn of_health(finding: &HealthFinding) -> Self {
+        Self::new(finding.code(), finding.severity(), finding, finding.cure())
     }
 
     fn of(finding: &Finding) -> Self {
-        Self {
-            code: finding.code(),
-            severity: finding.severity().as_str(),
-            message: finding.to_string(),
-            help: finding.cure(),
-        }
+        Self::new(finding.code(), finding.severity(), finding, finding.cure())
     }
 }
 
-/// The findings with their cures, then, unless asked to be quiet, a line for each source.
-fn print(audit: &Audit, quiet: bool, out: &mut Output) -> Result<(), Failure> {
+/// The findings with their cures.
+fn print(audit: &Audit, out: &mut Output) -> Result<(), Failure> {
     for source in &audit.sources {
         for finding in &source.findings {
             let (severity, name) = (finding.severity().as_str(), source.source.to_string());
@@ -273,9 +313,11 @@ fn print(audit: &Audit, quiet: bool, out: &mut Output) -> Result<(), Failure> {
             }
         }
     }
-    if quiet {
-        return Ok(());
-    }
+    Ok(())
+}
+
+/// A line for each source.
+fn table(audit: &Audit, out: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new(&["SOURCE", "SNAPSHOTS", "AGE", "MAX AGE", "SIZE", "STATE"], &[1, 2, 3, 4]);
     for source in &audit.sources {
         let seconds = |seconds: i64| u64::try_from(seconds).map(Duration::from_secs);

@@ -5,15 +5,17 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::FindingLine;
+use crate::audit::health::Health;
 use crate::audit::{Audit, SourceStores, Store, compare};
 use crate::blob::{Guard, WritablePath};
 use crate::checker::SourceState;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::Failure;
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, Table, escape};
 use crate::front::cli::restic::Listed;
-use crate::front::cli::session::Session;
 use crate::front::cli::units::short_age;
+use crate::repository::maintenance::{Parameters, schedule_json};
 use crate::snapshot::UtcTimestamp;
 
 /// A store that was read, or why it was not.
@@ -23,6 +25,8 @@ pub(super) struct Opened {
     /// Whether the list is certainly complete.
     pub(super) complete: bool,
     pub(super) problem: Option<Failure>,
+    /// How the repository is looked after, where it is one of Kopia.
+    pub(super) health: Option<Health>,
     guard: Guard,
 }
 
@@ -35,13 +39,14 @@ impl Opened {
             // A directory that was read can be looked at.
             let guard = Guard::new(&directory).unwrap_or_default();
             let (states, complete) = (listed.sources(), listed.is_complete());
-            return Ok(Self { location, states, complete, problem: None, guard });
+            return Ok(Self { location, states, complete, problem: None, health: None, guard });
         }
-        let mut session = Session::open(context)?;
-        let complete = session.lists_are_complete();
-        let guard = session.repository.store().guard();
-        let states = SourceState::of_all(&session.snapshots);
-        Ok(Self { location, states, complete, problem: None, guard })
+        let mut repo = OpenRepository::open(context)?;
+        let complete = repo.lists_are_complete();
+        let guard = repo.repository.store().guard();
+        let states = SourceState::of_all(&repo.snapshots);
+        let health = Some(health(&repo));
+        Ok(Self { location, states, complete, problem: None, health, guard })
     }
 
     /// The same; a store that cannot be read is one with a problem.
@@ -52,8 +57,22 @@ impl Opened {
             states: Vec::new(),
             complete: false,
             problem: Some(problem),
+            health: None,
             guard: Guard::default(),
         })
+    }
+}
+
+/// One small blob is read beside what was read already.
+fn health(repo: &OpenRepository) -> Health {
+    let (repository, manifests) = (&repo.repository, repo.catalog.manifests());
+    let stored = schedule_json(repository.store(), repository.format()).map_err(|e| e.to_string());
+    let parsed = |json: &[u8]| serde_json::from_slice(json).map_err(|e| e.to_string());
+    Health {
+        index_blobs: repo.catalog.index().blob_count(),
+        parameters: Parameters::of(manifests).ok(),
+        schedule: stored.and_then(|json| json.map(|json| parsed(&json)).transpose()),
+        oldest: repo.snapshots.all().iter().map(|snapshot| snapshot.start_time).min(),
     }
 }
 
@@ -137,6 +156,11 @@ impl Comparison {
     pub(super) fn is_good(&self) -> bool {
         self.stores.iter().all(|store| store.problem.is_none())
             && self.sources.iter().all(|source| source.findings.is_empty())
+    }
+
+    /// How the repository itself is looked after.
+    pub(super) fn health(&self) -> Option<&Health> {
+        self.stores.first()?.health.as_ref()
     }
 
     fn location(&self, at: usize) -> &str {

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::comparison::{Compared, Comparison};
 use super::{Aspects, Line, text};
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::Attributes;
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::Output;
 use crate::front::cli::progress::{Activity, Unit};
-use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::front::cli::units::human_size;
-use crate::restore::{Compared, Comparison};
 use crate::snapshot::{Difference, Snapshots};
 use crate::text::counted;
 
@@ -62,12 +62,12 @@ pub(super) fn run(
     reference: &str,
     is_new: bool,
     ignored: &Aspects,
-    mut session: Session,
+    mut repo: OpenRepository,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let found = session.find(reference)?;
-    let contents = session.contents()?;
-    let (tree, entry) = locate(&mut session, &contents, reference, &found)?;
+    let found = repo.find(reference)?;
+    let contents = repo.contents()?;
+    let (tree, entry) = locate(&mut repo, &contents, reference, &found)?;
     let mut comparison = Comparison::new(directory, &tree, entry).map_err(|e| {
         Failure::new(Exit::Unknown, "local-unreadable", format!("reading {}: {e}", directory.display()))
     })?;

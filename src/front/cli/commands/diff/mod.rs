@@ -1,5 +1,6 @@
 //! `rokopia diff`: what differs between two snapshots, or a directory and a snapshot.
 
+mod comparison;
 mod directory;
 
 use clap::ValueEnum;
@@ -10,9 +11,9 @@ use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::{Attributes, short};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::Output;
 use crate::front::cli::progress::{Activity, Unit};
-use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, locate};
 use crate::snapshot::{Aspect, Diff, Difference};
 
@@ -23,8 +24,9 @@ Lines begin with + (added), - (removed) or M (changed); what changed follows in 
 mtime. A file counts as changed in content only if its bytes differ. Exit codes: 0 no difference; 1 differences; 4 no \
 difference, but something could not be compared.
 
-A path that begins with /, ./ or ../ and is a directory here is compared with the snapshot: all bytes, owners, modes and \
-times. If nothing differs, that is said: `identical`. Where the same path is that of a source, DIR/. is the directory. \
+A path that begins with /, ./ or ../ and is a directory of this machine is compared with the snapshot: all bytes, owners, \
+modes and times. If nothing differs, the command prints `identical`. If a source has the same path, write DIR/. for the \
+directory. \
 Sockets, pipes and devices, and lost+found at the top, are left out.
 
 Examples:
@@ -38,7 +40,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::references))]
     old: String,
 
-    /// The same for what to compare it with
+    /// What to compare it with, named in the same way
     #[arg(value_name = "NEW", add = ArgValueCompleter::new(complete::references))]
     new: String,
 
@@ -100,15 +102,13 @@ impl<'a> Line<'a> {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let paths = [&self.old, &self.new].map(Into::into);
-        let mut session = Session::open_for_contents(&context.reading(&paths))?;
+        let mut repo = OpenRepository::open_for_contents(&context.reading(&paths))?;
         let ignored = Aspects::new(&self.ignore);
-        let directories = (
-            directory::named(&self.old, &session.snapshots)?,
-            directory::named(&self.new, &session.snapshots)?,
-        );
+        let directories =
+            (directory::named(&self.old, &repo.snapshots)?, directory::named(&self.new, &repo.snapshots)?);
         match directories {
-            (Some(here), None) => return directory::run(&here, &self.new, false, &ignored, session, context),
-            (None, Some(here)) => return directory::run(&here, &self.old, true, &ignored, session, context),
+            (Some(here), None) => return directory::run(&here, &self.new, false, &ignored, repo, context),
+            (None, Some(here)) => return directory::run(&here, &self.old, true, &ignored, repo, context),
             (Some(_), Some(_)) => {
                 return Err(Failure::wrong_usage(
                     "both are directories of this machine: one must be a snapshot",
@@ -116,10 +116,10 @@ impl Args {
             }
             (None, None) => {}
         }
-        let (old, new) = (session.find(&self.old)?, session.find(&self.new)?);
-        let contents = session.contents()?;
-        let (old_tree, old_entry) = locate(&mut session, &contents, &self.old, &old)?;
-        let (new_tree, new_entry) = locate(&mut session, &contents, &self.new, &new)?;
+        let (old, new) = (repo.find(&self.old)?, repo.find(&self.new)?);
+        let contents = repo.contents()?;
+        let (old_tree, old_entry) = locate(&mut repo, &contents, &self.old, &old)?;
+        let (new_tree, new_entry) = locate(&mut repo, &contents, &self.new, &new)?;
         let mut troubles = Troubles::default();
         let mut out = Output::new();
         let mut exit = Exit::Done;

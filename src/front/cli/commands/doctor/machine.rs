@@ -15,7 +15,7 @@ use crate::front::cli::units::human_size;
 use crate::os::sandbox::{self, existing_directory};
 
 /// The target of a restore, as it was before the repository was opened.
-pub(super) struct Room {
+pub(super) struct ManifestMemory {
     target: PathBuf,
     /// The file system that it is or will be in.
     found: Result<Found, String>,
@@ -29,7 +29,7 @@ struct Found {
     unnamed: io::Result<()>,
 }
 
-impl Room {
+impl ManifestMemory {
     pub(super) fn of(target: Option<&Path>) -> Option<Self> {
         let target = target?.to_owned();
         let found = Found::at(&target);

@@ -17,8 +17,8 @@ use crate::front::cli::output::{Output, escape};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Run it before a rebuild, on the machine or in the pod where the restore will run. It reads the repository as a restore \
-does and writes nothing, neither to the storage nor to DIR. Whether the storage could be written to is a warning: reading \
-is all that rokopia needs.
+does and writes nothing, neither to the storage nor to DIR. If the storage can be written to, that is a warning, because \
+rokopia only needs to read.
 
 Exit codes: 0 nothing failed, 1 a check failed, 2 wrong usage.
 
@@ -27,15 +27,15 @@ Examples:
   rokopia doctor --target /srv/data --source data-demo@apps:/data
   rokopia doctor --service http://rokopia.backup:8080 --json")]
 pub(in crate::front::cli) struct Args {
-    /// Where the data will be restored to: checks that there is room, and what the file system can do
+    /// Directory that the data will be restored to; checks its free space and what its file system supports
     #[arg(long, value_name = "DIR")]
     target: Option<PathBuf>,
 
-    /// A source that must be there; says which snapshot a restore would take. May be given several times
+    /// A source that must have a backup; shows which snapshot a restore would choose. May be given several times
     #[arg(long, value_name = "SOURCE")]
     source: Vec<String>,
 
-    /// A running `rokopia serve`, by its address: checks that it is ready
+    /// Address of a running `rokopia serve`; checks that it is ready
     #[arg(long, value_name = "URL")]
     service: Option<String>,
 }
@@ -111,7 +111,7 @@ impl Report {
         let ok = self.worst() != Some(State::Failed);
         let mut out = Output::new();
         if context.json {
-            out.json(&Json { ok, checks: &self.0 })?;
+            out.json_report(context.stats(), &Json { ok, checks: &self.0 })?;
         } else {
             for Check { check, state, message, help, .. } in &self.0 {
                 if context.quiet && *state == State::Ok {
@@ -135,11 +135,11 @@ impl Args {
         let context = &context.uncached();
         let mut report = Report::default();
         // First what a sandbox would hide.
-        let room = machine::Room::of(self.target.as_deref());
+        let room = machine::ManifestMemory::of(self.target.as_deref());
         let kernel = machine::kernel();
         let service = self.service.as_deref().map(service::check);
-        if let Some(store) = storage::check(&location, &mut report) {
-            context.check_written(&store.guard())?;
+        if let Some(store) = storage::check(&location, &context.traffic(), &mut report) {
+            context.prepare_outputs(&store.guard())?;
             let needed = repository::check(context, &store, &self.source, &mut report);
             if let Some(room) = room {
                 room.check(&store.guard(), needed, &mut report);

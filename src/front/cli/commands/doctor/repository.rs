@@ -5,16 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::{Report, State};
 use crate::Access;
+use crate::audit::health::MANY_INDEX_BLOBS;
 use crate::blob::BlobStore;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::Failure;
-use crate::front::cli::session::Session;
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::units::{ago, human_duration, human_size};
 use crate::snapshot::{Snapshot, UtcTimestamp};
 use crate::text::counted;
-
-/// From this number of index blobs on, maintenance does not keep up: with its defaults there are some tens.
-const MANY_INDEX_BLOBS: usize = 1000;
 
 /// An opening that takes this long is felt in each restore and each answer.
 const SLOW: Duration = Duration::from_secs(10);
@@ -50,33 +48,33 @@ pub(super) fn check(
             report.add("repository", State::Warning, format!("{identity}; {}", warnings.join("; ")), &[]);
         }
     }
-    let mut session = match Session::for_contents(context, repository) {
-        Ok(session) => session,
+    let mut repo = match OpenRepository::for_contents(context, repository) {
+        Ok(repo) => repo,
         Err(failure) => {
             report.failure("index", &failure);
             return None;
         }
     };
-    index(context, &mut session, begun, report);
-    snapshots(&mut session, report);
+    index(context, &mut repo, begun, report);
+    snapshots(&mut repo, report);
     if sources.is_empty() {
-        let groups = session.snapshots.groups();
+        let groups = repo.snapshots.groups();
         let newest = groups.iter().filter_map(|(_, group)| group.iter().rev().find(|s| s.is_complete()));
         return newest.filter_map(|snapshot| size(snapshot)).max();
     }
-    let found: Vec<_> = sources.iter().map(|source| choice(&mut session, source, report)).collect();
+    let found: Vec<_> = sources.iter().map(|source| choice(&mut repo, source, report)).collect();
     found.into_iter().sum()
 }
 
 /// The index is loaded as for a restore.
-fn index(context: &Context, session: &mut Session, begun: Instant, report: &mut Report) {
-    let contents = match session.contents() {
+fn index(context: &Context, repo: &mut OpenRepository, begun: Instant, report: &mut Report) {
+    let contents = match repo.contents() {
         Ok(contents) => contents,
         Err(failure) => return report.failure("index", &failure),
     };
     let took = begun.elapsed();
     let index = contents.index();
-    let blobs = session.catalog.index().blob_count();
+    let blobs = repo.catalog.index().blob_count();
     let text = format!(
         "{} with {}, {} in memory; opened in {}",
         counted(blobs as u64, "index blob"),
@@ -94,14 +92,14 @@ fn index(context: &Context, session: &mut Session, begun: Instant, report: &mut 
     report.ok("index", text);
 }
 
-fn snapshots(session: &mut Session, report: &mut Report) {
-    let complete = session.lists_are_complete();
+fn snapshots(repo: &mut OpenRepository, report: &mut Report) {
+    let complete = repo.lists_are_complete();
     let text = format!(
         "{} of {}",
-        counted(session.snapshots.all().len() as u64, "snapshot"),
-        counted(session.snapshots.sources().len() as u64, "source")
+        counted(repo.snapshots.all().len() as u64, "snapshot"),
+        counted(repo.snapshots.sources().len() as u64, "source")
     );
-    match session.doubts.first() {
+    match repo.doubts.first() {
         None if complete => report.ok("snapshots", text),
         reason => {
             let why = reason
@@ -117,8 +115,8 @@ fn snapshots(session: &mut Session, report: &mut Report) {
 }
 
 /// What a restore of this source would take; its bytes.
-fn choice(session: &mut Session, source: &str, report: &mut Report) -> Option<u64> {
-    let found = session.find(source).and_then(|found| match found.snapshot() {
+fn choice(repo: &mut OpenRepository, source: &str, report: &mut Report) -> Option<u64> {
+    let found = repo.find(source).and_then(|found| match found.snapshot() {
         Some(snapshot) => Ok((snapshot.clone(), found.newer.clone())),
         None => Err(Failure::wrong_usage(format!("{source} is not a source"))),
     });

@@ -37,6 +37,7 @@ fn ready(address: &str) -> Result<(), Problem> {
 
     use reqwest::{Method, Request, Url};
 
+    use crate::blob::Question;
     use crate::blob::remote::{Client, Tls, wait, whole};
 
     /// A service that is ready says so at once.
@@ -54,7 +55,7 @@ fn ready(address: &str) -> Result<(), Problem> {
     let client = Client::with_patience(&Tls::default(), encrypted, Some(PATIENCE));
     let client = client.map_err(|e| not_ready(e.to_string()))?;
     let answer = wait(async {
-        let response = client.send(Request::new(Method::GET, url)).await?;
+        let response = client.send(Question::Read, Request::new(Method::GET, url)).await?;
         let status = response.status();
         let text = whole(response, LIMIT).await?.unwrap_or_default();
         Ok::<_, crate::blob::Trouble>((status, text))

@@ -8,7 +8,7 @@ use nix::unistd::{AccessFlags, access};
 
 use super::{Report, State};
 use crate::Error;
-use crate::blob::{BlobKind, BlobStore, RetryPolicy, list_kinds};
+use crate::blob::{BlobKind, BlobStore, RetryPolicy, Traffic, list_kinds};
 use crate::front::cli::failure::Failure;
 use crate::front::cli::units::human_duration;
 use crate::front::location::Location;
@@ -23,13 +23,17 @@ const POLICY: RetryPolicy = RetryPolicy {
 };
 
 /// Opens the storage and asks it for something. `None` where nothing more can be asked.
-pub(super) fn check(location: &Location, report: &mut Report) -> Option<Arc<dyn BlobStore>> {
+pub(super) fn check(
+    location: &Location,
+    traffic: &Traffic,
+    report: &mut Report,
+) -> Option<Arc<dyn BlobStore>> {
     if let Some(directory) = location.directory() {
         mount(directory, report);
     }
     let failed = |error| Failure::from(Error::from(error)).during(&format!("opening {location}"));
     let begun = Instant::now();
-    let listed = location.open_with(POLICY).and_then(|store| {
+    let listed = location.open_with(traffic, POLICY).and_then(|store| {
         let kinds = [BlobKind::Index, BlobKind::EpochIndex, BlobKind::EpochCompaction];
         let blobs = list_kinds(&store, &kinds)?;
         Ok((store, blobs))

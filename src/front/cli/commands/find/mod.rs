@@ -14,9 +14,9 @@ use crate::content::Contents;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::{Attributes, Line};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape, shell_word, short_id};
 use crate::front::cli::progress::{Activity, Unit};
-use crate::front::cli::session::Session;
 use crate::front::cli::tree::{Troubles, each, locate};
 use crate::front::cli::units::{self, human_size, table_time};
 use crate::snapshot::{DirEntry, EntryType, Period, Snapshot, Source, Tree, UtcTimestamp};
@@ -27,23 +27,26 @@ const MAX_REMEMBERED: usize = 1 << 20;
 
 /// Find files by name, in one snapshot or in all
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "rokopia find [OPTIONS] [REF] [PATTERN]",
+    after_help = "\
 A pattern without a slash matches names anywhere. One with a slash matches whole paths: `*` within one name, `**` across \
-directories. A pattern that begins with the path of a source, as /srv/data/etc/*, matches there.
+directories. A pattern that begins with the path of a source, such as /srv/data/etc/*, matches in that source.
 
 Each line begins with a reference that `rokopia cat` and `rokopia restore` take. A file that is the same in several \
-snapshots of a source is shown once, in the newest; --every and --json show all. With --all, each line says since when \
-and until when a file was so: the times of the oldest and newest complete snapshots that have it.
+snapshots of a source is shown once, in the newest; --every and --json show all. With --all, each version of a file has \
+one line, with the times of the oldest and the newest complete snapshot that has it.
 
 Examples:
   rokopia find '*.conf'                          in all snapshots
   rokopia find latest 'etc/**/*.conf'
   rokopia find --all 'invoice*.pdf'
   rokopia find -i --type f --newer 7d '*report*'
-  rokopia find -0 --larger 1GB '*' | xargs -0 -n1 rokopia ls -l")]
+  rokopia find -0 --larger 1GB '*' | xargs -0 -n1 rokopia ls -l"
+)]
 pub(in crate::front::cli) struct Args {
-    /// A snapshot reference (all snapshots without), and the pattern
-    #[arg(value_names = ["REF] [PATTERN"], num_args = 1..=2, required = true)]
+    /// The snapshot to search (without REF, all snapshots), and the pattern
+    #[arg(value_names = ["REF> <PATTERN"], num_args = 1..=2, required = true)]
     arguments: Vec<String>,
 
     /// Ignore the case of letters
@@ -66,11 +69,11 @@ pub(in crate::front::cli) struct Args {
     #[arg(long)]
     every: bool,
 
-    /// Say since when and until when each version of a file is there, over all complete snapshots
+    /// Show each version of a file, with the times of the first and the last complete snapshot that has it
     #[arg(long, conflicts_with_all = ["every", "null"])]
     all: bool,
 
-    /// Print references alone, each ended by a NUL byte: for `xargs -0`
+    /// Print only references, each followed by a NUL byte, for `xargs -0`
     #[arg(short = '0', long, conflicts_with = "json")]
     null: bool,
 }
@@ -165,9 +168,9 @@ impl Args {
         };
         let pattern = Pattern::parse(pattern, self.ignore_case)?;
         let wanted = self.wanted()?;
-        let mut session = Session::open_for_contents(context)?;
-        let found = reference.map(|reference| session.find(reference)).transpose()?;
-        let contents = session.contents()?;
+        let mut repo = OpenRepository::open_for_contents(context)?;
+        let found = reference.map(|reference| repo.find(reference)).transpose()?;
+        let contents = repo.contents()?;
         let form = match (context.json, self.null) {
             (true, _) => Form::Json,
             (_, true) => Form::Null,
@@ -177,13 +180,13 @@ impl Args {
             Some(found) if !found.path.is_empty() => None,
             Some(found) => found.snapshot().and_then(entries),
             // Of a snapshot without a summary nothing is known, so neither of all.
-            None => session.snapshots.all().iter().map(|snapshot| entries(snapshot)).sum(),
+            None => repo.snapshots.all().iter().map(|snapshot| entries(snapshot)).sum(),
         };
         let mut search = Search {
             pattern,
             wanted,
             form,
-            digits: session.snapshots.unique_digits(),
+            digits: repo.snapshots.unique_digits(),
             out: Output::new(),
             troubles: Troubles::default(),
             activity: Activity::new(context, Unit::Things("entry/entries"), total),
@@ -196,12 +199,12 @@ impl Args {
         }
         let exit = match (reference, found) {
             (Some(reference), Some(found)) => {
-                let (tree, _) = locate(&mut session, &contents, reference, &found)?;
+                let (tree, _) = locate(&mut repo, &contents, reference, &found)?;
                 search.through(&tree, &found.path, &found.root.to_string(), found.snapshot())?;
                 Exit::Done
             }
             _ if self.all => {
-                for (source, group) in session.snapshots.groups() {
+                for (source, group) in repo.snapshots.groups() {
                     let complete = group.iter().rev().filter(|snapshot| snapshot.is_complete());
                     let mut newest = None;
                     for snapshot in complete {
@@ -212,12 +215,12 @@ impl Args {
                         versions.print(source, newest, search.digits, context.json, &mut search.out)?;
                     }
                 }
-                session.conclude("matches", search.matches == 0, &[], |_| true)?
+                repo.conclude("matches", search.matches == 0, &[], |_| true)?
             }
             _ => {
                 let snapshots = match context.json {
-                    true => session.snapshots.all().into_iter().collect(),
-                    false => by_source(&session),
+                    true => repo.snapshots.all().into_iter().collect(),
+                    false => by_source(&repo),
                 };
                 let mut source: Option<&Source> = None;
                 for snapshot in &snapshots {
@@ -228,7 +231,7 @@ impl Args {
                     }
                     search.snapshot(&contents, snapshot)?;
                 }
-                session.conclude("matches", search.matches == 0, &[], |_| true)?
+                repo.conclude("matches", search.matches == 0, &[], |_| true)?
             }
         };
         drop(search.activity);
@@ -248,8 +251,8 @@ fn entries(snapshot: &Snapshot) -> Option<u64> {
 }
 
 /// All snapshots, grouped by source, the newest of each first.
-fn by_source(session: &Session) -> Vec<std::sync::Arc<Snapshot>> {
-    session.snapshots.groups().into_iter().flat_map(|(_, group)| group.into_iter().rev()).collect()
+fn by_source(repo: &OpenRepository) -> Vec<std::sync::Arc<Snapshot>> {
+    repo.snapshots.groups().into_iter().flat_map(|(_, group)| group.into_iter().rev()).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

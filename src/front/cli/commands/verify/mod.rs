@@ -14,9 +14,9 @@ use std::time::Duration;
 use crate::blob::{Guard, WritablePath};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::Output;
 use crate::front::cli::progress::Verifying;
-use crate::front::cli::session::Session;
 use crate::front::cli::signals::CleanUp;
 use crate::front::cli::units;
 use crate::verify::{
@@ -87,7 +87,7 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "SIZE")]
     rate: Option<String>,
 
-    /// Verify only part I of N of the packs, counted from 0; with N alone, I is JOB_COMPLETION_INDEX
+    /// Verify only part I of N of the packs, counted from 0; if only N is given, I is the value of JOB_COMPLETION_INDEX
     #[arg(long, value_name = "I/N")]
     shard: Option<String>,
 
@@ -98,9 +98,6 @@ pub(in crate::front::cli) struct Args {
     /// Show what could be restored if lost index blobs were rebuilt from the packs; nothing is verified
     #[arg(long, conflicts_with_all = ["merge", "ledger"])]
     recover_index: bool,
-
-    #[command(flatten)]
-    drill: drill::Options,
 
     /// Verify only what this snapshot needs; may be repeated
     #[arg(long, value_name = "REF", conflicts_with_all = ["merge", "shard", "ledger", "recover_index", "drill"])]
@@ -125,6 +122,9 @@ pub(in crate::front::cli) struct Args {
     /// Also write metrics to this file, for the textfile collector of Prometheus
     #[arg(long, value_name = "FILE")]
     textfile: Option<PathBuf>,
+
+    #[command(flatten)]
+    drill: drill::Options,
 }
 
 impl Args {
@@ -187,17 +187,17 @@ impl Args {
 
     /// Finds the snapshots that are asked for.
     fn choose(&self, context: &Context, settings: &mut Settings) -> Result<Repository, Failure> {
-        let mut session = Session::open(context)?;
+        let mut repo = OpenRepository::open(context)?;
         let mut chosen = Vec::new();
         for reference in &self.snapshot {
-            let found = session.find(reference)?;
+            let found = repo.find(reference)?;
             let snapshot = found.snapshot().ok_or_else(|| {
                 Failure::wrong_usage(format!("--snapshot {reference:?} is an object, no snapshot"))
             })?;
             chosen.push(snapshot.id.to_string());
         }
         settings.snapshots = Some(chosen);
-        Ok(session.repository)
+        Ok(repo.repository)
     }
 
     fn shard(&self) -> Result<Shard, Failure> {
@@ -241,7 +241,7 @@ impl Args {
         }
         let mut out = Output::new();
         if context.json {
-            out.json(report)?;
+            out.json_report(context.stats(), report)?;
         } else {
             out.bytes(text::text(report).as_bytes())?;
         }

@@ -1,11 +1,14 @@
 //! What text and HTML say alike.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use crate::front::cli::units::{human_duration, human_size, human_time};
-use crate::snapshot::UtcTimestamp;
+use crate::snapshot::{FailedEntry, UtcTimestamp};
 use crate::verify::{Damage, Level, Report, SnapshotState, Stopped, Verdict};
+
+/// Entries that Kopia could not save and that are named for each source.
+const UNSAVED_NAMED: usize = 3;
 
 /// The report in three sentences, without their full stops.
 pub(super) struct Words {
@@ -92,11 +95,22 @@ pub(super) fn unsaved(report: &Report) -> Vec<String> {
     let newest: BTreeMap<&str, &SnapshotState> =
         complete.map(|snapshot| (snapshot.source.as_str(), snapshot)).collect();
     let lacking = newest.into_iter().filter(|(_, snapshot)| snapshot.unsaved > 0);
-    let note = |(source, snapshot): (&str, &SnapshotState)| {
-        let entries = counted(snapshot.unsaved, "entry", "entries");
-        format!("{source}: {entries} could not be saved when Kopia made the newest snapshot {}", snapshot.id)
-    };
-    lacking.map(note).collect()
+    lacking.map(|(_, snapshot)| unsaved_in(snapshot)).collect()
+}
+
+/// What Kopia could not save in a snapshot: how many entries, and the first of those that it names.
+fn unsaved_in(snapshot: &SnapshotState) -> String {
+    let SnapshotState { id, source, unsaved, unsaved_entries: named, .. } = snapshot;
+    let entries = counted(*unsaved, "entry", "entries");
+    let mut note = format!("{source}: {entries} could not be saved when Kopia made the newest snapshot {id}");
+    for (at, FailedEntry { path, error }) in named.iter().take(UNSAVED_NAMED).enumerate() {
+        let _ = write!(note, "{} {path:?} ({error})", if at == 0 { ":" } else { "," });
+    }
+    let shown = named.len().min(UNSAVED_NAMED) as u64;
+    if shown > 0 && *unsaved > shown {
+        let _ = write!(note, " and {} more", unsaved - shown);
+    }
+    note
 }
 
 /// What somebody should do now.
@@ -137,4 +151,31 @@ pub(super) fn counted(count: impl Display + PartialEq + From<u8>, one: &str, man
 
 pub(super) fn when(unix: i64) -> String {
     human_time(UtcTimestamp(unix.saturating_mul(1_000_000_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_what_was_not_saved_are_named() {
+        let unsaved = |unsaved, named: &[&str]| {
+            let named = named.iter().map(|path| FailedEntry { path: (*path).into(), error: "denied".into() });
+            unsaved_in(&SnapshotState {
+                id: "k1".into(),
+                source: "me@host:/data".into(),
+                time: 0,
+                whole: true,
+                complete: true,
+                damaged_paths: 0,
+                unsaved,
+                unsaved_entries: named.collect(),
+            })
+        };
+        let start = "me@host:/data: 1 entry could not be saved when Kopia made the newest snapshot k1";
+        assert_eq!(unsaved(1, &[]), start);
+        assert_eq!(unsaved(1, &["a/b"]), format!("{start}: \"a/b\" (denied)"));
+        assert!(unsaved(2, &["a", "b"]).ends_with(": \"a\" (denied), \"b\" (denied)"));
+        assert!(unsaved(7, &["a", "b", "c", "d"]).ends_with(", \"c\" (denied) and 4 more"));
+    }
 }

@@ -16,9 +16,9 @@ use crate::blob::WritablePath;
 use crate::content::Contents;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
-use crate::front::cli::session::Session;
 use crate::front::cli::units::{self, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
 use crate::restore::{Progress, Restore, Status, Summary};
@@ -43,7 +43,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["merge", "ledger", "recover_index"])]
     pub(super) drill: Vec<String>,
 
-    /// Write what the drill restores into a new directory below this one, which is removed again
+    /// Restore into a new directory below this one, and remove it afterwards
     #[arg(long, value_name = "DIR", requires = "drill")]
     pub(super) to: Option<String>,
 
@@ -51,7 +51,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "N", requires = "drill_log")]
     rotate: Option<usize>,
 
-    /// Remember drills in this file. A drill then fails as well if the content is that of the last one, although the source
+    /// Record drills in this file. A drill then also fails if nothing has changed since the last one, although the source
     /// usually changes
     #[arg(long, value_name = "FILE", requires = "drill")]
     pub(super) drill_log: Option<PathBuf>,
@@ -64,12 +64,12 @@ pub(super) struct Options {
     #[arg(long, value_name = "PATH", requires = "drill")]
     sentinel: Option<String>,
 
-    /// Fail if the sentinel was modified longer than this before the snapshot
+    /// Fail if the sentinel was last modified longer than this before the snapshot
     #[arg(long, value_name = "DURATION", requires = "sentinel")]
     sentinel_max_age: Option<String>,
 
-    /// Run this with /bin/sh in the restored tree; the drill fails if it does. It knows ROKOPIA_DRILL_DIR,
-    /// ROKOPIA_DRILL_SOURCE, ROKOPIA_DRILL_SNAPSHOT and ROKOPIA_DRILL_TIME, and no passwords
+    /// Run this command with /bin/sh in the restored tree; if it fails, the drill fails. Its environment has
+    /// ROKOPIA_DRILL_DIR, ROKOPIA_DRILL_SOURCE, ROKOPIA_DRILL_SNAPSHOT and ROKOPIA_DRILL_TIME, and no passwords
     #[arg(long, value_name = "COMMAND", requires = "to")]
     pub(super) exec: Option<String>,
 
@@ -155,24 +155,17 @@ pub(super) fn run(options: &Options, context: &Context) -> Result<Exit, Failure>
         return Err(Failure::wrong_usage("--exec needs a directory to restore to, and --to null has none"));
     }
     let begun = Instant::now();
-    let mut session = Session::open_for_contents(context)?;
-    let contents = session.contents()?;
+    let mut repo = OpenRepository::open_for_contents(context)?;
+    let contents = repo.contents()?;
     let opened = begun.elapsed();
     let guard = contents.store().guard();
     let mut log = options.drill_log.as_deref().map(|path| Log::open(path, &guard)).transpose()?;
     let mut exit = Exit::Done;
     let mut out = Output::new();
-    for source in sources(&mut session, options, log.as_ref())? {
+    for source in sources(&mut repo, options, log.as_ref())? {
         let begun = begun.max(Instant::now().checked_sub(opened).unwrap_or(begun));
-        let good = wanted.drill(
-            &source,
-            &mut session,
-            &contents,
-            (begun, opened),
-            log.as_mut(),
-            context,
-            &mut out,
-        )?;
+        let good =
+            wanted.drill(&source, &mut repo, &contents, (begun, opened), log.as_mut(), context, &mut out)?;
         if !good {
             exit = Exit::Negative;
         }
@@ -182,11 +175,11 @@ pub(super) fn run(options: &Options, context: &Context) -> Result<Exit, Failure>
 }
 
 /// What is drilled: those that were named, or of all those that were drilled longest ago.
-fn sources(session: &mut Session, options: &Options, log: Option<&Log>) -> Result<Vec<String>, Failure> {
+fn sources(repo: &mut OpenRepository, options: &Options, log: Option<&Log>) -> Result<Vec<String>, Failure> {
     let mut named = Vec::new();
     for source in &options.drill {
         if source == ALL {
-            let complete = session.snapshots.groups().into_iter();
+            let complete = repo.snapshots.groups().into_iter();
             let complete = complete.filter(|(_, group)| group.iter().any(|snapshot| snapshot.is_complete()));
             named.extend(complete.map(|(source, _)| source.to_string()));
         } else {
@@ -194,13 +187,13 @@ fn sources(session: &mut Session, options: &Options, log: Option<&Log>) -> Resul
         }
     }
     if named.is_empty() {
-        session.conclude("sources", true, &[], |_| true)?;
+        repo.conclude("sources", true, &[], |_| true)?;
         return Err(Failure::new(Exit::Negative, "reference-not-found", "there is no source to drill"));
     }
     if let (Some(most), Some(log)) = (options.rotate, log) {
         let mut aged = Vec::new();
         for name in named {
-            let found = session.find(&name)?;
+            let found = repo.find(&name)?;
             let source =
                 found.snapshot().map_or_else(|| name.clone(), |snapshot| snapshot.source.to_string());
             aged.push((log.last(&source).map(Record::at), name));
@@ -218,14 +211,14 @@ impl Wanted<'_> {
     fn drill(
         &self,
         source: &str,
-        session: &mut Session,
+        repo: &mut OpenRepository,
         contents: &Contents,
         (begun, opened): (Instant, Duration),
         log: Option<&mut Log>,
         context: &Context,
         out: &mut Output,
     ) -> Result<bool, Failure> {
-        let found = session.find(source)?;
+        let found = repo.find(source)?;
         let snapshot = found.snapshot().ok_or_else(|| Failure::wrong_usage("--drill takes a source"))?;
         let root = snapshot.root.as_ref();
         let root =
@@ -233,7 +226,7 @@ impl Wanted<'_> {
         let name = snapshot.source.to_string();
         let now = UtcTimestamp::now();
         let last = log.as_ref().and_then(|log| log.last(&name));
-        let mut problems = judge::judge(&session.snapshots, snapshot, self.newer_than, last, now);
+        let mut problems = judge::judge(&repo.snapshots, snapshot, self.newer_than, last, now);
         if let Some(path) = &self.options.sentinel {
             let tree = Tree::of_snapshot(contents, snapshot).map_err(crate::front::cli::tree::from)?;
             problems.extend(judge::sentinel(&tree, path, self.sentinel_max_age, snapshot.start_time));

@@ -1,126 +1,24 @@
-//! What all parts of one restore share.
+//! The target: where it is, and its root while a restore runs.
 
-use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, open};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, stat};
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, stat};
 use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{sync, syncfs};
 
 use super::Error;
-use super::options::{Options, Restore};
 use super::place::{
-    Attributes, Dir, Keep, OPEN, OpenDir, Resolution, Staging, Territory, has_similar_time, may_delete_in,
+    Attributes, Dir, OPEN, OpenDir, Session, Staging, Territory, make_accessible, may_delete_in, may_open,
+    remove_leftovers, tell_unseen, what_is_in,
 };
-use super::plan::MAX_VERIFIED_RANGE;
-use super::report::{Progress, Report};
-use crate::blob::{Hints, WritablePath};
-use crate::content::Contents;
-use crate::os::sync::Mutex;
+use crate::blob::WritablePath;
 use crate::snapshot::DirEntry;
-
-/// Directories kept open beside those that are in use.
-const RECENT: usize = 64;
-
-/// One restore while it runs.
-pub(super) struct Session<'a> {
-    pub(super) contents: &'a Contents,
-    pub(super) options: &'a Options,
-    /// How the store is read best.
-    pub(super) hints: Hints,
-    pub(super) report: Report<'a>,
-    pub(super) keep: Keep,
-    /// Whether nothing is written: everything is read and decoded, and counted.
-    pub(super) null: bool,
-    /// Whether space for large files is reserved before they are written.
-    pub(super) preallocate: bool,
-    /// Whether what is restored is no directory.
-    pub(super) single: bool,
-    pub(super) territory: Territory,
-    pub(super) staging: Staging,
-    recent: Mutex<VecDeque<Arc<OpenDir>>>,
-    /// What the file systems of the target make of times, by device.
-    resolutions: Mutex<HashMap<u64, Option<Resolution>>>,
-}
-
-impl<'a> Session<'a> {
-    pub(super) fn new(restore: &'a Restore<'_>, progress: &'a dyn Progress, null: bool) -> Self {
-        let options = &restore.options;
-        Self {
-            contents: restore.contents,
-            options,
-            hints: restore.contents.store().hints(),
-            report: Report::new(progress, options.fail_fast),
-            keep: Keep::of(options),
-            null: null || options.dry_run,
-            preallocate: false,
-            single: restore.origin.entry().is_ok_and(|root| !root.is_directory()),
-            territory: Territory::default(),
-            staging: Staging::default(),
-            recent: Mutex::default(),
-            resolutions: Mutex::default(),
-        }
-    }
-
-    /// Whether there is a target whose entries matter, be it only to tell what would become of them.
-    pub(super) fn meets_target(&self) -> bool {
-        !self.null || self.options.dry_run
-    }
-
-    /// Whether no more work is to be begun.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_cancelled() || self.report.stopped()
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.options.cancel.load(Ordering::Relaxed)
-    }
-
-    /// Bytes at which a read ends, unless one content is longer. What is hashed needs many contents at once, which are long
-    /// where the hash takes most of the time.
-    pub(super) fn longest_range(&self) -> u64 {
-        let share = (self.options.memory / 32).max(Hints::LOCAL.range);
-        let longest =
-            if self.options.verify { self.hints.range.max(MAX_VERIFIED_RANGE) } else { self.hints.range };
-        longest.min(share)
-    }
-
-    /// Whether something in a directory has the time that is wanted, as far as its file system can hold it. A dry run, which
-    /// cannot try that out, takes a whole second close by for it.
-    pub(super) fn has_time(&self, directory: &OpenDir, stat: &FileStat, want: &Attributes) -> bool {
-        if self.options.dry_run {
-            return stat.st_mtime_nsec == 0 && has_similar_time(stat, want);
-        }
-        let mut known = self.resolutions.lock();
-        let resolution = *known.entry(stat.st_dev).or_insert_with(|| Resolution::of(directory));
-        resolution.is_some_and(|resolution| resolution.has(stat, want))
-    }
-
-    /// Keeps a directory open for a while.
-    pub(super) fn keep_open(&self, directory: &Arc<OpenDir>) {
-        let mut recent = self.recent.lock();
-        if recent.len() >= RECENT {
-            recent.pop_front();
-        }
-        recent.push_back(Arc::clone(directory));
-    }
-
-    /// Whether a directory that a killed run had begun is gone on with.
-    pub(super) fn adopts(&self) -> bool {
-        self.options.skip_existing || self.options.delta
-    }
-
-    pub(super) fn close_kept(&self) {
-        self.recent.lock().clear();
-    }
-}
 
 /// Where a target is: the directory to open, and the name in it for what is no directory.
 pub(super) struct Place {
@@ -173,13 +71,12 @@ impl Root {
     pub(super) fn open(place: &Place) -> Result<Self, Error> {
         let Place { directory, name } = place;
         let path = directory.as_path();
-        let failed = |what| move |source| Error::Target { path: path.to_path_buf(), what, source };
         let mut fresh = false;
         let mut lifted = None;
         let fd = match open(path, OPEN, Mode::empty()) {
             Err(Errno::ENOENT) => {
                 fresh = true;
-                directory.create_dir_all().map_err(|e| failed("create the directory")(errno_of(&e)))?;
+                directory.create_dir_all().map_err(Error::target(path, "create the directory"))?;
                 open(path, OPEN, Mode::empty())
             }
             Err(Errno::EACCES) => open_closed(path).map(|(fd, mode)| {
@@ -188,11 +85,11 @@ impl Root {
             }),
             other => other,
         }
-        .map_err(failed("open the directory"))?;
+        .map_err(Error::target(path, "open the directory"))?;
         if fstatvfs(&fd).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY)) {
-            return Err(failed("write to it")(Errno::EROFS));
+            return Err(Error::target(path, "write to it")(Errno::EROFS));
         }
-        let again = fd.try_clone().map_err(|e| failed("open the directory")(errno_of(&e)))?;
+        let again = fd.try_clone().map_err(Error::target(path, "open the directory"))?;
         let lock = match Flock::lock(again, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Some(lock),
             Err((_, Errno::EWOULDBLOCK)) if name.is_none() => {
@@ -202,13 +99,13 @@ impl Root {
             Err(_) => None,
         };
         if !fresh && lifted.is_none() {
-            lifted = lift(&fd);
+            lifted = make_accessible(&fd);
         }
         Ok(Self { open: Arc::new(OpenDir::new(fd)), name: name.clone(), fresh, lifted, lock })
     }
 
     /// Opens the target for a dry run, if it is there: it is not made, and others may use it.
-    pub(super) fn look(place: &Place) -> Result<Option<Self>, Error> {
+    pub(super) fn look(place: &Place, session: &Session<'_>) -> Result<Option<Self>, Error> {
         let Place { directory, name } = place;
         let path = directory.as_path();
         match open(path, OPEN, Mode::empty()) {
@@ -217,9 +114,11 @@ impl Root {
                 Ok(Some(Self { open, name, fresh: false, lifted: None, lock: None }))
             }
             Err(Errno::ENOENT) => Ok(None),
-            Err(source) => {
-                Err(Error::Target { path: path.to_path_buf(), what: "open the directory", source })
+            Err(Errno::EACCES) if stat(path).is_ok_and(|stat| may_open(&stat)) => {
+                tell_unseen(session, "");
+                Ok(None)
             }
+            Err(errno) => Err(Error::target(path, "open the directory")(errno)),
         }
     }
 
@@ -254,9 +153,23 @@ impl Root {
         Dir::root(session, Arc::clone(&self.open), attributes, entry.object, self.fresh, self.lifted)
     }
 
-    /// What of the target bears a staged name.
+    /// The note of staged names in the target.
     pub(super) fn staging(&self) -> Staging {
         if self.name.is_some() { Staging::default() } else { Staging::in_root(&self.open, self.fresh) }
+    }
+
+    /// Removes what killed restores of single files left beside this one. Other files may be restored there at the same time,
+    /// without the lock.
+    pub(super) fn remove_leftovers(&self, session: &Session<'_>) {
+        if self.name.is_none() || self.fresh || self.lock.is_none() {
+            return;
+        }
+        let (names, _) = what_is_in(&self.open);
+        let (territory, report) = (&session.territory, &session.report);
+        if let Err(error) = remove_leftovers(territory, report, &self.open, &self.open, names, str::to_owned)
+        {
+            report.warning(&error.to_string());
+        }
     }
 
     pub(super) fn unlock(self) {
@@ -270,7 +183,7 @@ fn directory_and_name(target: &Path, entry: &DirEntry) -> Result<(PathBuf, Optio
     if entry.is_directory() {
         return Ok((target.to_path_buf(), None));
     }
-    let unusable = |what, source| Error::Target { path: target.to_path_buf(), what, source };
+    let unusable = |what, errno: Errno| Error::target(target, what)(errno);
     // With a slash at its end it can be nothing else.
     if target.is_dir() || target.as_os_str().as_bytes().ends_with(b"/") {
         // The root of a backup from standard input is called by a path.
@@ -293,19 +206,6 @@ fn open_closed(path: &Path) -> Result<(OwnedFd, u32), Errno> {
     let opened = Mode::from_bits_truncate(mode | 0o700);
     fchmodat(AT_FDCWD, path, opened, FchmodatFlags::FollowSymlink).map_err(|_| Errno::EACCES)?;
     Ok((open(path, OPEN, Mode::empty())?, mode))
-}
-
-/// Makes an open directory writable for its owner; gives the mode that it had, if that was another one. Refused where it is
-/// another user's: then what is written into it tells.
-fn lift(directory: &OwnedFd) -> Option<u32> {
-    let mode = fstat(directory).ok()?.st_mode & 0o7777;
-    let lacks = mode & 0o700 != 0o700;
-    (lacks && fchmod(directory, Mode::from_bits_truncate(mode | 0o700)).is_ok()).then_some(mode)
-}
-
-/// The error number of an I/O error.
-pub(super) fn errno_of(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// Where a target is, for messages.

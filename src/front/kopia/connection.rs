@@ -7,10 +7,12 @@ use super::commands::cache_directory;
 use super::config::Config;
 use super::failure::Failure;
 use super::grammar::Typed;
-use super::{password, paths};
+use super::json::Object;
+use super::{password, paths, words};
 use crate::blob::{self, BlobStore};
 use crate::content::Contents;
 use crate::crypto::Password;
+use crate::front::limits::{self, InvalidLimit};
 use crate::front::location::Location;
 use crate::snapshot::{AskedSource, Source};
 use crate::{
@@ -64,11 +66,14 @@ impl Connection {
                 written.iter().try_for_each(|path| guard.writable(path).map(drop)).map_err(refused)?;
                 guard.open_file(std::io::stdout()).map_err(refused)?;
                 let sandbox = written.iter().fold(Sandbox::from_env(), Sandbox::writing);
+                let options = options(&config, &store);
+                let kept = options.index.cache_directory.as_ref();
+                let sandbox = kept.into_iter().fold(sandbox, Sandbox::writing);
                 let sandbox = cache_directory(&config).into_iter().fold(sandbox, Sandbox::reading);
                 let spill = Some(std::env::temp_dir()).filter(|directory| directory.is_dir());
                 let sandbox = spill.iter().fold(sandbox, Sandbox::writing);
                 location.allow(sandbox).enter().log();
-                open_repository(store, &password)
+                open_repository(store, &password, options)
             },
         );
         let repository =
@@ -90,7 +95,7 @@ impl Connection {
 
     /// Loads the full index.
     pub(super) fn contents(&self) -> Result<Contents, Failure> {
-        self.repository.contents().map_err(|error| unreadable("unable to load indexes", &error))
+        self.repository.contents().map_err(|error| unreadable("unable to load indexes", error))
     }
 
     /// A source as it was typed; what is left out is that of this connection.
@@ -110,7 +115,7 @@ impl Connection {
 }
 
 fn no_manifests(error: repository::Error) -> Failure {
-    unreadable("unable to load manifests", &error)
+    unreadable("unable to load manifests", error)
 }
 
 fn say_doubts(catalog: &Catalog) {
@@ -119,25 +124,51 @@ fn say_doubts(catalog: &Catalog) {
     }
 }
 
-fn unreadable(what: &str, error: &repository::Error) -> Failure {
-    Failure::new(format!("{what}: {error}"))
+fn unreadable(what: &str, error: repository::Error) -> Failure {
+    Failure::from(error).during(what)
 }
 
 /// Opens the storage of a repository.
 pub(super) fn open_store(location: &Location) -> Result<Arc<dyn BlobStore>, Failure> {
     let said = |reason: &dyn std::fmt::Display| Failure::new(format!("cannot access storage path: {reason}"));
-    match location.open() {
+    let traffic = limits::traffic_of_environment().map_err(|InvalidLimit { name, value, expected }| {
+        Failure::new(format!("invalid {name} {value:?}: it is {expected}"))
+    })?;
+    match location.open(&traffic) {
         Ok(store) => Ok(store),
         Err(blob::Error::NoSuchLocation { path }) => {
             Err(said(&format!("stat {}: no such file or directory", path.display())))
         }
-        Err(error) => Err(said(&error)),
+        Err(error) => Err(said(&words::told(error))),
     }
 }
 
-/// Opens a repository in the words of Kopia where callers look for them.
-pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Result<Repository, Failure> {
+/// How a connected repository is read. Where each request takes long, the index is kept in the cache directory of the
+/// connection, unless that cannot be made or would be in the repository.
+pub(super) fn options(config: &Config, store: &dyn BlobStore) -> Options {
     let mut options = Options::default();
+    let directory = cache_directory(config).filter(|_| store.hints().asks_ahead());
+    let Some(directory) = directory else { return options };
+    if store.guard().writable(&directory).is_ok_and(|path| path.create_private_dir_all().is_ok()) {
+        options.index.cache_directory = Some(directory);
+        options.index.cache_limit = cache_limit(config).unwrap_or(options.index.cache_limit);
+    }
+    options
+}
+
+/// Bytes that the connection allows for metadata.
+fn cache_limit(config: &Config) -> Option<u64> {
+    let caching: Object = config.object.get("caching").ok().flatten()?;
+    let limit = |key: &str| caching.get::<u64>(key).ok().flatten().filter(|limit| *limit > 0);
+    limit("metadataCacheSizeLimitBytes").or_else(|| limit("maxMetadataCacheSize"))
+}
+
+/// Opens a repository in the words of Kopia where callers look for them.
+pub(super) fn open_repository(
+    store: Arc<dyn BlobStore>,
+    password: &str,
+    mut options: Options,
+) -> Result<Repository, Failure> {
     options.index.spill_directory = Some(std::env::temp_dir());
     let (password, budget) = (Password::new(password.as_bytes()), Budget::new(MEMORY));
     let opening = Opening { password: &password, options, budget, access: Access::Snapshots };
@@ -148,7 +179,7 @@ pub(super) fn open_repository(store: Arc<dyn BlobStore>, password: &str) -> Resu
         repository::Error::Format(format::Error::NotARepository { .. }) => {
             Failure::new("repository not initialized in the provided storage")
         }
-        error => Failure::new(error.to_string()),
+        error => error.into(),
     })
 }
 

@@ -2,22 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes that manifests may take, of which some are taken. Several threads may take of it.
+/// Bytes that manifests may take, and how many are left. Several threads may share it.
 #[derive(Debug)]
-pub struct Room {
+pub struct ManifestMemory {
     limit: u64,
     left: AtomicU64,
 }
 
-impl Default for Room {
+impl Default for ManifestMemory {
     /// Without a limit.
     fn default() -> Self {
         Self::new(u64::MAX, 0)
     }
 }
 
-impl Room {
-    /// So many bytes, of which `taken` are not free.
+impl ManifestMemory {
+    /// A limit in bytes, of which `taken` are in use already.
     pub fn new(limit: u64, taken: u64) -> Self {
         Self { limit, left: AtomicU64::new(limit.saturating_sub(taken)) }
     }
@@ -40,9 +40,9 @@ mod tests {
 
     #[test]
     fn no_more_is_taken_than_there_is() {
-        let room = Room::new(100, 30);
+        let room = ManifestMemory::new(100, 30);
         assert!(room.take(50) && !room.take(21) && room.take(20) && !room.take(1) && room.take(0));
         assert_eq!(room.limit(), 100);
-        assert!(!Room::new(10, 20).take(1));
+        assert!(!ManifestMemory::new(10, 20).take(1));
     }
 }

@@ -15,7 +15,7 @@ use crate::{Absence, Access, Catalog, Reason, Repository, Suspect, Unlisted, rep
 const NAMED: usize = 10;
 
 /// The repository, its snapshots, and the doubts about them.
-pub(super) struct Session {
+pub(super) struct OpenRepository {
     pub(super) repository: Repository,
     pub(super) catalog: Catalog,
     pub(super) snapshots: Snapshots,
@@ -52,7 +52,7 @@ impl Found {
     }
 }
 
-impl Session {
+impl OpenRepository {
     /// Opens the repository and reads its manifests.
     pub(super) fn open(context: &Context) -> Result<Self, Failure> {
         Self::with_repository(context, context.repository_for(Access::Snapshots)?)
@@ -97,9 +97,9 @@ impl Session {
             tracing::warn!("{why}");
         }
         let (catalog, contents) = (recovered.catalog, Some(recovered.contents));
-        let session = Self::with_catalog(repository, catalog, contents, Waiter::new(context), true);
+        let repo = Self::with_catalog(repository, catalog, contents, Waiter::new(context), true);
         // All packs were read.
-        Ok(Self { unlisted: Some(Unlisted::default()), ..session })
+        Ok(Self { unlisted: Some(Unlisted::default()), ..repo })
     }
 
     fn with_catalog(

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Repository;
+use super::{Access, Budget, Opening, Options, Repository};
 use crate::blob::{BlobId, FileSystem};
 use crate::content::ContentSource;
 use crate::crypto::Password;
@@ -94,4 +94,37 @@ fn a_wrong_password_is_told_apart_from_damage() {
     assert_eq!(open(&vector.password), Some("format-damaged"));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(open(&vector.password), Some("not-a-repository"));
+}
+
+#[test]
+fn a_format_blob_that_was_kept_counts_only_while_the_storage_has_the_same() {
+    let (vector, directory) = miniature();
+    let cache = tempfile::tempdir().unwrap();
+    let stored = directory.path().join("kopia.repository.f");
+    let kept = || {
+        let places = cache.path().join("rokopia-cache/places");
+        let files: Vec<_> = std::fs::read_dir(places).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 1);
+        files[0].clone()
+    };
+    let open = || {
+        let mut options = Options::default();
+        options.index.cache_directory = Some(cache.path().to_owned());
+        let password = Password::new(vector.password.as_str());
+        let budget = Budget::default();
+        let opening = Opening { password: &password, options, budget, access: Access::Index };
+        let repository = opening.open(FileSystem::open(directory.path()).unwrap()).unwrap();
+        assert_eq!(repository.contents().unwrap().index().iter().count(), vector.contents.len());
+        assert_eq!(std::fs::read(kept()).unwrap(), std::fs::read(&stored).unwrap());
+    };
+    open();
+    open();
+    let mut changed = std::fs::read(&stored).unwrap();
+    changed.push(b'\n');
+    std::fs::write(&stored, &changed).unwrap();
+    open();
+    for damage in [&b""[..], b"{}", b"\xff"] {
+        std::fs::write(kept(), damage).unwrap();
+        open();
+    }
 }
