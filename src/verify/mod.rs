@@ -15,7 +15,6 @@ mod options;
 mod outcome;
 mod plan;
 mod read;
-mod reading;
 mod recover;
 mod repaired;
 mod report;

@@ -10,12 +10,13 @@ use super::ledger::{ProofHistory, compare};
 use super::options::Level;
 use super::outcome::Outcome;
 use super::plan::packs::Plan;
+use super::read::packs::read_packs;
 use super::read::second_look::SecondLook;
 use super::report::assemble::{self, Evidence};
 use super::report::model::Report;
 use super::snapshots::ListedSnapshots;
 use super::view::{self, SnapshotView};
-use super::{Error, auxiliary, reading, repaired};
+use super::{Error, auxiliary, repaired};
 use crate::blob::{BlobId, BlobKind, BlobMetadata};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;
@@ -54,7 +55,7 @@ pub(super) fn verify(job: &Job<'_>) -> Result<Report, Error> {
     let mut ledger_failure = None;
     if settings.level >= Level::Decrypt {
         check_auxiliary(job, &listing, &mut forensics, &mut outcome);
-        ledger_failure = reading::read_packs(job, &plan, &index, &mut outcome)?;
+        ledger_failure = read_packs(job, &plan, &index, &mut outcome)?;
         plan.check()?;
     } else {
         for pack in &plan.packs {

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod lanes;
+pub(crate) mod packs;
 pub(crate) mod scan;
 pub(crate) mod second_look;
 pub(crate) mod workers;

@@ -1,24 +1,24 @@
 //! Reading the packs that this run chose, and writing to the ledger what each read proved.
 
-use super::Error;
-use super::fault::Fault;
-use super::job::{Job, Progress};
-use super::ledger::{DamagedContent, Proof};
-use super::options::Level;
-use super::outcome::Outcome;
-use super::plan::packs::{PackPlan, Plan};
-use super::plan::selection::Rules;
-use super::read::scan::{PackResult, Scan};
-use super::report::model::Stopped;
-use super::time::now;
 use crate::index::{ContentId, ContentIndex};
 use crate::os::sync::Mutex;
+use crate::verify::Error;
+use crate::verify::fault::Fault;
+use crate::verify::job::{Job, Progress};
+use crate::verify::ledger::{DamagedContent, Proof};
+use crate::verify::options::Level;
+use crate::verify::outcome::Outcome;
+use crate::verify::plan::packs::{PackPlan, Plan};
+use crate::verify::plan::selection::Rules;
+use crate::verify::read::scan::{PackResult, Scan};
+use crate::verify::report::model::Stopped;
+use crate::verify::time::now;
 
 /// Reads packs of the plan. Returns the failure to write to the ledger, if there was one.
 ///
 /// # Errors
 /// The ledger cannot be written to the disk.
-pub(super) fn read_packs(
+pub(crate) fn read_packs(
     job: &Job<'_>,
     plan: &Plan,
     index: &ContentIndex,
