@@ -201,7 +201,7 @@ pub fn names(data: &[u8]) {
 
 /// Arguments of the command line: references, durations, sizes, times, locations.
 pub fn arguments(data: &[u8]) {
-    rokopia::front::cli::parse_as_anything(&String::from_utf8_lossy(data));
+    rokopia::front::parse_as_rokopia(&String::from_utf8_lossy(data));
 }
 
 /// A file of this process with these bytes.

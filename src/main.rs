@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     rokopia::keep_memory_private();
-    rokopia::front::cli::main()
+    rokopia::front::main()
 }

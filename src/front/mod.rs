@@ -2,8 +2,7 @@
 
 #[cfg(feature = "cli")]
 mod archived;
-#[allow(dead_code, reason = "more commands land after it")]
-pub mod cli;
+mod cli;
 #[cfg(feature = "kopia-front")]
 pub(crate) mod kopia;
 #[cfg(feature = "cli")]
@@ -25,5 +24,8 @@ mod rows;
 pub mod service;
 mod waiting;
 
+pub use cli::main;
+#[cfg(feature = "testkit")]
+pub use cli::parse_as_anything as parse_as_rokopia;
 #[cfg(all(feature = "testkit", feature = "kopia-front"))]
 pub use kopia::parse_as_anything as parse_as_kopia;

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::args::{Color, Global, SandboxMode};
+use super::args::{Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::units::{self, human_size};
 use crate::blob::{BlobStore, Counts, Guard, Traffic};
@@ -54,8 +54,6 @@ pub(super) struct Context {
     pub(super) verbose: bool,
     /// Tell at the end what was asked of the storage.
     stats: bool,
-    /// When to use colours.
-    pub(super) color: Color,
 }
 
 impl Context {
@@ -130,7 +128,6 @@ impl Context {
             quiet: global.quiet,
             verbose: global.verbose > 0,
             stats: global.stats || limits::wants_stats(),
-            color: global.color,
         })
     }
 

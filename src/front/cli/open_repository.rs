@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::progress::Waiter;
 use super::reference::{self, Newest, Resolved, Root};
 use crate::content::Contents;
-use crate::snapshot::{AskedSource, Snapshot, Snapshots, UtcTimestamp};
+use crate::snapshot::{AskedSource, Snapshot, Snapshots};
 use crate::{Absence, Access, Catalog, Reason, Repository, Suspect, Unlisted, repository};
 
 /// Snapshots that a list lacks are named up to this number.
@@ -38,11 +38,6 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// When the snapshot began.
-    pub(super) fn time(&self) -> Option<UtcTimestamp> {
-        self.snapshot().map(|snapshot| snapshot.start_time)
-    }
-
     /// The snapshot, where it is not an object that was named.
     pub(super) fn snapshot(&self) -> Option<&Snapshot> {
         match &self.root {

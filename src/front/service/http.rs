@@ -1,14 +1,17 @@
 //! The routes.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
+use axum::handler::Handler;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get};
+use axum::routing::{self, MethodRouter};
 use serde::Serialize;
 
 use super::app::App;
@@ -16,6 +19,41 @@ use super::{exists, latency, metrics, page, probes, v1};
 
 /// The reference takes all that begins with /exists/ for a question, however badly put.
 const QUESTIONS: [&str; 3] = ["/exists", "/exists/", "/exists/{*rest}"];
+
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// A handler of any kind. The program would otherwise have the whole way to a handler once for each of them.
+#[derive(Clone)]
+struct AnyHandler(Arc<dyn Fn(Request, Arc<App>) -> Answering + Send + Sync>);
+
+impl AnyHandler {
+    fn new<T>(handler: impl Handler<T, Arc<App>, Future = Answering>) -> Self {
+        Self(Arc::new(move |request, app| handler.clone().call(request, app)))
+    }
+}
+
+impl Handler<(), Arc<App>> for AnyHandler {
+    type Future = Answering;
+
+    fn call(self, request: Request, app: Arc<App>) -> Answering {
+        (self.0)(request, app)
+    }
+}
+
+/// Answers GET and HEAD.
+pub(super) fn get<T>(handler: impl Handler<T, Arc<App>, Future = Answering>) -> MethodRouter<Arc<App>> {
+    routing::get(AnyHandler::new(handler))
+}
+
+/// Answers POST.
+pub(super) fn post<T>(handler: impl Handler<T, Arc<App>, Future = Answering>) -> MethodRouter<Arc<App>> {
+    routing::post(AnyHandler::new(handler))
+}
+
+/// Answers requests of every method.
+pub(super) fn any<T>(handler: impl Handler<T, Arc<App>, Future = Answering>) -> MethodRouter<Arc<App>> {
+    routing::any(AnyHandler::new(handler))
+}
 
 struct Route {
     /// The path as `openapi.json` writes it.

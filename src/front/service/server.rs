@@ -30,6 +30,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) IpAddr);
 
+/// A connection, with TLS or without: what serves it is there once.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// Where connections come from, and what they are wrapped in.
 pub(super) struct Listener {
     listener: TcpListener,
@@ -95,21 +100,16 @@ async fn greet(
     // Answers are one small write each.
     let _ = stream.set_nodelay(true);
     match tls {
-        None => connection(stream, peer, router, stopped).await,
+        None => connection(Box::new(stream), peer, router, stopped).await,
         Some(tls) => match timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-            Ok(Ok(stream)) => connection(stream, peer, router, stopped).await,
+            Ok(Ok(stream)) => connection(Box::new(stream), peer, router, stopped).await,
             Ok(Err(e)) => tracing::debug!("a connection without TLS: {e}"),
             Err(_) => {}
         },
     }
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: Peer,
-    router: Router,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn connection(stream: Box<dyn Stream>, peer: Peer, router: Router, mut stopped: watch::Receiver<()>) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);

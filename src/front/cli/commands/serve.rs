@@ -206,7 +206,7 @@ impl Args {
                 let message = "requests were still open when the time to end them was over";
                 Err(Failure::new(Exit::Negative, "shutdown-incomplete", message))
             }
-            Err(e) => Err(Failure::new(Exit::Negative, e.code(), e.to_string())),
+            Err(e) => Err(Failure::new(Exit::Negative, e.code(), e.to_string()).retry(e.is_retryable())),
         }
     }
 

@@ -13,12 +13,11 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State as Extract};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{any, post};
 
 pub use restored_from::{InvalidRestoredFrom, RestoredFrom};
 
 use super::app::App;
-use super::http::{json, text};
+use super::http::{any, json, post, text};
 use super::{exists, probes};
 use crate::checker::{Answer, Question, State};
 use review::{Claim, Denial, Reference, Request, Review, Verdict};

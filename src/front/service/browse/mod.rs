@@ -27,12 +27,12 @@ use axum::http::header::{HeaderName, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Error;
 use super::app::App;
+use super::http::{get, post};
 use super::server::Peer;
 use crate::Options;
 use crate::checker::{FindPassword, OpenStore, View};
@@ -125,7 +125,7 @@ pub(super) fn router(app: &App) -> Router<Arc<App>> {
         .route("/browse/history", get(history::page))
         .route("/browse/compare", get(compare::page))
         .route("/browse/search", get(search::page))
-        .route("/browse/login", get(login::form).post(login::log_in))
+        .route("/browse/login", get(login::form).merge(post(login::log_in)))
         .route("/browse/logout", post(login::log_out))
         .route("/browse/style.css", get(html::style))
 }
