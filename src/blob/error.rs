@@ -111,6 +111,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What storage over the network did while it was asked to do this.
+    #[cfg(feature = "remote")]
+    pub(super) fn remote(trouble: Trouble, doing: impl Into<String>) -> Self {
+        Self::Remote(Box::new(trouble.during(doing)))
+    }
+}
+
 impl Failure for Error {
     fn facts(&self) -> Facts<'_> {
         match self {

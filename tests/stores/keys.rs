@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 
 use rokopia::blob::object::{Role, S3Options};
-use rokopia::blob::{BlobStore, FileSystem};
+use rokopia::blob::{BlobStore, FileSystem, Traffic};
 
 use crate::common::{Case, testdata};
 use crate::server::{Server, State, answer, error, read};
@@ -41,7 +41,9 @@ fn a_role_is_taken_on_once_and_its_credentials_are_used() {
         region: "eu-west-1".into(),
         ..Role::default()
     };
-    let with = |arn: &str| S3Options { role: Some(role(arn)), ..server.options("k/") }.open().unwrap();
+    let with = |arn: &str| {
+        S3Options { role: Some(role(arn)), ..server.options("k/") }.open(&Traffic::default()).unwrap()
+    };
     let store = with("arn:aws:iam::1:role/reader");
     assert!(!store.list("").unwrap().is_empty());
     assert!(!store.list("p").unwrap().is_empty());
@@ -82,7 +84,7 @@ fn the_account_of_b2_tells_where_a_bucket_is() {
         b2: Some(format!("http://{}", account.address)),
         ..server.options("k/")
     };
-    let store = options().open().unwrap();
+    let store = options().open(&Traffic::default()).unwrap();
     assert_eq!(store.describe(), "b2://bucket/k/");
     assert_eq!(account.state.requests.load(Ordering::SeqCst), 0);
     let expected = FileSystem::open(case.repo()).unwrap().list("").unwrap().len();
@@ -90,9 +92,9 @@ fn the_account_of_b2_tells_where_a_bucket_is() {
     assert_eq!(store.list("").unwrap().len(), expected);
     assert_eq!(account.state.requests.load(Ordering::SeqCst), 1);
     let wrong = S3Options { secret_key: rokopia::blob::remote::Hidden::new("no"), ..options() };
-    let error = wrong.open().unwrap().list("").unwrap_err();
+    let error = wrong.open(&Traffic::default()).unwrap().list("").unwrap_err();
     assert_eq!(error.code(), "credentials-refused");
     assert!(error.to_string().contains("bad_auth_token"), "{error}");
     account.put("address", "ftp://elsewhere");
-    assert_eq!(options().open().unwrap().list("").unwrap_err().code(), "answer-invalid");
+    assert_eq!(options().open(&Traffic::default()).unwrap().list("").unwrap_err().code(), "answer-invalid");
 }

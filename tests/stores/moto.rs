@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 
+use rokopia::blob::Traffic;
 use rokopia::blob::object::S3Options;
 use rokopia::blob::remote::Hidden;
 
@@ -66,5 +67,5 @@ fn blobs_in_a_bucket_of_moto_behave() {
         secret_key: Hidden::new("sk"),
         ..S3Options::default()
     };
-    crate::suite::behaves(&options.open().unwrap(), &all);
+    crate::suite::behaves(&options.open(&Traffic::default()).unwrap(), &all);
 }

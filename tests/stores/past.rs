@@ -4,7 +4,9 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use rokopia::blob::{BlobId, BlobStore, Error, FileSystem, ObjectLock, Protection, Retry, RetryPolicy};
+use rokopia::blob::{
+    BlobId, BlobStore, Error, FileSystem, ObjectLock, Protection, Retry, RetryPolicy, Traffic,
+};
 
 use crate::command::run;
 use crate::common::{Case, testdata};
@@ -165,7 +167,7 @@ fn lists_of_versions_that_lie_are_noticed() {
             let mut options = server.options("k/");
             options.moment = Some(moment);
             server.lie(lie, nth);
-            let store = Retry::new(options.open().unwrap(), policy);
+            let store = Retry::new(options.open(&Traffic::default()).unwrap(), policy);
             if let Ok(listed) = store.list("") {
                 assert_eq!(listed.len(), expected, "{lie:?} {nth}");
             }
@@ -177,7 +179,10 @@ fn lists_of_versions_that_lie_are_noticed() {
     options.moment = Some(moment);
     server.lie(Lie::SlowBody, 1000);
     let missing = BlobId::new("p00000000000000000000000000000000").unwrap();
-    assert!(matches!(options.open().unwrap().read(&missing, 10), Err(Error::NotFound { .. })));
+    assert!(matches!(
+        options.open(&Traffic::default()).unwrap().read(&missing, 10),
+        Err(Error::NotFound { .. })
+    ));
 }
 
 #[test]

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use rokopia::blob::Traffic;
+
 use crate::common::{Case, say, testdata};
 
 const SECRET: &str = "hunter2hunter2";
@@ -227,5 +229,5 @@ fn blobs_on_an_sftp_server_behave() {
         known_hosts: std::fs::read_to_string(&server.known_hosts).unwrap(),
         ..Default::default()
     };
-    crate::suite::behaves(&options.open().unwrap(), &all);
+    crate::suite::behaves(&options.open(&Traffic::default()).unwrap(), &all);
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rokopia::blob::BlobStore;
 use rokopia::blob::object::{Objects, S3Options};
 use rokopia::blob::remote::Hidden;
+use rokopia::blob::{BlobStore, Traffic};
 
 pub(crate) const BUCKET: &str = "bucket";
 
@@ -159,7 +159,7 @@ impl Server {
     }
 
     pub(crate) fn store(&self, prefix: &str) -> Objects {
-        self.options(prefix).open().unwrap()
+        self.options(prefix).open(&Traffic::default()).unwrap()
     }
 
     /// How the command line names it.

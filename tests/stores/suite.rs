@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use rokopia::blob::{
-    BlobId, BlobStore, Count, Early, Error, FileSystem, Interruptible, Retry, RetryPolicy, Throttle,
+    BlobId, BlobStore, Count, Early, Error, FileSystem, Interruptible, Retry, RetryPolicy, Throttle, Traffic,
 };
 
 use crate::common::{memory::Memory, testdata};
@@ -180,14 +180,14 @@ fn a_prefix_with_nothing_is_empty_and_a_folder_is_something() {
     assert!(server.store("q/").is_empty().unwrap());
     let mut options = server.options("");
     options.bucket = "other".into();
-    assert_eq!(options.open().unwrap().is_empty().unwrap_err().code(), "bucket-missing");
+    assert_eq!(options.open(&Traffic::default()).unwrap().is_empty().unwrap_err().code(), "bucket-missing");
 }
 
 #[test]
 fn prefixes_that_would_change_on_the_way_are_refused() {
     let server = Server::start();
     for prefix in ["../", "a/../b/", "./", "a\n/"] {
-        assert!(server.options(prefix).open().is_err(), "{prefix:?}");
+        assert!(server.options(prefix).open(&Traffic::default()).is_err(), "{prefix:?}");
     }
 }
 

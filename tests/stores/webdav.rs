@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rokopia::blob::remote::Hidden;
 use rokopia::blob::webdav::WebDavOptions;
-use rokopia::blob::{BlobId, BlobStore, FileSystem, Folders, Retry};
+use rokopia::blob::{BlobId, BlobStore, FileSystem, Folders, Retry, Traffic};
 
 use crate::common::{say, testdata};
 use crate::lies::{Answers, patience, truth};
@@ -45,7 +45,7 @@ fn options(server: &Server) -> WebDavOptions {
 }
 
 fn store(server: &Server) -> Folders {
-    options(server).open().unwrap()
+    options(server).open(&Traffic::default()).unwrap()
 }
 
 fn serve(stream: &TcpStream, state: &State) -> Option<()> {
@@ -161,7 +161,7 @@ fn what_a_webdav_server_refuses_is_unknown_and_never_absent() {
     let code = |change: fn(&mut WebDavOptions)| {
         let mut options = options(&server);
         change(&mut options);
-        options.open().unwrap().list("").unwrap_err().code()
+        options.open(&Traffic::default()).unwrap().list("").unwrap_err().code()
     };
     assert_eq!(code(|options| options.path = "other".into()), "bucket-missing");
     assert_eq!(code(|options| options.password = Hidden::new("wrong")), "credentials-refused");

@@ -40,19 +40,24 @@ struct Opened {
 }
 
 impl Folders {
-    pub(in crate::blob) fn new(server: impl Server + 'static, place: String, hints: Hints) -> Self {
-        Self {
+    pub(in crate::blob) fn new(
+        server: Result<impl Server + 'static, Trouble>,
+        place: String,
+        hints: Hints,
+    ) -> Result<Self, Error> {
+        let server = server.map_err(|trouble| Error::remote(trouble, format!("opening {place}")))?;
+        Ok(Self {
             server: Box::new(server),
             place,
             hints,
             opened: Mutex::default(),
             format: Mutex::default(),
             elsewhere: Mutex::default(),
-        }
+        })
     }
 
     fn failed(&self, trouble: Trouble, doing: &str) -> Error {
-        Error::Remote(Box::new(trouble.during(format!("{doing} {}", self.place))))
+        Error::remote(trouble, format!("{doing} {}", self.place))
     }
 
     fn failed_reading(&self, id: &BlobId, refusal: Refusal) -> Error {
@@ -63,7 +68,7 @@ impl Folders {
             }
             Refusal::Trouble(trouble) => trouble,
         };
-        Error::Remote(Box::new(trouble.during(format!("reading blob {id} of {}", self.place)).of(id)))
+        Error::remote(trouble.of(id), format!("reading blob {id} of {}", self.place))
     }
 
     fn opened(&self) -> Result<Arc<Opened>, Error> {

@@ -56,25 +56,13 @@ pub struct AzureOptions {
 }
 
 impl AzureOptions {
-    /// The container as a store. Nothing is asked of the server yet.
+    /// The container as a store, whose requests are counted in `traffic`. Nothing is asked of the server yet.
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`].
-    #[cfg(any(test, feature = "testkit"))]
-    pub fn open(self) -> Result<Objects, Error> {
-        self.open_counted(&Traffic::default())
-    }
-
-    /// The same, with its requests counted there.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn open_counted(self, traffic: &Traffic) -> Result<Objects, Error> {
-        let place = self.to_string();
-        let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let prefix = self.prefix.clone();
-        let azure = Azure::new(self, traffic).map_err(refuse)?;
-        Objects::new(Service::Azure(azure), prefix, place)
+    pub fn open(self, traffic: &Traffic) -> Result<Objects, Error> {
+        let (place, prefix) = (self.to_string(), self.prefix.clone());
+        Objects::new(Azure::new(self, traffic).map(Service::Azure), prefix, place)
     }
 }
 

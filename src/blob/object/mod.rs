@@ -8,6 +8,7 @@ mod azure;
 mod connector;
 #[cfg(feature = "gcs")]
 mod gcs;
+mod listing;
 mod past;
 mod prefix;
 #[cfg(feature = "s3")]

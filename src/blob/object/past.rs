@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
+use super::listing::Listed;
 use super::service::{Service, Version, VersionAsk, VersionMarker, not_a_listing};
-use super::store::Listed;
 use crate::blob::{Cause, Trouble};
 use crate::os::sync::Mutex;
 

@@ -1,13 +1,13 @@
 //! The store above any kind of object storage.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
+use super::listing::{self, Listed};
 use super::past::Past;
 use super::prefix;
-use super::service::{Answer, Ask, Item, Page, Refusal, Service, not_a_listing};
+use super::service::{Answer, Ask, Page, Refusal, Service};
 use crate::blob::remote::{fill, wait, whole};
 use crate::blob::sharding::SUFFIX;
 use crate::blob::{
@@ -21,18 +21,6 @@ const MAX_FORMAT: u64 = 1 << 20;
 
 const SHARDS: &str = ".shards";
 const MAX_SHARDS_FILE: u64 = 64 << 10;
-
-/// Pages of one listing: a thousand names each, of two hundred million blobs. More is a listing without an end.
-const MAX_PAGES: usize = 200_000;
-
-/// Pages without a name that are followed by others.
-const MAX_EMPTY_PAGES: usize = 100;
-
-/// How often two listings may differ because somebody writes at the same time.
-const MAX_LISTINGS: usize = 4;
-
-/// Names and sizes, by which two listings are compared.
-pub(super) type Listed = BTreeMap<String, (u64, Option<SystemTime>)>;
 
 /// A repository in a bucket.
 ///
@@ -57,10 +45,13 @@ pub struct Objects {
 }
 
 impl Objects {
-    pub(super) fn new(service: Service, prefix: String, place: String) -> Result<Self, Error> {
-        if let Err(trouble) = prefix::check(&prefix) {
-            return Err(Error::Remote(Box::new(trouble.during(place))));
-        }
+    pub(super) fn new(
+        service: Result<Service, Trouble>,
+        prefix: String,
+        place: String,
+    ) -> Result<Self, Error> {
+        let service = prefix::check(&prefix).and(service);
+        let service = service.map_err(|trouble| Error::remote(trouble, format!("opening {place}")))?;
         Ok(Self {
             service,
             past: None,
@@ -93,7 +84,7 @@ impl Objects {
         work: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Error> {
         match wait(work) {
-            Ok(result) => result.map_err(|trouble| Error::Remote(Box::new(trouble.during(doing())))),
+            Ok(result) => result.map_err(|trouble| Error::remote(trouble, doing())),
             Err(source) => Err(Error::Open { path: self.place.clone().into(), source }),
         }
     }
@@ -108,7 +99,7 @@ impl Objects {
                 Err(Error::ShortRead { blob: id.clone(), offset: 0, wanted: 1, got: 0 })
             }
             Ok(Err(Refusal::Trouble(trouble))) => {
-                Err(Error::Remote(Box::new(trouble.during(format!("reading blob {id} of {place}")).of(id))))
+                Err(Error::remote(trouble.of(id), format!("reading blob {id} of {place}")))
             }
             Err(source) => Err(Error::Read { blob: id.clone(), source }),
         }
@@ -183,60 +174,13 @@ impl Objects {
         }
     }
 
-    /// Every object whose name begins with `prefix`, listed twice at the same time.
+    /// Every object whose name begins with `prefix`.
     async fn certain(&self, prefix: &str, flat: bool) -> Result<Listed, Trouble> {
-        let mut why = String::new();
-        for _ in 0..MAX_LISTINGS {
-            let (first, second) =
-                tokio::join!(self.listing(prefix, flat, true), self.listing(prefix, flat, false));
-            let (first, second) = (first?, second?);
-            match difference(&first, &second) {
-                None => return Ok(first),
-                Some(name) => {
-                    why = format!("one of two listings made at the same time has {name}, the other has not")
-                }
-            }
-        }
-        Err(Trouble::new(Cause::ListingUncertain, why))
-    }
-
-    /// All pages of one listing; `to_the_end` asks once more for what is behind the last name.
-    async fn listing(&self, prefix: &str, flat: bool, to_the_end: bool) -> Result<Listed, Trouble> {
-        if let Some(past) = &self.past {
-            return past.listing(&self.service, prefix, flat, to_the_end).await;
-        }
-        let mut listed = Listed::new();
-        let mut tokens: HashSet<String> = HashSet::new();
-        let (mut token, mut empty): (Option<String>, usize) = (None, 0);
-        loop {
-            let ask = Ask { prefix, flat, token: token.as_deref(), after: None };
-            let Page { items, next, folders } = self.service.page(ask).await?;
-            empty = if items.is_empty() && folders == 0 { empty + 1 } else { 0 };
-            for Item { key, size, modified } in items {
-                if !key.starts_with(prefix) {
-                    return Err(not_a_listing(format!(
-                        "it has {key:?}, which does not begin with {prefix:?}"
-                    )));
-                }
-                if let Some(key) = insert(&mut listed, key, size, modified) {
-                    return Err(not_a_listing(format!("it has {key:?} twice")));
-                }
-            }
-            let Some(next) = next else { break };
-            if !tokens.insert(next.clone()) || tokens.len() > MAX_PAGES || empty > MAX_EMPTY_PAGES {
-                return Err(not_a_listing("it has no end"));
-            }
-            token = Some(next);
-        }
-        if let Some(last) = listed.keys().next_back().filter(|_| to_the_end && self.service.lists_after()) {
-            let ask = Ask { prefix, flat, token: None, after: Some(last.as_str()) };
-            let behind = self.service.page(ask).await?;
-            if let Some(item) = behind.items.iter().find(|item| item.key > *last) {
-                let why = format!("it ended before {:?}, which is there", item.key);
-                return Err(Trouble::new(Cause::ListingUncertain, why));
-            }
-        }
-        Ok(listed)
+        listing::certain(async |to_the_end| match &self.past {
+            Some(past) => past.listing(&self.service, prefix, flat, to_the_end).await,
+            None => listing::listing(&self.service, prefix, flat, to_the_end).await,
+        })
+        .await
     }
 
     /// Refuses a list that lacks the format blob, though that blob was read: it lacks others as well.
@@ -246,7 +190,7 @@ impl Objects {
             return Ok(());
         }
         let trouble = Trouble::new(Cause::ListingUncertain, format!("it lacks {FORMAT}, which is there"));
-        Err(Error::Remote(Box::new(trouble.during(format!("listing {prefix:?} of {}", self.place)))))
+        Err(Error::remote(trouble, format!("listing {prefix:?} of {}", self.place)))
     }
 
     /// Why a blob gave no bytes. A read alone does not tell an empty blob from an answer that lost its body.
@@ -256,7 +200,7 @@ impl Objects {
             return Ok(Error::Empty { blob: id.clone() });
         }
         let trouble = Trouble::new(Cause::CutOff, format!("0 of {size} bytes"));
-        Ok(Error::Remote(Box::new(trouble.during(format!("reading blob {id} of {}", self.place)).of(id))))
+        Ok(Error::remote(trouble.of(id), format!("reading blob {id} of {}", self.place)))
     }
 
     /// The blobs of a copied directory: their names are spread over folders, by a rule that need not be the one there.
@@ -281,27 +225,6 @@ impl Objects {
         }
         blobs.into_values().collect()
     }
-}
-
-/// Adds an object; returns a name that is there already.
-fn insert(listed: &mut Listed, key: String, size: u64, modified: Option<SystemTime>) -> Option<String> {
-    match listed.entry(key) {
-        std::collections::btree_map::Entry::Occupied(there) => Some(there.key().clone()),
-        std::collections::btree_map::Entry::Vacant(place) => {
-            place.insert((size, modified));
-            None
-        }
-    }
-}
-
-/// A name that one listing has and the other has not, or with another size.
-fn difference(first: &Listed, second: &Listed) -> Option<String> {
-    let missing = |these: &Listed, those: &Listed| {
-        let mut differ =
-            these.iter().filter(|(key, (size, _))| those.get(*key).map(|(size, _)| size) != Some(size));
-        differ.next().map(|(key, _)| key.clone())
-    };
-    missing(first, second).or_else(|| missing(second, first))
 }
 
 impl BlobStore for Objects {

@@ -6,7 +6,7 @@ mod known_hosts;
 mod server;
 
 use crate::blob::remote::Hidden;
-use crate::blob::{Error, Folders, Hints, Traffic, Trouble};
+use crate::blob::{Error, Folders, Hints, Traffic};
 
 /// A folder of an SFTP server, and how it is reached.
 #[derive(Debug, Clone, Default)]
@@ -31,24 +31,13 @@ impl SftpOptions {
     /// As many requests at a time as one connection carries well.
     const HINTS: Hints = Hints { range: 4 << 20, gap: 512 << 10, reads: 16, small_reads: 32 };
 
-    /// The folder as a store. Nothing is asked of the server yet.
+    /// The folder as a store, whose requests are counted in `traffic`. Nothing is asked of the server yet.
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`](crate::blob::Cause).
-    #[cfg(any(test, feature = "testkit"))]
-    pub fn open(self) -> Result<Folders, Error> {
-        self.open_counted(&Traffic::default())
-    }
-
-    /// The same, with its requests counted there.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn open_counted(self, traffic: &Traffic) -> Result<Folders, Error> {
+    pub fn open(self, traffic: &Traffic) -> Result<Folders, Error> {
         let place = self.to_string();
-        let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let server = server::Sftp::new(self, traffic).map_err(refuse)?;
-        Ok(Folders::new(server, place.clone(), Self::HINTS))
+        Folders::new(server::Sftp::new(self, traffic), place, Self::HINTS)
     }
 
     fn port(&self) -> u16 {

@@ -4,7 +4,7 @@ mod multistatus;
 mod server;
 
 use crate::blob::remote::{Hidden, Tls};
-use crate::blob::{Error, Folders, Hints, Traffic, Trouble};
+use crate::blob::{Error, Folders, Hints, Traffic};
 
 /// A folder of a WebDAV server, and how it is reached.
 #[derive(Debug, Clone, Default)]
@@ -24,24 +24,13 @@ pub struct WebDavOptions {
 }
 
 impl WebDavOptions {
-    /// The folder as a store. Nothing is asked of the server yet.
+    /// The folder as a store, whose requests are counted in `traffic`. Nothing is asked of the server yet.
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`](crate::blob::Cause).
-    #[cfg(any(test, feature = "testkit"))]
-    pub fn open(self) -> Result<Folders, Error> {
-        self.open_counted(&Traffic::default())
-    }
-
-    /// The same, with its requests counted there.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn open_counted(self, traffic: &Traffic) -> Result<Folders, Error> {
+    pub fn open(self, traffic: &Traffic) -> Result<Folders, Error> {
         let place = self.to_string();
-        let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let server = server::WebDav::new(&self, traffic).map_err(refuse)?;
-        Ok(Folders::new(server, place.clone(), Hints::REMOTE))
+        Folders::new(server::WebDav::new(&self, traffic), place, Hints::REMOTE)
     }
 }
 

@@ -189,19 +189,19 @@ impl Location {
         let store: Arc<dyn BlobStore> = match self {
             Self::Directory(path) => Arc::new(Throttle::counted(FileSystem::open(path)?, traffic.clone())),
             #[cfg(feature = "s3")]
-            Self::S3(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
+            Self::S3(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             #[cfg(feature = "gcs")]
-            Self::Gcs(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
+            Self::Gcs(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             #[cfg(feature = "azure")]
-            Self::Azure(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
+            Self::Azure(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             Self::Restic(path) => {
                 let (location, reason) = (format!("restic:{}", path.display()), RESTIC_ANSWERS);
                 return Err(Error::UnsupportedLocation { location, reason });
             }
             #[cfg(feature = "webdav")]
-            Self::WebDav(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
+            Self::WebDav(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             #[cfg(feature = "sftp")]
-            Self::Sftp(options) => Arc::new(options.as_ref().clone().open_counted(traffic)?),
+            Self::Sftp(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }

@@ -57,25 +57,14 @@ pub struct S3Options {
 }
 
 impl S3Options {
-    /// The bucket as a store. Nothing is asked of the server yet.
+    /// The bucket as a store, whose requests are counted in `traffic`. Nothing is asked of the server yet.
     ///
     /// # Errors
     /// What cannot be reached so: see [`Cause`].
-    #[cfg(any(test, feature = "testkit"))]
-    pub fn open(self) -> Result<Objects, Error> {
-        self.open_counted(&Traffic::default())
-    }
-
-    /// The same, with its requests counted there.
-    ///
-    /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn open_counted(self, traffic: &Traffic) -> Result<Objects, Error> {
-        let place = self.to_string();
-        let refuse = |trouble: Trouble| Error::Remote(Box::new(trouble.during(format!("opening {place}"))));
-        let (prefix, moment) = (self.prefix.clone(), self.moment);
-        let s3 = S3::new(self, traffic).map_err(refuse)?;
-        Ok(Objects::new(Service::S3(Box::new(s3)), prefix, place)?.at_moment(moment))
+    pub fn open(self, traffic: &Traffic) -> Result<Objects, Error> {
+        let (place, prefix, moment) = (self.to_string(), self.prefix.clone(), self.moment);
+        let service = S3::new(self, traffic).map(|s3| Service::S3(Box::new(s3)));
+        Ok(Objects::new(service, prefix, place)?.at_moment(moment))
     }
 }
 
