@@ -70,15 +70,15 @@ pub fn open(repo: &Path, password: &str) -> Result<Repository, rokopia::Error> {
 
 /// Runs the command on any repository, in UTC, with the password in the environment.
 pub fn run(repo: &Path, password: &str, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rokopia"))
-        .env_clear()
-        .env("TZ", "UTC")
-        .env("ROKOPIA_PASSWORD", password)
-        .arg("--repo")
-        .arg(repo)
-        .args(arguments)
-        .output()
-        .unwrap()
+    command(repo, password, arguments).output().unwrap()
+}
+
+/// The command that [`run`] runs.
+pub fn command(repo: &Path, password: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rokopia"));
+    command.env_clear().env("TZ", "UTC").env("ROKOPIA_PASSWORD", password);
+    command.arg("--repo").arg(repo).args(arguments);
+    command
 }
 
 pub fn json(path: &Path) -> Value {

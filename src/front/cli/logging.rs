@@ -26,7 +26,9 @@ pub(super) fn start(global: &Global) {
     };
     // Ours alone: what libraries say of connections nobody asked for, and it may be more than should be in a log.
     let ours = EnvFilter::new(format!("off,rokopia={level}"));
-    let builder = tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| Talk);
+    // Told on stderr as well, and with a panic of the thread that logs where that is gone.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| Talk).log_internal_errors(false);
     // A subscriber is there already only where tests run the command twice in one process.
     let _ = match global.log_format {
         LogFormat::Json => {
