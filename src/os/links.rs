@@ -1,5 +1,6 @@
-//! Where symbolic links lead.
+//! Where symbolic links lead, and which files have further names.
 
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
 /// Directories below one in which links are looked for; with more of them only its own are.
@@ -22,6 +23,21 @@ pub(crate) fn targets(directory: &Path, below: bool) -> Vec<PathBuf> {
         directories.iter().for_each(|directory| list(directory, &mut Vec::new()));
     }
     found
+}
+
+/// Whether a file somewhere in a directory has this inode number, as far as listings tell. It lists all of them.
+pub(crate) fn has_inode(directory: &Path, inode: u64) -> bool {
+    let mut directories = vec![directory.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        for entry in directory.read_dir().into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => directories.push(entry.path()),
+                Ok(kind) if kind.is_file() && entry.ino() == inode => return true,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    false
 }
 
 #[cfg(test)]

@@ -78,6 +78,8 @@ pub enum Relation {
     Inside,
     /// The repository lies in it.
     Contains,
+    /// It is another name of a file in it.
+    HardLink,
 }
 
 impl fmt::Display for Relation {
@@ -86,6 +88,7 @@ impl fmt::Display for Relation {
             Self::Same => "is",
             Self::Inside => "is in",
             Self::Contains => "contains",
+            Self::HardLink => "is a hard link to a file in",
         })
     }
 }
@@ -146,7 +149,23 @@ impl Guarded {
                 return self.refuse(path, &self.root, Relation::Inside);
             }
         }
-        Ok(())
+        match path.metadata() {
+            Ok(metadata) => self.no_hard_link(path, &metadata),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a file that has a second name in the repository. Looking for that takes a listing of all of it, so it is done
+    /// only for files that have a second name.
+    fn no_hard_link(&self, path: &Path, file: &Metadata) -> Result<(), InRepository> {
+        if !file.is_file() || file.nlink() == 1 {
+            return Ok(());
+        }
+        let holds = |place: &Path| Identity::at(place).is_some_and(|it| it.device == file.dev());
+        match self.places(true).find(|(place, _)| holds(place) && links::has_inode(place, file.ino())) {
+            Some((place, _)) => self.refuse(path, place, Relation::HardLink),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a directory in which the repository lies.

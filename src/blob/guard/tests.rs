@@ -53,6 +53,24 @@ fn nothing_in_the_repository_is_writable_by_any_path() {
 }
 
 #[test]
+fn a_second_name_of_a_blob_is_not_writable() {
+    let (dir, guard) = places();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("disk/q/blob"), "data").unwrap();
+    fs::write(at("host/other/own"), "data").unwrap();
+    fs::hard_link(at("host/backup/repo/kopia.repository.f"), at("host/other/format")).unwrap();
+    fs::hard_link(at("disk/q/blob"), at("host/other/blob")).unwrap();
+    fs::hard_link(at("host/other/own"), at("host/other/second")).unwrap();
+    symlink("format", at("host/other/link")).unwrap();
+    for path in ["host/other/format", "host/other/link", "host/other/blob"] {
+        assert_eq!(guard.writable(&at(path)).unwrap_err().relation, Relation::HardLink, "{path}");
+        let file = fs::OpenOptions::new().append(true).open(at(path)).unwrap();
+        assert_eq!(guard.open_file(file).unwrap_err().relation, Relation::HardLink, "{path}");
+    }
+    assert!(guard.writable(&at("host/other/second")).is_ok());
+}
+
+#[test]
 fn a_directory_that_contains_the_repository_is_no_tree_to_write_to() {
     let (dir, guard) = places();
     let at = |name: &str| dir.path().join(name);
