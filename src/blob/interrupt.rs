@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use super::{BlobId, BlobMetadata, BlobStore, Error, Hints, Remarks};
 
 use crate::os::sync::Mutex;
+use crate::os::zeros;
 
 /// How often a caller that waits looks at the flag.
 const POLL: Duration = Duration::from_millis(50);
@@ -85,7 +86,7 @@ impl<S: BlobStore + 'static> Interruptible<S> {
     fn buffer(&self, length: usize) -> Vec<u8> {
         let kept = self.buffers.lock().pop();
         let mut buffer = kept.unwrap_or_default();
-        buffer.resize(length, 0);
+        zeros::resize(&mut buffer, length);
         buffer
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Codec, Error, deflate, gzip, lz4, s2, zstd};
+use crate::os::zeros;
 
 /// A known compression: the number in an index entry, and the four bytes before a compressed stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -199,7 +200,7 @@ impl Output<'_> {
         }
         self.bytes.try_reserve(count).map_err(|_| Error::OutOfMemory { wanted: count })?;
         let start = self.bytes.len();
-        self.bytes.resize(start + count, 0);
+        zeros::resize(self.bytes, start + count);
         Ok(self.bytes.get_mut(start..).unwrap_or_default())
     }
 

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use reed_solomon_erasure::galois_8::ReedSolomon as Code;
 
 use super::Error;
+use crate::os::zeros;
 use layout::{CRC_LEN, Dimensions, LENGTH_LEN, Layout};
 
 mod encode;
@@ -221,7 +222,7 @@ impl<'a> Unframed<'a> {
             let available = available.saturating_sub(LENGTH_LEN);
             return Err(Error::EccContentLength { recorded, available });
         }
-        self.content.resize(length, 0);
+        zeros::resize(self.content, length);
         Ok(written)
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use super::key_matches;
+use crate::os::zeros;
 
 /// How many bytes are asked of the source at a time.
 const READ_SIZE: usize = 64 << 10;
@@ -303,7 +304,7 @@ impl<R: Read> EntryStream<R> {
         self.buffer.drain(..self.position);
         self.position = 0;
         let length = self.buffer.len();
-        self.buffer.resize(length + READ_SIZE, 0);
+        zeros::resize(&mut self.buffer, length + READ_SIZE);
         let read = loop {
             match self.source.read(self.buffer.get_mut(length..).unwrap_or_default()) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::blob::WritablePath;
+use crate::os::zeros;
 
 /// Permissions of the file, for the moment in which it may have a name.
 const MODE: u32 = 0o600;
@@ -78,7 +79,7 @@ impl<'a> Records<'a> {
             if length == 0 {
                 return None;
             }
-            self.buffer.resize(length as usize, 0);
+            zeros::resize(&mut self.buffer, length as usize);
             self.at = 0;
             if self.file.read(self.left.start, &mut self.buffer).is_err() {
                 self.buffer.clear();

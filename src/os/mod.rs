@@ -13,3 +13,4 @@ pub(crate) mod signals;
 pub(crate) mod sync;
 #[cfg(feature = "cli")]
 pub(crate) mod users;
+pub(crate) mod zeros;

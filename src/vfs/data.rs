@@ -11,6 +11,7 @@ use super::Error;
 use crate::content::ContentSource;
 use crate::index::ContentId;
 use crate::object::{Chunk, Chunks, ObjectId, Reader};
+use crate::os::zeros;
 
 /// The table of a file of more chunks (some terabytes) is not kept: each read then searches the object from its start.
 const MAX_CHUNKS: usize = 1 << 20;
@@ -117,7 +118,7 @@ impl File {
             None => {
                 let mut reader = Reader::new(&*self.data.source, &self.object);
                 reader.seek_to(offset);
-                bytes.resize(size, 0);
+                zeros::resize(&mut bytes, size);
                 let mut filled = 0;
                 while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
                     match reader.read_some(rest)? {

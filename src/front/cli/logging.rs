@@ -5,9 +5,10 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, layer};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::args::{Color, Global, LogFormat};
@@ -25,18 +26,17 @@ pub(super) fn start(global: &Global) {
         _ => LevelFilter::TRACE,
     };
     // Ours alone: what libraries say of connections nobody asked for, and it may be more than should be in a log.
-    let ours = EnvFilter::new(format!("off,rokopia={level}"));
+    let ours = tracing_subscriber::registry().with(Targets::new().with_target("rokopia", level));
     // Told on stderr as well, and with a panic of the thread that logs where that is gone.
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(ours).with_writer(|| Talk).log_internal_errors(false);
+    let layer = layer().with_writer(|| Talk).log_internal_errors(false);
     // A subscriber is there already only where tests run the command twice in one process.
     let _ = match global.log_format {
         LogFormat::Json => {
-            tracing::subscriber::set_global_default(builder.json().flatten_event(true).finish())
+            tracing::subscriber::set_global_default(ours.with(layer.json().flatten_event(true)))
         }
         LogFormat::Text => {
             let lines = Lines { color: use_color(global.color) };
-            tracing::subscriber::set_global_default(builder.event_format(lines).finish())
+            tracing::subscriber::set_global_default(ours.with(layer.event_format(lines)))
         }
     };
 }

@@ -15,6 +15,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{EXT4_SUPER_MAGIC, FsType, XFS_SUPER_MAGIC, fstatfs};
 
+use crate::os::zeros;
 /// Where a direct write begins and ends, in the file and in memory: no common device has larger blocks.
 const ALIGNMENT: usize = 4096;
 
@@ -71,7 +72,7 @@ impl Direct {
 
     fn write_piece(&self, piece: &[u8], at: u64) -> std::io::Result<()> {
         BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(PIECE + ALIGNMENT, 0);
+            zeros::resize(buffer, PIECE + ALIGNMENT);
             let skipped = buffer.as_ptr().align_offset(ALIGNMENT);
             let aligned = buffer.get_mut(skipped..).and_then(|rest| rest.get_mut(..piece.len()));
             let aligned = aligned.ok_or(std::io::ErrorKind::Unsupported)?;
