@@ -32,7 +32,7 @@ pub(crate) struct Health {
 /// Something about a repository that costs time or room. No restore lacks anything by it: all are notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HealthFinding {
-    /// There are so many index blobs that opening takes long.
+    /// Opening takes long because of the number of index blobs.
     ManyIndexBlobs { blobs: usize },
     /// Maintenance never ran.
     NeverMaintained,

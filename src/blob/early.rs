@@ -9,7 +9,7 @@ use crate::os::parallel;
 use crate::os::sync::{Condvar, Mutex};
 
 /// Lists blobs while its owner still does something else, such as deriving keys: where each question costs a round trip,
-/// a listing takes as long. Where it is told which blobs will be read after that, it begins to read them.
+/// a listing takes as long. With [`Following`], it also begins to read the blobs that will be needed next.
 ///
 /// The first list of the prefix is the one that was begun with the store; every other goes to the store behind it. What
 /// was read is given once. Reading stops when the owner reads the first of these blobs: from then on it does so itself.
@@ -125,7 +125,7 @@ impl Begun {
         self.changed.wait_while(self.state.lock(), pending)
     }
 
-    /// The listing, once it is made; `None` where it has to be made anew.
+    /// The listing, once it is made; `None` where it has to be made again.
     fn listing(&self) -> Option<Result<Vec<BlobMetadata>, Error>> {
         let mut state = self.wait_for_listing();
         match std::mem::replace(&mut state.listing, Listing::Gone) {

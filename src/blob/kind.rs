@@ -49,7 +49,7 @@ pub enum BlobKind {
     RangeCompaction,
     /// `xe…`: an epoch has begun.
     EpochMarker,
-    /// `xw…`: up to which time deleted entries do not exist any more.
+    /// `xw…`: the time up to which deleted entries no longer exist.
     DeletionWatermark,
     /// `s…`: a client is, or was, writing.
     Session,

@@ -52,7 +52,7 @@ struct Large {
 }
 
 impl Measured {
-    /// Reads so many bytes, and takes notice of how long that takes.
+    /// Reads this many bytes, and measures how long that takes.
     pub(super) fn during<T>(&self, bytes: u64, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let begun = Instant::now();
         if bytes >= LARGE {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(fit(600, 12.5), (915, 241));
     }
 
-    /// Reads of 1 MiB that each took a second, of which so many were under way together, for some seconds.
+    /// Reads of 1 MiB that each took a second, `together` of them at the same time, for some seconds.
     fn state(together: u32, seconds: u32) -> State {
         let mut state = State::default();
         let start = Instant::now();

@@ -24,7 +24,7 @@ const MODE: u32 = 0o600;
 /// Files of one kind that are kept for a repository: several listings of it may be in use.
 const KINDRED: usize = 4;
 
-/// A partial file of this age belongs to nobody any more.
+/// A partial file of this age no longer belongs to anybody.
 const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How exactly it is known when a file was last used.

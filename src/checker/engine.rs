@@ -63,7 +63,7 @@ pub(super) struct Refreshed {
 /// Why a refresh failed.
 pub(super) struct Refused {
     pub(super) reason: Reason,
-    /// Whether what was known must not be used any more either.
+    /// Whether what was known before must no longer be used either.
     pub(super) forget: bool,
     /// Whether trying again may help.
     pub(super) retryable: bool,

@@ -14,7 +14,7 @@ pub struct ActiveSet {
     pub optional: Vec<BlobMetadata>,
     /// Blobs that the chosen ones stand for, as long as those can be read.
     pub superseded: Vec<BlobMetadata>,
-    /// Deleted entries at or before this time (Unix seconds) do not exist any more.
+    /// Deleted entries at or before this time (Unix seconds) no longer exist.
     pub watermark: Option<i64>,
     /// What does not fit together.
     pub doubts: Vec<Doubt>,

@@ -299,7 +299,7 @@ impl ContentIndex {
             .filter(|(_, entry)| self.visible(entry))
     }
 
-    /// The time up to which deleted entries do not exist any more, in Unix seconds.
+    /// The time up to which deleted entries no longer exist, in Unix seconds.
     pub fn watermark(&self) -> Option<i64> {
         self.watermark
     }

@@ -32,7 +32,7 @@ impl Loading {
         }
     }
 
-    /// So many more are to be read.
+    /// Adds `count` to what is to be read.
     pub(crate) fn expect(&self, stage: Stage, count: usize) {
         self.counter(stage).total.fetch_add(count as u64, Ordering::Relaxed);
     }

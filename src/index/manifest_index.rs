@@ -23,7 +23,7 @@ pub struct ManifestIndex {
     whole: Option<(usize, Vec<BlobId>)>,
     /// What the cache has of some of the blobs, which are there without an extract of their own.
     base: Option<(Vec<BlobId>, Extract)>,
-    /// Whether the entries are not those of the blobs any more.
+    /// Whether the entries are no longer those of the blobs.
     stale: bool,
 }
 
@@ -102,7 +102,7 @@ impl ManifestIndex {
         let mut updated = self.update_blobs(reader)?;
         let lost = |(base, _): &(Vec<BlobId>, _)| base.iter().any(|blob| !self.blobs.contains_key(blob));
         if self.base.as_ref().is_some_and(lost) {
-            // Some were merged into others: what the cache had of them does not count any more.
+            // Some were merged into others: what the cache had of them no longer counts.
             self.base = None;
             self.blobs.clear();
             updated = self.update_blobs(reader)?;

@@ -191,7 +191,7 @@ impl<'a> IndexReader<'a> {
     }
 
     /// Reads all active index blobs that `known` does not have, keeps of each what `read` gives, and forgets in `known`
-    /// what is not active any more.
+    /// what is no longer active.
     ///
     /// Blobs that vanish meanwhile make it list again. On an error `known` keeps what was read so far.
     ///
@@ -247,7 +247,7 @@ impl<'a> IndexReader<'a> {
         Ok(active)
     }
 
-    /// Reads what is missing; returns a blob that is not there any more, if any.
+    /// Reads what is missing; returns a blob that has vanished, if any.
     fn fetch_missing<T: Send>(
         &self,
         active: &mut ActiveSet,

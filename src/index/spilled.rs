@@ -1,4 +1,4 @@
-//! An index in a file: entries are looked up there, and only every so many keys are in memory.
+//! An index in a file: entries are looked up there, and only the first key of each page is in memory.
 
 use std::io;
 use std::sync::Arc;
@@ -119,7 +119,7 @@ pub(super) fn merge(
     Ok(indexes)
 }
 
-/// Fixed records in a file, and every so many keys of them.
+/// Fixed records in a file, and the first key of each page of them.
 struct Table {
     offset: u64,
     count: u32,

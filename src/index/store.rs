@@ -20,7 +20,7 @@ const KIND: &str = "index-";
 /// Index blobs beside those of the file that are read with each opening before there is a new file.
 const NEW_BLOBS: usize = 8;
 
-/// A file is made anew when this part of its entries, or more, is beside it.
+/// A file is written again when at least this part of its entries is beside it.
 const NEW_PART: u64 = 16;
 
 /// A part of the memory for an index, for pages of the file; another one for its table.
@@ -114,7 +114,7 @@ impl IndexStore {
         }
     }
 
-    /// Reads these blobs, and makes the file anew: in its place, or in memory where that is not possible.
+    /// Reads these blobs, and writes the file again, or keeps it in memory where that is not possible.
     fn rebuild(&self, blobs: BlobSet, name: String) -> Box<Rebuild> {
         let (folder, store, format) =
             (Arc::clone(&self.folder), Arc::clone(&self.store), Arc::clone(&self.format));

@@ -74,7 +74,7 @@ impl Manifest {
         self.label(TYPE_LABEL).unwrap_or_default()
     }
 
-    /// Whether this version says that the manifest does not exist any more.
+    /// Whether this version says that the manifest no longer exists.
     pub fn is_deleted(&self) -> bool {
         self.deleted
     }

@@ -79,7 +79,7 @@ impl FromStr for ObjectId {
                 Some(rest) => (true, rest),
                 None => (false, rest),
             };
-            // "D" once told direct objects apart; it says nothing any more.
+            // "D" marked direct objects in early releases; it has no meaning now.
             let content = rest.strip_prefix('D').unwrap_or(rest).parse().ok()?;
             Some(ObjectId { indirections, compressed, content })
         };

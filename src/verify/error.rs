@@ -21,7 +21,7 @@ pub enum Error {
     /// The manifests could not be read.
     #[error(transparent)]
     Manifest(#[from] manifest::Error),
-    /// The repository is not there any more.
+    /// The repository is gone.
     #[error(transparent)]
     Format(#[from] format::Error),
     /// The ledger has lines that were not written whole, or were changed since.

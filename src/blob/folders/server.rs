@@ -17,7 +17,7 @@ pub(in crate::blob) struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::blob) enum EntryKind {
     Folder,
-    /// A file of so many bytes.
+    /// A file, with its size in bytes.
     File(u64),
 }
 

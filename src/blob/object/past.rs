@@ -17,7 +17,7 @@ const MAX_KNOWN: usize = 500_000;
 /// Pages of one listing: a thousand versions each. More is a listing without an end.
 const MAX_PAGES: usize = 1_000_000;
 
-/// The moment, and which versions held then. That does not change any more.
+/// The moment, and which versions held then. Neither changes.
 #[derive(Debug)]
 pub(super) struct Past {
     moment: Timestamp,

@@ -56,7 +56,7 @@ fn invalid(detail: impl Into<String>) -> Trouble {
 fn check_encoding(response: &Answer) -> Result<(), Trouble> {
     match header(response.headers(), CONTENT_ENCODING.as_str()) {
         None | Some("" | "identity") => Ok(()),
-        // Some clients that upload say so of data that is not chunked any more.
+        // Some clients leave this header on what they upload, although the stored data is not chunked.
         Some("aws-chunked") => Ok(()),
         Some(other) => Err(invalid(format!("it is encoded as {other:?}"))),
     }

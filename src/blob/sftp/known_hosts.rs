@@ -9,7 +9,7 @@ use ring::hmac;
 pub(super) struct Known {
     /// The kind of each key, and the key.
     pub(super) keys: Vec<(String, Vec<u8>)>,
-    /// Keys that must not be trusted any more.
+    /// Keys that must no longer be trusted.
     pub(super) revoked: Vec<Vec<u8>>,
 }
 

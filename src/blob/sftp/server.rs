@@ -12,7 +12,7 @@ use crate::blob::folders::{Entry, Server, no_runtime};
 use crate::blob::remote::{Refusal, wait};
 use crate::blob::{Cause, Question, Traffic, Trouble};
 
-/// A folder that is talked to, on a connection that is made anew when it broke.
+/// A folder that is talked to, on a connection that is opened again after it broke.
 pub(super) struct Sftp {
     options: SftpOptions,
     connection: Mutex<Option<Arc<Connection>>>,

@@ -84,7 +84,7 @@ impl WebDav {
         let address = format!("{}{}", self.origin, encoded_path(path));
         let url = Url::parse(&address).map_err(|e| Trouble::new(Cause::Refused, e.to_string()))?;
         let mut request = Request::new(method, url);
-        // Bytes that a server packs anew for the way are not those of the file.
+        // Bytes that a server compresses for sending are not those of the file.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(value) = &self.authorization {
             request.headers_mut().insert(AUTHORIZATION, value.clone());

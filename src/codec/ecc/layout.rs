@@ -63,8 +63,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of `stored` bytes, or nothing if no content is stored in so many. A few bytes may be missing at the
-    /// end, as many as leave the layout clear; [`stored_len`](Self::stored_len) is then larger.
+    /// The layout of `stored` bytes, or nothing if no content is stored in that many. A few bytes may be missing at the
+    /// end as long as the layout is clear; [`stored_len`](Self::stored_len) is then larger.
     pub(super) fn of_stored(dimensions: &Dimensions, stored: usize) -> Option<Self> {
         let Dimensions { max_shard, data, parity } = *dimensions;
         let tiny_data_max = 8 * (data + parity);

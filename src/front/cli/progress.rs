@@ -267,7 +267,7 @@ impl Activity {
         self.advance(1);
     }
 
-    /// Counts so many more.
+    /// Counts `count` more.
     pub(super) fn advance(&mut self, count: u64) {
         self.count += count;
         self.steps += 1;

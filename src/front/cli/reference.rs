@@ -269,7 +269,7 @@ fn choose(
 #[derive(Debug, PartialEq, Eq)]
 enum Qualifier {
     Latest,
-    /// The newest that began at this time or before, or so many before that one.
+    /// The newest that began at this time or before, or the one that many before it.
     AsOf(Period, usize),
     Before(usize),
 }

@@ -151,7 +151,7 @@ impl Config {
                 )));
             }
         };
-        // Bytes behind the object are no matter, as in Kopia.
+        // Bytes behind the object are ignored, as in Kopia.
         let mut json = serde_json::Deserializer::from_str(&text);
         let object = Object::deserialize(&mut json)
             .map_err(|e| Failure::new(format!("error decoding config json: {}: {e}", path.display())))?;

@@ -46,8 +46,8 @@ pub(super) fn connection(typed: &Typed) -> Result<Config, Failure> {
 }
 
 impl Connection {
-    /// Opens the repository that is connected. What is not read of it from then on is given up: nothing is handed to
-    /// another program any more.
+    /// Opens the repository that is connected, and gives up access to everything else. After that, no other program can be
+    /// started.
     pub(super) fn open(typed: &Typed) -> Result<Self, Failure> {
         Self::open_for(typed, &[])
     }

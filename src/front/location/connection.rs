@@ -135,7 +135,7 @@ pub(super) fn in_file(path: &Path) -> Location {
 }
 
 fn of_connection(json: &[u8]) -> Result<Location, String> {
-    // Bytes behind the object are no matter, as in Kopia; what an error quotes may be a secret.
+    // Bytes behind the object are ignored, as in Kopia; what an error quotes may be a secret.
     let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Connection>();
     match values.next() {
         Some(Ok(Connection { storage: Some(storage), .. })) => of_storage(storage),

@@ -216,7 +216,7 @@ fn repository(out: &mut Exposition, view: &View) {
     }
 }
 
-/// Metrics of each source, for so many sources at most: a writer of the repository could otherwise fill the memory
+/// Metrics of each source, for at most `limit` sources: a writer of the repository could otherwise fill the memory
 /// of Prometheus.
 fn sources(out: &mut Exposition, view: &View, limit: usize) {
     let shown = view.sources().get(..limit).unwrap_or(view.sources());

@@ -24,7 +24,7 @@ const STYLE: &str = include_str!("page.css");
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
 
-/// Where more is told.
+/// The links of the page.
 const LINKS: [(&str, &str); 5] = [
     ("/v1/snapshots", "Snapshots"),
     ("/v1/sources", "Sources"),

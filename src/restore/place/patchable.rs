@@ -1,4 +1,4 @@
-//! Files of the target that are changed instead of written anew.
+//! Files of the target that are changed in place instead of being written again.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;

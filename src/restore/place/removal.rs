@@ -96,8 +96,8 @@ impl Territory {
         self.sweep_around(parent, name, sweep, None, tell)
     }
 
-    /// The same around entries below it that `stays` picks by their paths: they and the directories above them are left, and
-    /// nothing is told of them.
+    /// The same, except for entries below it that `stays` picks by their paths: they and the directories above them are left
+    /// and not reported.
     pub(in crate::restore) fn sweep_around(
         &self,
         parent: BorrowedFd<'_>,

@@ -53,7 +53,7 @@ impl Staging {
         });
     }
 
-    /// Removes the note, when nothing in the target bears a staged name any more.
+    /// Removes the note, when no staged name is left in the target.
     pub(super) fn end(&self) -> Result<(), Errno> {
         let Some(root) = self.root.as_ref().filter(|_| self.noted.get() == Some(&true)) else {
             return Ok(());

@@ -132,7 +132,7 @@ impl Policy {
 }
 
 /// The member of an object with this key. Of several spellings Go takes the last one written; here an exact one goes
-/// first, since the order is not known any more.
+/// first, since the order is no longer known.
 fn member<'a>(members: &'a serde_json::Map<String, Json>, key: &str) -> Option<&'a Json> {
     let folded = || members.iter().find(|(known, _)| key_matches(key, known)).map(|(_, value)| value);
     members.get(key).or_else(folded)
@@ -327,7 +327,7 @@ impl Origins {
             for (target, policy) in hierarchy {
                 if policy.values.contains_key(field.path) {
                     match field.rule {
-                        // Kopia names the last one that has times of the day, even if they do not count any more.
+                        // Kopia names the last one that has times of the day, even if they no longer count.
                         Rule::Times(_) => origin = Some(*target),
                         Rule::Added(_) if stopped => {}
                         Rule::Added(_) => origin = Some(*target),

@@ -34,7 +34,7 @@ impl SecondLook<'_> {
         let current = fresh.index();
         let mut there: HashMap<BlobId, bool> = HashMap::new();
         for old in std::iter::once(first).chain(suspects) {
-            // What no index names any more was deleted for good.
+            // A content that no index names was deleted for good.
             let Some(entry) = current.get(&old.id)? else { continue };
             let Some(pack) = current.pack(entry.pack) else { continue };
             outcome.outside += u64::from(!entry.deleted);

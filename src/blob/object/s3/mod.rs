@@ -50,7 +50,7 @@ pub struct S3Options {
     pub session_token: Hidden,
     /// A role to take on with these credentials.
     pub role: Option<Role>,
-    /// Of Backblaze B2: its server tells the endpoint and the region to whoever has the key. Empty for Backblaze's own.
+    /// The server of Backblaze B2 that names endpoint and region for a key; empty for Backblaze's own.
     pub b2: Option<String>,
     /// Read the bucket as it was at this moment, from the versions that it keeps.
     pub moment: Option<jiff::Timestamp>,

@@ -132,7 +132,7 @@ pub(super) fn send(file: &File, from: u64, length: u64, out: &mut impl Write) ->
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Whole,
-    /// From here on, so many bytes.
+    /// An offset, and a number of bytes from there.
     Of(u64, u64),
     Outside,
 }
