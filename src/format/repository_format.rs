@@ -1,5 +1,7 @@
 //! What a repository is, and the keys to read it.
 
+use std::thread::Builder;
+
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -143,10 +145,11 @@ impl RepositoryFormat {
         let (read, guessed) = match expected {
             None => (Self::read_blob(store), None),
             Some(expected) => std::thread::scope(|scope| {
-                let guessed = scope.spawn(|| Self::open_blob(expected, password, options));
+                let guess = || Self::open_blob(expected, password, options);
+                let guessed = Builder::new().spawn_scoped(scope, guess).ok();
                 let read = Self::read_blob(store);
                 // Two derivations at a time would take twice the memory.
-                let guessed = guessed.join().ok();
+                let guessed = guessed.and_then(|guessed| guessed.join().ok());
                 let right = read.as_ref().is_ok_and(|bytes| bytes == expected);
                 (read, guessed.filter(|_| right))
             }),

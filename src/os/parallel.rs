@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use crate::os::sync::Mutex;
 
@@ -10,6 +11,15 @@ use crate::os::sync::Mutex;
 pub(crate) fn available_threads() -> usize {
     static AVAILABLE: OnceLock<usize> = OnceLock::new();
     *AVAILABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Starts threads for the same work, or as many of them as the limits of the process and of its control group allow.
+pub(crate) fn spawn_up_to<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    threads: usize,
+    work: impl Fn() -> T + Copy + Send + 'scope,
+) -> Vec<ScopedJoinHandle<'scope, T>> {
+    (0..threads).map_while(|_| Builder::new().spawn_scoped(scope, work).ok()).collect()
 }
 
 /// Calls `each` once for every item, on up to `threads` threads and in no particular order.
@@ -34,16 +44,11 @@ pub(crate) fn for_each<T: Sync, E: Send>(
             }
         }
     };
-    let threads = threads.min(items.len());
-    if threads <= 1 {
+    let others = threads.min(items.len()).saturating_sub(1);
+    std::thread::scope(|scope| {
+        spawn_up_to(scope, others, &work);
         work();
-    } else {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
-            }
-        });
-    }
+    });
     failure.into_inner().map_or(Ok(()), Err)
 }
 

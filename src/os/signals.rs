@@ -1,10 +1,10 @@
-//! Ending by SIGINT and SIGTERM: at once, or after cleaning up.
+//! Ending by SIGINT, SIGTERM and SIGHUP: at once, or after cleaning up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::os::sandbox::Sandbox;
@@ -32,7 +32,13 @@ pub(crate) struct SignalPolicy {
 
 /// Starts to watch. Where that is not possible, signals end the process as they always do.
 pub(crate) fn install(policy: SignalPolicy) {
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    // With a handler, a file that grows beyond the limit of the process is an error of who writes it.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    let mut ending = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        ending.push(SIGHUP);
+    }
+    let Ok(mut signals) = Signals::new(ending) else { return };
     let watch = move || {
         // The thread that does the work says what cannot be given up.
         let _ = policy.sandbox.enter();
@@ -53,6 +59,14 @@ pub(crate) fn install(policy: SignalPolicy) {
     let _ = std::thread::Builder::new().name("signals".into()).spawn(watch);
 }
 
+/// Whether this process was started, as by `nohup`, to outlive a signal. Where that cannot be known, it was.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_none_or(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
 /// Says the last words, unless nobody takes them: a writer that waits for a reader of the log also holds the lock on it.
 fn say(on_exit: fn(u8), exit_code: u8) {
     let (said, heard) = std::sync::mpsc::channel();
@@ -63,6 +77,15 @@ fn say(on_exit: fn(u8), exit_code: u8) {
     };
     if std::thread::Builder::new().name("last words".into()).spawn(speak).is_ok() {
         let _ = heard.recv_timeout(ON_EXIT_LIMIT);
+    }
+}
+
+/// The name of the signal that an exit code stands for.
+pub(crate) fn name(exit_code: u8) -> &'static str {
+    match i32::from(exit_code) - BASE {
+        SIGHUP => "SIGHUP",
+        SIGINT => "SIGINT",
+        _ => "SIGTERM",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
 use std::time::Duration;
 
 use super::ahead::Ahead;
@@ -14,6 +15,7 @@ use super::report::{Progress, Summary};
 use super::target::{Place, Root, absolute};
 use super::walk::{Walker, check_single, open_root};
 use super::{Error, displace, prune};
+use crate::os::parallel::spawn_up_to;
 use crate::os::sync::Semaphore;
 use crate::snapshot::{DirEntry, EffectiveEntries};
 
@@ -148,10 +150,15 @@ fn work<'s>(
         _ => Error::name("root")?,
     };
     let ended = AtomicBool::new(false);
+    let fetch = || fetcher.work(&receiver);
     let walked = std::thread::scope(|scope| {
-        let ticker = scope.spawn(|| tick(session, root, &ended));
-        let workers: Vec<_> =
-            (0..fetcher.threads()).map(|_| scope.spawn(|| fetcher.work(&receiver))).collect();
+        let ticker = Builder::new().spawn_scoped(scope, || tick(session, root, &ended)).ok();
+        let workers = spawn_up_to(scope, fetcher.threads(), &fetch);
+        if workers.is_empty() {
+            // Nobody would take what the walk finds.
+            ended.store(true, Ordering::Relaxed);
+            return Err(Error::OutOfThreads);
+        }
         // The walk gives up its end of the queue when it ends, and the workers end when the queue is empty.
         let walked = match entries {
             Some(entries) => walker.run(dir, entries),
@@ -159,7 +166,9 @@ fn work<'s>(
         };
         let whole = workers.into_iter().map(|worker| worker.join()).filter(Result::is_err).count() == 0;
         ended.store(true, Ordering::Relaxed);
-        ticker.thread().unpark();
+        if let Some(ticker) = ticker {
+            ticker.thread().unpark();
+        }
         if whole { Ok(walked) } else { Err(Error::Panicked) }
     })?;
     // Jobs that were not begun hold directories.

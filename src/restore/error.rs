@@ -95,6 +95,9 @@ pub enum Error {
         /// The other one, as far as that is known.
         other: Option<String>,
     },
+    /// No thread can be started to restore with.
+    #[error("no thread can be started")]
+    OutOfThreads,
     /// A thread of the restore ended unexpectedly; a defect of this program.
     #[error("a thread of the restore panicked")]
     Panicked,
@@ -118,6 +121,7 @@ impl Failure for Error {
             Self::System { .. } => Facts::new("target-write-failed"),
             Self::Conflict { .. } => Facts::new("target-conflict"),
             Self::Collision { .. } => Facts::new("name-collision"),
+            Self::OutOfThreads => Facts::new("out-of-threads").retryable(true),
             Self::Panicked => Facts::new("internal"),
         }
     }

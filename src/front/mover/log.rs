@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::error::Error;
 use crate::blob::{Guard, InRepository, is_regular_file};
+use crate::os::signals;
 use crate::os::sync::Mutex;
 use crate::text::escape;
 
@@ -111,7 +112,8 @@ pub(super) fn summary(exit_code: u8) {
 
 /// The same when a signal ends the process.
 pub(super) fn last_words(exit_code: u8) {
-    let received = "WARN: Received SIGTERM signal - pod is being terminated".to_owned();
+    let signal = signals::name(exit_code);
+    let received = format!("WARN: Received {signal} signal - pod is being terminated");
     close(&[received, Error::Stopped.line()], exit_code);
 }
 

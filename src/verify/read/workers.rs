@@ -8,6 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::thread::Builder;
 
 use crate::blob::{self, BlobId};
 use crate::content::{Decoded, Scratch, ensure_buffers, read_error};
@@ -99,7 +100,8 @@ impl<'a> Scan<'a> {
             let workers = &workers;
             let mut heads = workers.heads.iter().cycle();
             for head in heads.by_ref().take(count - 1) {
-                scope.spawn(move || self.work(head, workers));
+                // Without it the others take its part.
+                let _ = Builder::new().spawn_scoped(scope, move || self.work(head, workers));
             }
             heads.next().into_iter().for_each(|head| self.work(head, workers));
         });
