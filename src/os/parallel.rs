@@ -46,7 +46,7 @@ pub(crate) fn for_each<T: Sync, E: Send>(
     };
     let others = threads.min(items.len()).saturating_sub(1);
     std::thread::scope(|scope| {
-        spawn_up_to(scope, others, &work);
+        spawn_up_to(scope, others, work);
         work();
     });
     failure.into_inner().map_or(Ok(()), Err)

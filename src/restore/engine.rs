@@ -153,7 +153,7 @@ fn work<'s>(
     let fetch = || fetcher.work(&receiver);
     let walked = std::thread::scope(|scope| {
         let ticker = Builder::new().spawn_scoped(scope, || tick(session, root, &ended)).ok();
-        let workers = spawn_up_to(scope, fetcher.threads(), &fetch);
+        let workers = spawn_up_to(scope, fetcher.threads(), fetch);
         if workers.is_empty() {
             // Nobody would take what the walk finds.
             ended.store(true, Ordering::Relaxed);
