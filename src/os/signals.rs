@@ -72,7 +72,7 @@ fn say(on_exit: fn(u8), exit_code: u8) {
     let (said, heard) = std::sync::mpsc::channel();
     let speak = move || {
         on_exit(exit_code);
-        // Nobody may be listening any more.
+        // There may be no listener left.
         let _ = said.send(());
     };
     if std::thread::Builder::new().name("last words".into()).spawn(speak).is_ok() {

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::Error;
+use super::error::Error;
 use super::place::{Dir, Fate, OpenDir, Session, Sweep, staged_name, swap};
 use super::report::{Change, Report, add};
 

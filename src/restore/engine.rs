@@ -7,6 +7,7 @@ use std::thread::Builder;
 use std::time::Duration;
 
 use super::ahead::Ahead;
+use super::error::Error;
 use super::fetch::Fetcher;
 use super::options::Restore;
 use super::place::{Dir, Session};
@@ -14,7 +15,7 @@ use super::plan::Planner;
 use super::report::{Progress, Summary};
 use super::target::{Place, Root, absolute};
 use super::walk::{Walker, check_single, open_root};
-use super::{Error, displace, prune};
+use super::{displace, prune};
 use crate::os::parallel::spawn_up_to;
 use crate::os::sync::Semaphore;
 use crate::snapshot::{DirEntry, EffectiveEntries};

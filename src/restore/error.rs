@@ -158,7 +158,7 @@ impl Error {
         EntryName::new(name).map_err(|reason| Self::Name { name: shown_name(name).into_owned(), reason })
     }
 
-    /// Whether going on with other entries is of no use: the target is full or does not take writes any more.
+    /// Whether all other entries would fail as well: the target is full or no longer writable.
     pub(super) fn is_fatal(&self) -> bool {
         let Self::System { source, .. } = self else { return false };
         let gone = [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StaleNetworkFileHandle];

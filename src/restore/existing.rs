@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::fcntl::readlinkat;
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::Error;
+use super::error::Error;
 use super::options::Overwrite;
 use super::place::{Attributes, Have, Keep, Node, OpenDir, Session, apply, is_similar, kind, matches};
 use super::refused::Refused;

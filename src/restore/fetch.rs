@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crossbeam_channel::Receiver;
 
-use super::Error;
 use super::buffers::Pool;
 use super::delta::{find_there, total_length};
+use super::error::Error;
 use super::job::Job;
 use super::place::Session;
 use super::plan::{Batch, Item, Planned, Use, plan};

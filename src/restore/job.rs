@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard};
 
 use nix::errno::Errno;
 
-use super::Error;
+use super::error::Error;
 use super::existing::Holder;
 use super::place::{Attributes, Base, Dir, Have, Node, OutFile, Place, Placed, Session, apply, make_link};
 use super::refused::Refused;

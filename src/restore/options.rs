@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::Error;
+use super::error::Error;
 use super::filter::Filter;
 use super::owners::OwnerMap;
 use crate::content::Contents;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::Error;
 use super::ahead::Ahead;
+use super::error::Error;
 use super::job::Job;
 use super::place::Session;
 use crate::content::{self, Decoder, pack_of};

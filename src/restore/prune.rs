@@ -6,9 +6,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::Error;
 use super::ahead::Ahead;
 use super::displace::tell;
+use super::error::Error;
 use super::place::{Dir, OpenDir, Session, Stays, Sweep, is_of_the_volume, is_staged, list};
 use super::spelling::keep_restored;
 use crate::snapshot::EffectiveEntries;

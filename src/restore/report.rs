@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Error;
+use super::error::Error;
 use super::refused::{Refused, RefusedAttributes};
 
 use crate::os::sync::Mutex;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::CString;
 
-use super::Error;
 use super::ahead::Ahead;
+use super::error::Error;
 use super::place::{Dir, Listed, OpenDir, Session, spelling_of};
 use crate::object::ObjectId;
 use crate::snapshot::{EffectiveEntries, EntryName, distinct_name};

@@ -12,7 +12,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{sync, syncfs};
 
-use super::Error;
+use super::error::Error;
 use super::place::{
     Attributes, Dir, OPEN, OpenDir, Session, Staging, Territory, make_accessible, may_delete_in, may_open,
     remove_leftovers, tell_unseen, what_is_in,

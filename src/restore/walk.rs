@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::ahead::Ahead;
 use super::displace::Displacing;
+use super::error::Error;
 use super::existing::{Holder, Verdict, judge};
 use super::job::Job;
 use super::place::{Attributes, Base, Dir, OpenDir, Session, is_staged};
 use super::plan::Planner;
+use super::prune;
 use super::report::{Change, add};
 use super::spelling::settle;
-use super::{Error, prune};
 use crate::snapshot::{DirEntry, EffectiveEntries, EntryName, EntryType, MAX_DEPTH};
 use crate::{object, snapshot};
 

@@ -141,7 +141,7 @@ fn in_blocks(block: u64, offset: u64, mut out: &mut [u8], mut fill: impl FnMut(u
     }
 }
 
-/// ManifestMemory for one word and the blank behind it; copied whole because a copy of fixed size is one instruction.
+/// Memory for one word and the blank behind it; copied whole because a copy of fixed size is one instruction.
 const WORD: usize = 16;
 const VOCABULARY: usize = 4096;
 

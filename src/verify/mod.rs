@@ -4,6 +4,7 @@
 //! order, each byte once, and follows damage from contents to the paths and snapshots that need them.
 
 mod auxiliary;
+mod checked;
 mod error;
 mod failures;
 mod fault;

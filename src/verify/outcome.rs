@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::checked::PackResult;
 use super::failures::Failures;
 use super::fault::Fault;
 use super::ledger::Proof;
 use super::plan::packs::PackPlan;
-use super::read::scan::PackResult;
 use super::time::now;
 use crate::blob::BlobId;
 use crate::index::Position;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::error::Error;
 use super::report::model::Report;
 use crate::blob::{BlobId, BlobStore, WritablePath};
 use crate::codec::ReedSolomonCrc;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::error::Error;
 use super::fault::Fault;
 use super::forensics::{Examined, Forensics};
 use super::job::Job;
@@ -16,7 +17,7 @@ use super::report::assemble::{self, Evidence};
 use super::report::model::Report;
 use super::snapshots::ListedSnapshots;
 use super::view::{self, SnapshotView};
-use super::{Error, auxiliary, repaired};
+use super::{auxiliary, repaired};
 use crate::blob::{BlobId, BlobKind, BlobMetadata};
 use crate::content::Contents;
 use crate::format::RepositoryFormat;

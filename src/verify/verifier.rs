@@ -2,11 +2,12 @@
 
 use std::sync::atomic::AtomicBool;
 
+use super::error::Error;
 use super::job::{Asked, Job, Progress};
 use super::ledger::{Ledger, MergedLedgers};
 use super::options::Settings;
 use super::report::model::Report;
-use super::{Error, run};
+use super::run;
 use crate::repository::Repository;
 
 /// A verification of a repository.

@@ -12,7 +12,7 @@ use nix::sys::stat::{
 use nix::unistd::{Gid, Uid, fchown, fchownat};
 
 use super::attributes::{Attributes, Have, Keep, SETGID, SETUID, has_similar_time};
-use crate::restore::Error;
+use crate::restore::error::Error;
 use crate::restore::refused::{Refusal, Refused};
 
 /// Something in the target whose attributes are set. Symbolic links are never followed.

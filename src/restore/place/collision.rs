@@ -15,7 +15,7 @@ use rustix::fs::{RenameFlags, renameat_with};
 use super::names::is_staged;
 use super::open_dir::OpenDir;
 use super::removal::list;
-use crate::restore::Error;
+use crate::restore::error::Error;
 
 /// Names in a directory, as hashes.
 pub(in crate::restore) struct Listed {

@@ -12,7 +12,7 @@ use super::open_dir::{OpenDir, kind};
 use super::session::Session;
 use super::staging::clear;
 use super::tally::Tally;
-use crate::restore::Error;
+use crate::restore::error::Error;
 
 /// What is known about contested names.
 #[derive(Default)]

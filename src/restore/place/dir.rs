@@ -19,7 +19,7 @@ use super::staging::{clear, remove_leftovers};
 use super::tally::Tally;
 use crate::object::ObjectId;
 use crate::os::sync::Mutex;
-use crate::restore::Error;
+use crate::restore::error::Error;
 use crate::restore::options::Overwrite;
 use crate::restore::report::add;
 use crate::snapshot::{EntryName, shown_name};

@@ -26,7 +26,7 @@ const PIECE: usize = 1 << 20;
 const MIN_WRITE: usize = 64 << 10;
 
 thread_local! {
-    /// ManifestMemory for a piece at an aligned address. A thread that never writes directly has none.
+    /// Memory for a piece at an aligned address. A thread that never writes directly has none.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

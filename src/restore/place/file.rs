@@ -24,7 +24,7 @@ use super::patchable::Base;
 use super::removal::list;
 use super::session::Session;
 use super::staging::clear;
-use crate::restore::Error;
+use crate::restore::error::Error;
 use crate::restore::refused::Refused;
 use crate::snapshot::distinct_name;
 

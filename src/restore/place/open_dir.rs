@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 
 use super::apply::Proven;
 use super::attributes::Have;
-use crate::restore::Error;
+use crate::restore::error::Error;
 
 /// How every directory is opened. Below the root `O_NOFOLLOW` is added.
 pub(in crate::restore) const OPEN: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);

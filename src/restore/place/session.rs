@@ -15,7 +15,7 @@ use super::territory::Territory;
 use crate::blob::Hints;
 use crate::content::Contents;
 use crate::os::sync::Mutex;
-use crate::restore::Error;
+use crate::restore::error::Error;
 use crate::restore::options::{Options, Restore};
 use crate::restore::report::{Progress, Report};
 

@@ -17,7 +17,7 @@ use super::open_dir::{OPEN, OpenDir};
 use super::removal::{is_directory, list};
 use super::territory::{Territory, look};
 use crate::blob::Identity;
-use crate::restore::Error;
+use crate::restore::error::Error;
 use crate::restore::report::Report;
 
 /// No entry has this name.

@@ -10,7 +10,7 @@ use nix::sys::stat::fstatat;
 use rustix::fs::{AtFlags as StatxAt, StatxFlags, makedev, statx};
 
 use crate::blob::{Guard, Identity, InRepository};
-use crate::restore::Error;
+use crate::restore::error::Error;
 
 /// What a new ext4 volume has, and `fsck` puts things into.
 const LOST_AND_FOUND: &[u8] = b"lost+found";

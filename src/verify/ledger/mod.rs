@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
-use super::Error;
+use super::error::Error;
 use crate::blob::WritablePath;
 use crate::format::RepositoryFormat;
 use crate::os::sync::Mutex;

@@ -2,7 +2,8 @@
 
 use crate::index::{ContentId, ContentIndex};
 use crate::os::sync::Mutex;
-use crate::verify::Error;
+use crate::verify::checked::PackResult;
+use crate::verify::error::Error;
 use crate::verify::fault::Fault;
 use crate::verify::job::{Job, Progress};
 use crate::verify::ledger::{DamagedContent, Proof};
@@ -10,7 +11,7 @@ use crate::verify::options::Level;
 use crate::verify::outcome::Outcome;
 use crate::verify::plan::packs::{PackPlan, Plan};
 use crate::verify::plan::selection::Rules;
-use crate::verify::read::scan::{PackResult, Scan};
+use crate::verify::read::scan::Scan;
 use crate::verify::report::model::Stopped;
 use crate::verify::time::now;
 

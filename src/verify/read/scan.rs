@@ -7,11 +7,10 @@ use crate::blob::BlobStore;
 use crate::format::RepositoryFormat;
 use crate::index::{ContentIndex, Entry, Position};
 use crate::os::sync::Mutex;
-use crate::verify::fault::Fault;
+use crate::verify::checked::PackResult;
 use crate::verify::lookup::place_of;
 use crate::verify::options::Level;
 use crate::verify::plan::packs::{PackPlan, Plan};
-use crate::verify::read::batch::Checked;
 
 /// Bytes of other contents that are read along rather than passed over.
 const GAP: u64 = 256 << 10;
@@ -34,15 +33,6 @@ pub(crate) struct Scan<'a> {
     pub(crate) keep_metadata: bool,
     /// Asked between reads. A pack that was not read completely is not reported.
     pub(crate) stop: &'a (dyn Fn() -> bool + Sync),
-}
-
-/// The result for one pack.
-#[derive(Debug, Default)]
-pub(crate) struct PackResult {
-    pub(crate) checked: Checked,
-    /// The fault of the end of the pack, which only recovery needs.
-    pub(crate) footer: Option<Fault>,
-    pub(crate) footer_repairs: Vec<std::ops::Range<u64>>,
 }
 
 pub(crate) struct Job<'a> {

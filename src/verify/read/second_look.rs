@@ -7,7 +7,7 @@ use crate::blob::{BlobId, BlobStore};
 use crate::content::{self, Contents, Decoder, read_with};
 use crate::index::{Entry, IndexOptions};
 use crate::repository::Repository;
-use crate::verify::Error;
+use crate::verify::error::Error;
 use crate::verify::fault::Fault;
 use crate::verify::options::Level;
 use crate::verify::outcome::Outcome;

@@ -17,13 +17,14 @@ use crate::index::Entry;
 use crate::os::adaptive_workers::{AdaptiveWorkers, Member};
 use crate::os::sync::Mutex;
 use crate::pack::{self, Postamble, open_local_index};
+use crate::verify::checked::{Checked, PackResult};
 use crate::verify::fault::{Fault, is_refusal};
 use crate::verify::lookup::place_of;
 use crate::verify::options::Level;
 use crate::verify::plan::packs::PackPlan;
-use crate::verify::read::batch::{BatchHasher, Checked, Piece};
+use crate::verify::read::batch::{BatchHasher, Piece};
 use crate::verify::read::lanes::Lanes;
-use crate::verify::read::scan::{Head, Job, Next, PackResult, Queue, Scan, Stretch};
+use crate::verify::read::scan::{Head, Job, Next, Queue, Scan, Stretch};
 
 /// Bytes read at once, unless one content is longer: what stays in the processor's cache until it is decrypted.
 const STRETCH: u64 = 4 << 20;
@@ -75,9 +76,9 @@ impl Large<'_, '_> {
 struct Tools<'s, 'a> {
     checker: BatchHasher<'s>,
     lanes: Lanes<'s, Waiting<'a>>,
-    /// ManifestMemory for the stretches of a round.
+    /// Memory for the stretches of a round.
     arena: Vec<u8>,
-    /// ManifestMemory for what contents are decompressed to.
+    /// Memory for what contents are decompressed to.
     scratches: Vec<Scratch>,
 }
 

@@ -23,7 +23,7 @@ use crate::verify::trees::impact::Impact;
 /// Offsets listed for one mended blob.
 const OFFSETS: usize = 100;
 
-/// DamagedContent contents listed one by one, of those of which no path is known that is lost by it.
+/// Damaged contents listed one by one, of those of which no path is known that is lost by it.
 const MAX_OTHERS: usize = 50_000;
 
 /// Everything that was found.
