@@ -1,11 +1,16 @@
 //! From the password to the format encryption key (format-spec/03-keys-and-ciphers.md).
 
-use sha2::Sha256;
+use std::num::NonZeroU32;
+
+use ring::pbkdf2;
 
 use super::{AlgorithmKind, Error, Secret};
 
 /// Length of a derived key in bytes.
 const KEY_LEN: usize = 32;
+
+/// Rounds of PBKDF2.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(600_000).unwrap();
 
 /// How a password becomes the key that opens `kopia.repository`. Parameters are part of the name; no others exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +68,7 @@ impl KeyDerivation {
                 scrypt::scrypt(password, salt, &params, key.expose_mut()).map_err(|e| failed(&e))?;
             }
             Self::Pbkdf2Sha256_600000 => {
-                pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, 600_000, key.expose_mut());
+                pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, salt, password, key.expose_mut());
             }
         }
         Ok(key)
