@@ -1,7 +1,7 @@
 //! Text for people: what is safe to print, and how sizes and durations are written.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::Duration;
 
 /// Text that is safe on a terminal: what would move the cursor, change colours or turn the direction of writing is
@@ -69,11 +69,12 @@ pub(crate) fn grouped(number: u64) -> String {
 
 /// A number and its noun: `1 file`, `2 files`. A noun whose plural is not made with an `s` is given with it after a
 /// slash: `entry/entries`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
+pub(crate) fn counted(count: impl Display + PartialEq + From<u8>, noun: &str) -> String {
+    let is_one = count == 1.into();
     match noun.split_once('/') {
-        Some((one, _)) if count == 1 => format!("1 {one}"),
+        Some((one, _)) if is_one => format!("{count} {one}"),
         Some((_, many)) => format!("{count} {many}"),
-        None if count == 1 => format!("1 {noun}"),
+        None if is_one => format!("{count} {noun}"),
         None => format!("{count} {noun}s"),
     }
 }

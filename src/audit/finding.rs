@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Limit;
 use crate::snapshot::UtcTimestamp;
+use crate::text::counted;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,7 +176,11 @@ impl fmt::Display for Finding {
             }
             Self::Shrunk { size, usual_size, files, usual_files } => write!(
                 f,
-                "the newest complete snapshot has {files} files of {size} bytes; usual are {usual_files} files of {usual_size} bytes"
+                "the newest complete snapshot has {} of {}; usual are {} of {}",
+                counted(*files, "file"),
+                counted(*size, "byte"),
+                counted(*usual_files, "file"),
+                counted(*usual_size, "byte")
             ),
             Self::Unchanging { snapshots, since } => {
                 write!(f, "the newest {snapshots} snapshots have the same content, since {since}")
@@ -183,10 +188,12 @@ impl fmt::Display for Finding {
             Self::Gap { after, length, usual } => {
                 write!(f, "no snapshot for {} after {after}; usual are {}", Span(*length), Span(*usual))
             }
-            Self::FailedEntries { entries: 1 } => f.write_str("1 entry could not be saved"),
-            Self::FailedEntries { entries } => write!(f, "{entries} entries could not be saved"),
-            Self::Incomplete { attempts: 1 } => f.write_str("1 later attempt did not end"),
-            Self::Incomplete { attempts } => write!(f, "{attempts} later attempts did not end"),
+            Self::FailedEntries { entries } => {
+                write!(f, "{} could not be saved", counted(*entries, "entry/entries"))
+            }
+            Self::Incomplete { attempts } => {
+                write!(f, "{} did not end", counted(*attempts, "later attempt"))
+            }
         }
     }
 }

@@ -233,7 +233,7 @@ fn case_51_owners() {
     let foreign = Tree::owned_by(77, 88);
     let world = with_tree(&foreign);
     chown(world.data(), Some(1234), Some(5678)).unwrap();
-    world.run_in(&strs(&wrapper)).ended(0).has("have the owner of this mover");
+    world.run_in(&strs(&wrapper)).ended(0).has("with the owner of this mover");
     assert_eq!(world.data().metadata().unwrap().uid(), 1234);
 }
 

@@ -207,7 +207,7 @@ fn case_43_incomplete_snapshots_are_passed_over() {
 #[test]
 fn case_44_only_incomplete_snapshots() {
     let world = with_incomplete(false);
-    world.run().found_nothing().has("2 snapshots were passed over because they are incomplete");
+    world.run().found_nothing().has("passed over as incomplete: 2 snapshots");
     world.is_empty();
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::log;
 use crate::snapshot::{Snapshots, Source, UtcTimestamp};
-use crate::text::escape;
+use crate::text::{counted, escape};
 
 /// What the operator keeps of a log.
 const STATUS_BYTES: usize = 1024;
@@ -96,7 +96,11 @@ fn list_all(snapshots: &Snapshots) {
         *count += 1;
         *end = snapshot.end_time.max(*end);
     }
-    log::info(format_args!("the repository has {} snapshots of {} sources", all.len(), sources.len()));
+    log::info(format_args!(
+        "the repository has {} of {}",
+        counted(all.len(), "snapshot"),
+        counted(sources.len(), "source")
+    ));
     for (source, (complete, incomplete, end)) in sources.iter().take(MAX_LISTED) {
         let Source { user, host, path } = source;
         log::info(format_args!(

@@ -22,6 +22,7 @@ use crate::front::{limits, waiting};
 use crate::index::{IndexOptions, Loading};
 use crate::os::signals;
 use crate::snapshot::{Snapshot, Snapshots};
+use crate::text::counted;
 use crate::{Absence, Access, Catalog, Opening, Options, Repository, Sandbox, SandboxStatus, Unlisted};
 
 /// Bytes of the line that names a source without snapshots.
@@ -239,11 +240,12 @@ fn announce(plan: &Plan) {
 fn nothing(plan: &Plan, snapshots: &Snapshots, passed: Option<Passed>) -> Result<(), Error> {
     if let Some(Passed { incomplete, later }) = passed {
         if incomplete > 0 {
-            log::line(format_args!("{incomplete} snapshots were passed over because they are incomplete"));
+            log::line(format_args!("passed over as incomplete: {}", counted(incomplete, "snapshot")));
         }
         if later > 0 {
             log::line(format_args!(
-                "{later} snapshots were passed over because they began after the time asked for"
+                "passed over as later than the time asked for: {}",
+                counted(later, "snapshot")
             ));
         }
     }

@@ -320,7 +320,7 @@ impl Args {
         let exact = summary.refused.is_empty() || !self.strict_attributes;
         if summary.error_count > 0 && context.quiet {
             // The line that counts them is not printed.
-            tracing::error!("{} entries could not be restored", summary.error_count);
+            tracing::error!("{} could not be restored", counted(summary.error_count, "entry/entries"));
         }
         let whole = exact && (summary.error_count == 0 || self.ignore_errors);
         Ok(if whole { Exit::Done } else { Exit::Partial })

@@ -69,7 +69,7 @@ impl Locked {
     fn text(&self) -> String {
         match (self.enabled, &self.mode, self.days) {
             (false, ..) => "off: versions can be deleted".to_owned(),
-            (true, Some(mode), Some(days)) => format!("{mode}, {}", counted(days.into(), "day")),
+            (true, Some(mode), Some(days)) => format!("{mode}, {}", counted(days, "day")),
             (true, ..) => "on, without a default: only versions that are locked one by one stay".to_owned(),
         }
     }

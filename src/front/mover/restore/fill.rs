@@ -10,6 +10,7 @@ use crate::front::mover::{log, memory};
 use crate::os::signals;
 use crate::restore::{self, Overwrite, Restore, Summary};
 use crate::snapshot::{Snapshot, Tree};
+use crate::text::counted;
 
 /// Restores `snapshot` into the volume.
 pub(super) fn fill(plan: &Plan, contents: &Contents, snapshot: &Snapshot) -> Result<(), Error> {
@@ -70,33 +71,39 @@ fn described<'a>(plan: &Plan, restore: Restore<'a>) -> Restore<'a> {
 
 fn shortfall(summary: &Summary) -> String {
     let Some(restore::EntryError { path, code, message }) = summary.errors.first() else {
-        return format!("{} entries could not be restored", summary.error_count);
+        return format!("{} could not be restored", counted(summary.error_count, "entry/entries"));
     };
     let more = match summary.error_count.saturating_sub(1) {
         0 => String::new(),
-        more => format!(" (and {more} more entries)"),
+        more => format!(" (and {})", counted(more, "more entry/more entries")),
     };
     format!("{}: {message} [{code}]{more}", if path.is_empty() { "." } else { path })
 }
 
 fn told(summary: &Summary) {
-    let Summary { files, dirs, symlinks, bytes, fetched_bytes, reused_bytes, deleted, skipped, .. } = summary;
+    let Summary { files, dirs, symlinks, bytes, fetched_bytes, reused_bytes, deleted, skipped, .. } =
+        *summary;
     log::info(format_args!(
-        "{files} files, {dirs} directories and {symlinks} symbolic links of {bytes} bytes are in place; {fetched_bytes} bytes \
-         were fetched, {reused_bytes} were there already; {skipped} entries were skipped, {deleted} deleted"
+        "in place: {}, {} and {} of {}; {fetched_bytes} bytes fetched, {reused_bytes} there already; {} skipped, {deleted} \
+         deleted",
+        counted(files, "file"),
+        counted(dirs, "directory/directories"),
+        counted(symlinks, "symbolic link"),
+        counted(bytes, "byte"),
+        counted(skipped, "entry/entries")
     ));
     if !summary.refused.is_empty() {
         log::warn(&summary.refused);
     }
     if summary.refused.owner > 0 {
         log::info(format_args!(
-            "{} entries have the owner of this mover: it may not give them to another one. A privileged mover, or a \
+            "{} restored with the owner of this mover, which may not give them to another one. A privileged mover, or a \
              moverSecurityContext with the application's user and group, restores owners",
-            summary.refused.owner
+            counted(summary.refused.owner, "entry/entries")
         ));
     }
     if summary.error_count > 0 {
-        log::warn(format_args!("{} errors were ignored", summary.error_count));
+        log::warn(format_args!("{} ignored", counted(summary.error_count, "error")));
     }
     log::info("Snapshot restore completed successfully");
     // Both spellings are what the operator's end-to-end tests look for.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::words::{self, Words, counted};
-use crate::text::escape_html as text;
+use super::words::{self, Words};
+use crate::text::{counted, escape_html as text};
 use crate::verify::{Damage, Report, SnapshotState, Verdict};
 
 /// Lost paths listed for one damage; JSON has all.
@@ -107,7 +107,7 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
         )?;
         if !group.paths.is_empty() {
             let more = if group.more_paths { " or more" } else { "" };
-            let count = counted(group.paths.len(), "path", "paths");
+            let count = counted(group.paths.len(), "path");
             write!(out, "<details><summary>{count}{more}</summary>")?;
             for path in group.paths.iter().take(PATHS) {
                 let presumed = path.named_by.as_ref().map(|_| " (presumably)").unwrap_or_default();

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::words::{self, Words, counted};
+use super::words::{self, Words};
 use crate::front::cli::output::escape;
+use crate::text::counted;
 use crate::verify::{Damage, Report, SnapshotState};
 
 /// Lost paths and damages spelled out; JSON has all.
@@ -29,10 +30,10 @@ impl Text<'_> {
         self.write_damage(out)?;
         self.write_snapshots(out)?;
         if self.report.ecc.repaired_blobs > 0 {
-            let blobs = self.report.ecc.repaired_blobs;
+            let blobs = counted(self.report.ecc.repaired_blobs, "blob");
             writeln!(
                 out,
-                "\nError correction mended {blobs} blobs on the way to us; on the disk they are still wrong."
+                "\nError correction mended {blobs} on the way to us; what is on the disk is still wrong."
             )?;
         }
         if !self.report.unneeded.is_empty() {
@@ -59,7 +60,7 @@ impl Text<'_> {
         write_items(out, &self.report.damage)?;
         let lost = self.report.listed_paths();
         if !lost.is_empty() {
-            writeln!(out, "\nWhat is lost ({}):", counted(self.report.lost_paths(), "path", "paths"))?;
+            writeln!(out, "\nWhat is lost ({}):", counted(self.report.lost_paths(), "path"))?;
             for path in lost.iter().take(PATHS) {
                 let presumed =
                     path.named_by.as_ref().map(|by| format!(" (named by {by})")).unwrap_or_default();
@@ -99,7 +100,7 @@ impl Text<'_> {
         }
         for snapshot in damaged.iter().rev().take(PATHS) {
             let (id, time, lost) = (&snapshot.id, words::when(snapshot.time), snapshot.damaged_paths);
-            let lost = words::counted(lost, "path", "paths");
+            let lost = counted(lost, "path");
             writeln!(out, "  {id} of {time}: everything but {lost}")?;
         }
         Ok(())
@@ -125,7 +126,7 @@ fn write_items(out: &mut String, items: &[Damage]) -> std::fmt::Result {
             more.push(format!("{} more of this blob", group.count - 1));
         }
         if !group.paths.is_empty() {
-            more.push(counted(group.paths.len(), "path", "paths"));
+            more.push(counted(group.paths.len(), "path"));
         }
         let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
         writeln!(out, "  {}: {}{more}", group.first.code, escape(&group.first.detail))?;

@@ -1,10 +1,11 @@
 //! What text and HTML say alike.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 use crate::front::cli::units::{human_duration, human_size, human_time};
 use crate::snapshot::{FailedEntry, UtcTimestamp};
+use crate::text::counted;
 use crate::verify::{Damage, Level, Report, SnapshotState, Stopped, Verdict};
 
 /// Entries that Kopia could not save and that are named for each source.
@@ -22,8 +23,8 @@ impl Words {
         let (verdict, meaning) = match report.result {
             Verdict::Clean => ("OK", format!("no damage found (level: {})", report.level)),
             Verdict::Damaged => {
-                let wrong = counted(Damage::grouped(&report.damage).len(), "damage", "damages");
-                let lost = counted(report.lost_paths(), "path", "paths");
+                let wrong = counted(Damage::grouped(&report.damage).len(), "damage");
+                let lost = counted(report.lost_paths(), "path");
                 ("DAMAGED", format!("{wrong}; {lost} cannot be restored"))
             }
             Verdict::Incomplete => {
@@ -83,7 +84,7 @@ fn snapshots(report: &Report) -> String {
 /// What lies between the blobs and is none.
 pub(super) fn foreign(report: &Report) -> Option<String> {
     let count = report.foreign.count;
-    let files = counted(count, "file or directory is", "files or directories are");
+    let files = counted(count, "file or directory is/files or directories are");
     let example = report.foreign.examples.first()?;
     Some(format!("{files} no part of the repository and ignored, for example {example}"))
 }
@@ -101,7 +102,7 @@ pub(super) fn unsaved(report: &Report) -> Vec<String> {
 /// What Kopia could not save in a snapshot: how many entries, and the first of those that it names.
 fn unsaved_in(snapshot: &SnapshotState) -> String {
     let SnapshotState { id, source, unsaved, unsaved_entries: named, .. } = snapshot;
-    let entries = counted(*unsaved, "entry", "entries");
+    let entries = counted(*unsaved, "entry/entries");
     let mut note = format!("{source}: {entries} could not be saved when Kopia made the newest snapshot {id}");
     for (at, FailedEntry { path, error }) in named.iter().take(UNSAVED_NAMED).enumerate() {
         let _ = write!(note, "{} {path:?} ({error})", if at == 0 { ":" } else { "," });
@@ -142,11 +143,6 @@ pub(super) fn advice(report: &Report) -> Vec<&'static str> {
         advice.push("`--write-repaired DIR` writes corrected copies of the blobs that could be mended.");
     }
     advice
-}
-
-pub(super) fn counted(count: impl Display + PartialEq + From<u8>, one: &str, many: &str) -> String {
-    let noun = if count == 1.into() { one } else { many };
-    format!("{count} {noun}")
 }
 
 pub(super) fn when(unix: i64) -> String {

@@ -23,6 +23,7 @@ use crate::front::cli::units::{self, human_duration, human_size, human_time};
 use crate::os::signals::CleanUp;
 use crate::restore::{Progress, Restore, Status, Summary};
 use crate::snapshot::{Snapshot, Tree, UtcTimestamp};
+use crate::text::counted;
 use log::{Log, Record};
 
 /// What restores to nowhere, as no directory does.
@@ -318,9 +319,9 @@ fn print(
         human_duration(Duration::from_secs(age.unsigned_abs()))
     ))?;
     out.line(format!(
-        "{} files, {} directories, {} restored and hashed again in {} ({}/s).",
-        summary.files,
-        summary.dirs,
+        "{}, {}, {} restored and hashed again in {} ({}/s).",
+        counted(summary.files, "file"),
+        counted(summary.dirs, "directory/directories"),
         human_size(summary.bytes),
         human_duration(took),
         human_size(bytes_per_second)
@@ -338,7 +339,7 @@ fn print(
         out.line(format!("LOST {}: {}", escape(&error.path), escape(&error.message)))?;
     }
     if summary.error_count > 0 {
-        out.line(format!("{} entries could not be restored.", summary.error_count))?;
+        out.line(format!("{} could not be restored.", counted(summary.error_count, "entry/entries")))?;
     }
     Ok(())
 }
