@@ -60,6 +60,12 @@ impl Expectations {
         Self { default_limit: limit, ..self }
     }
 
+    /// The same, and these sources must be there as well, without limits of their own.
+    pub(crate) fn expecting(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
+        self.lines.extend(sources.into_iter().map(|source| Line { what: What::Source(source), limit: None }));
+        self
+    }
+
     /// The sources that must be there.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.lines.iter().filter_map(|line| match &line.what {

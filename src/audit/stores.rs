@@ -1,6 +1,6 @@
 //! The same data in several stores: how old it is in each, and which store is behind.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -97,17 +97,25 @@ impl fmt::Display for StoreFinding {
 /// Compares stores that should hold the same sources. `limit` is how old the newest snapshot of a source may be: a store may
 /// be behind another one by as much.
 pub fn compare(stores: &[Store<'_>], limit: impl Fn(&Source) -> Option<Duration>) -> Vec<SourceStores> {
-    let sources: BTreeSet<&Source> =
-        stores.iter().flat_map(|store| store.sources).map(SourceState::source).collect();
-    sources.into_iter().map(|source| compare_one(stores, source, limit(source).unwrap_or(USUAL))).collect()
+    let mut sources: BTreeMap<&Source, Vec<Option<UtcTimestamp>>> = BTreeMap::new();
+    for (at, store) in stores.iter().enumerate() {
+        for state in store.sources {
+            let newest = sources.entry(state.source()).or_insert_with(|| vec![None; stores.len()]);
+            if let Some(newest) = newest.get_mut(at) {
+                *newest = state.newest_complete().map(|snapshot| snapshot.start);
+            }
+        }
+    }
+    let compared = |(source, newest)| compare_one(stores, source, newest, limit(source).unwrap_or(USUAL));
+    sources.into_iter().map(compared).collect()
 }
 
-fn compare_one(stores: &[Store<'_>], source: &Source, tolerance: Duration) -> SourceStores {
-    let newest_in = |store: &Store<'_>| {
-        let state = store.sources.iter().find(|state| state.source() == source)?;
-        Some(state.newest_complete()?.start)
-    };
-    let newest: Vec<Option<UtcTimestamp>> = stores.iter().map(newest_in).collect();
+fn compare_one(
+    stores: &[Store<'_>],
+    source: &Source,
+    newest: Vec<Option<UtcTimestamp>>,
+    tolerance: Duration,
+) -> SourceStores {
     let best = newest.iter().flatten().max().copied();
     let finding = |(number, (time, store)): (usize, (&Option<UtcTimestamp>, &Store<'_>))| {
         let best = best?;

@@ -49,6 +49,8 @@ pub struct Answer {
     pub latest: Option<UtcTimestamp>,
     /// The ID of that one.
     pub latest_id: Option<ManifestId>,
+    /// When the newest complete one began.
+    pub latest_complete: Option<UtcTimestamp>,
     /// Why the state is unknown.
     pub reason: Option<Reason>,
     /// When the refresh began that the answer is based on; `None` if there is no view.
@@ -91,6 +93,7 @@ impl Answer {
             incomplete: 0,
             latest: None,
             latest_id: None,
+            latest_complete: None,
             reason: Some(reason),
             as_of,
         }
@@ -151,11 +154,13 @@ fn tally(found: &[&SourceState], blank: &Answer) -> Option<Answer> {
         .iter()
         .filter_map(|state| Some((state.newest()?, state.source())))
         .max_by_key(|(snapshot, _)| snapshot.start)?;
+    let complete_start = |state: &&SourceState| Some(state.newest_complete()?.start);
     Some(Answer {
         snapshots,
         incomplete: snapshots - complete,
         latest: Some(newest.0.start),
         latest_id: Some(newest.0.id.clone()),
+        latest_complete: found.iter().filter_map(complete_start).max(),
         found: (!blank.source.means(newest.1)).then(|| newest.1.clone()),
         ..blank.clone()
     })

@@ -22,6 +22,8 @@ mod pax;
 mod rows;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(feature = "cli")]
+mod together;
 mod waiting;
 
 pub use cli::main;

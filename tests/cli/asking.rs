@@ -8,7 +8,7 @@ use rokopia::testkit::{NewSnapshot, Options, RepositoryWriter, Tree};
 use crate::common::run;
 use crate::support::{assert_exit, assert_failure, stderr, stdout};
 
-const PASSWORD: &str = "asking";
+pub(crate) const PASSWORD: &str = "asking";
 
 /// A repository with a snapshot of each of these sources at each of these times.
 pub(crate) fn repository(sources: &[Source], times: &[&str]) -> tempfile::TempDir {

@@ -58,6 +58,38 @@ fn expected_sources_are_missing_only_where_the_list_is_complete() {
 }
 
 #[test]
+fn claims_of_a_cluster_must_have_a_backup() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = directory.path().join("pvc.json");
+    let claim = |kind: &str, name: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"{kind}","metadata":{{"name":"{name}","namespace":"apps"}},"spec":{{}}}}"#
+        )
+    };
+    let audited = |items: &[String]| {
+        let text = format!(r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#, items.join(","));
+        std::fs::write(&list, text).unwrap();
+        let template = ["--source-template", "data-{pvc}@{namespace}:/data"];
+        let arguments =
+            [&["audit", "--json", "--expect-claims", list.to_str().unwrap()], template.as_slice()];
+        rokopia(&arguments.concat())
+    };
+    let pvc = |name| claim("PersistentVolumeClaim", name);
+    assert_exit(&audited(&[pvc("demo")]), 0);
+    let output = audited(&[pvc("demo"), pvc("other")]);
+    assert_exit(&output, 1);
+    let report = json_lines(&output.stdout).pop().unwrap();
+    assert_eq!(codes(&report), ["backup-missing"]);
+    assert!(report.to_string().contains("data-other@apps:/data"), "{report}");
+    // What expects nothing finds nothing missing.
+    for items in [vec![], vec![claim("Pod", "demo")]] {
+        let output = audited(&items);
+        assert_exit(&output, 2);
+        assert!(stderr(&output).contains("--expect-claims"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn text_names_each_finding_with_its_cure_and_lists_all_sources() {
     let output = rokopia(&["audit", "--max-age", "1h"]);
     let text = stdout(&output);

@@ -26,4 +26,5 @@ mod passwords;
 mod restic;
 mod restoring;
 mod signals;
+mod stores;
 mod support;

@@ -32,4 +32,6 @@ mod pages;
 #[cfg(feature = "testkit")]
 mod process;
 #[cfg(feature = "testkit")]
+mod stores;
+#[cfg(feature = "testkit")]
 mod world;

@@ -267,3 +267,25 @@ fn the_page_in_a_browser() {
 fn big_endian(bytes: &[u8]) -> u32 {
     u32::from_be_bytes(bytes.try_into().unwrap())
 }
+
+#[test]
+fn the_badge_says_what_the_page_says() {
+    let world = World::fixture();
+    let server = Server::ready(&world.repo(), &[]);
+    let badge = |query: &str| {
+        let response = server.get(&format!("/badge.svg{query}"));
+        assert_eq!(response.headers["content-type"], "image/svg+xml");
+        (response.status, response.body)
+    };
+    let (status, all) = badge("");
+    assert!(status == 200 && all.starts_with("<svg ") && all.contains("stale"), "{all}");
+    for (query, status, words) in [
+        ("?source=web-backup@media:/data", 200, " ago<"),
+        ("?source=none-backup@media:/data", 200, ">none<"),
+        ("?source=half-backup@media:/data", 200, ">incomplete<"),
+        ("?source=web", 400, "no such name"),
+    ] {
+        let (given, body) = badge(query);
+        assert!(given == status && body.contains(words), "{query}: {given} {body}");
+    }
+}

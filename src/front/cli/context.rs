@@ -206,6 +206,12 @@ impl Context {
         spill.fold(sandbox, Sandbox::writing)
     }
 
+    /// The same for a command that asks other repositories as well.
+    pub(super) fn sandbox_with(&self, others: &[Self]) -> Sandbox {
+        let locations = others.iter().filter_map(|other| other.location.as_ref());
+        locations.fold(self.sandbox(), |sandbox, location| location.allow(sandbox))
+    }
+
     /// Opens the storage alone, and gives up what is not needed from then on.
     pub(super) fn store(&self) -> Result<Arc<dyn BlobStore>, Failure> {
         let store = self.open_store()?;

@@ -21,6 +21,7 @@ mod program;
 mod progress;
 mod reference;
 mod restic;
+mod stores;
 mod tree;
 mod units;
 mod usage;

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::context::Context;
-use super::existence::ExistenceLine;
+use super::existence::{Existence, ExistenceLine};
 use super::failure::{Exit, Failure};
 use super::output::{Output, Table, short_id};
 use super::units::table_time;
 use crate::checker::{SourceState, State};
+use crate::crypto::Password;
 use crate::restic::{Error, Repository, Snapshot};
-use crate::snapshot::{AskedSource, UtcTimestamp};
+use crate::snapshot::AskedSource;
 
 /// Digits of an ID that restic shows.
 const DIGITS: usize = 8;
@@ -31,8 +32,13 @@ impl Listed {
     pub(super) fn open(directory: &Path, context: &Context) -> Result<Self, Failure> {
         let password = context.restic_password()?;
         context.sandbox().enter().log();
+        Self::read(directory, &password)
+    }
+
+    /// The same where the password is known, and what is not needed any more was given up.
+    pub(super) fn read(directory: &Path, password: &Password) -> Result<Self, Failure> {
         let during = |error: Error| Failure::from(error).during("opening the repository of restic");
-        let repository = Repository::open(directory, &password).map_err(during)?;
+        let repository = Repository::open(directory, password).map_err(during)?;
         tracing::debug!(id = repository.id(), version = repository.version(), "a repository of restic");
         let (snapshots, unreadable) = repository.snapshots().map_err(during)?;
         for error in &unreadable {
@@ -65,7 +71,7 @@ impl Listed {
     }
 
     /// Answers `exists`.
-    pub(super) fn exists(&self, asked: &AskedSource, context: &Context) -> Result<Exit, Failure> {
+    pub(super) fn exists(&self, asked: &AskedSource) -> Existence {
         let found: Vec<&Snapshot> = self.snapshots.iter().filter(|s| asked.means(&s.source())).collect();
         let newest = found.last();
         let (state, reason) = match (newest, self.unreadable.first()) {
@@ -76,24 +82,20 @@ impl Listed {
                 (State::Absent, reason.to_owned())
             }
         };
-        ExistenceLine {
-            state: state.as_str(),
+        let latest = newest.map(|snapshot| snapshot.started());
+        let line = ExistenceLine {
             source: asked.to_string(),
             snapshots: (state != State::Unknown).then_some(found.len()),
-            latest: newest.map(|snapshot| snapshot.started()),
+            latest,
             latest_id: newest.map(|snapshot| snapshot.id.clone()),
             exact: state == State::Exists,
             reason,
-            ..ExistenceLine::default()
-        }
-        .print(context, UtcTimestamp::now())?;
-        match (state, self.unreadable.first()) {
-            (State::Exists, _) => Ok(Exit::Done),
-            (State::Unknown, Some(error)) => {
-                Err(Failure::new(Exit::Unknown, error.code(), error.to_string()))
-            }
-            _ => Ok(Exit::Negative),
-        }
+            ..ExistenceLine::new(state)
+        };
+        let doubt = self.unreadable.first().filter(|_| state == State::Unknown);
+        let failure = doubt.map(|error| Failure::new(Exit::Unknown, error.code(), error.to_string()));
+        // Restic writes a snapshot down when it is complete.
+        Existence { state, line, latest_complete: latest, failure }
     }
 
     /// Prints the snapshots of these sources, of all where none is named; of each the newest `limit`.

@@ -14,7 +14,9 @@ use serde::Serialize;
 use super::app::App;
 use super::http::json;
 use super::log;
-use crate::checker::{Answer, Question, State};
+use super::stores::Answered;
+use crate::checker::{Answer, Question, Reason, State};
+use crate::snapshot::UtcTimestamp;
 
 const INVALID_PATH: &str = "invalid path format, expected /exists/{namespace}/{pvc}";
 
@@ -39,6 +41,39 @@ struct Body<'a> {
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Beyond the contract, where there are several stores: which one to restore from, and what each one says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stores: Vec<StoreBody<'a>>,
+}
+
+/// What one of several stores says.
+#[derive(Serialize)]
+struct StoreBody<'a> {
+    location: &'a str,
+    decision: &'static str,
+    snapshots: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latest_complete: Option<UtcTimestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<i64>,
+    /// Why it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+impl<'a> StoreBody<'a> {
+    fn new(location: &'a str, answer: &Answer, now: UtcTimestamp) -> Self {
+        Self {
+            location,
+            decision: decision(answer.state),
+            snapshots: answer.snapshots,
+            latest_complete: answer.latest_complete,
+            age_seconds: answer.latest_complete.map(|latest| now.seconds_since(latest)),
+            code: answer.reason.as_ref().map(Reason::code),
+        }
+    }
 }
 
 /// The answer before version 1.5 of the contract, in which a failure looks like a *no*.
@@ -82,7 +117,7 @@ pub(super) async fn decided(Extract(app): Extract<Arc<App>>, uri: Uri) -> Respon
     }
 }
 
-async fn decide(app: &App, route: &str, path: &str) -> Option<(Question, Answer)> {
+async fn decide(app: &App, route: &str, path: &str) -> Option<(Question, Answered)> {
     let Some(question) = path.strip_prefix(route).and_then(question) else {
         app.counters.request();
         app.counters.error();
@@ -94,14 +129,14 @@ async fn decide(app: &App, route: &str, path: &str) -> Option<(Question, Answer)
 }
 
 /// The answer to a question, counted and logged.
-pub(super) async fn answer(app: &App, question: &Question) -> Answer {
+pub(super) async fn answer(app: &App, question: &Question) -> Answered {
     let asked = Instant::now();
     app.counters.request();
     let candidates = app.checker.settings().template.candidates(question);
-    let answer = app.ask(&candidates).await;
-    app.counters.decision(&answer);
-    log::decision(app, question, &answer, asked.elapsed());
-    answer
+    let answered = app.ask(&candidates).await;
+    app.counters.decision(&answered.answer);
+    log::decision(app, question, &answered.answer, asked.elapsed());
+    answered
 }
 
 /// What the end of the path asks for. Both parts must be names that Kubernetes allows: a *no* about any other would be a *no*
@@ -130,7 +165,9 @@ fn invalid(app: &App) -> Response {
 }
 
 impl<'a> Body<'a> {
-    fn new(app: &'a App, question: &'a Question, answer: &Answer) -> Self {
+    fn new(app: &'a App, question: &'a Question, answered: &'a Answered) -> Self {
+        let (answer, now) = (&answered.answer, app.checker.now().utc());
+        let stores = answered.stores.iter();
         Self {
             exists: answer.state == State::Exists,
             decision: decision(answer.state),
@@ -140,6 +177,8 @@ impl<'a> Body<'a> {
             backend: &app.config.backend,
             source: Some(answer.source.to_string()),
             error: error(answer),
+            restore_from: answered.restore_from(),
+            stores: stores.map(|(location, answer)| StoreBody::new(location, answer, now)).collect(),
         }
     }
 
@@ -153,6 +192,8 @@ impl<'a> Body<'a> {
             backend: "",
             source: None,
             error: Some(INVALID_PATH.to_owned()),
+            restore_from: None,
+            stores: Vec::new(),
         }
     }
 }
@@ -162,14 +203,15 @@ fn error(answer: &Answer) -> Option<String> {
     answer.reason.as_ref().map(|reason| format!("failed to list snapshots: {reason}"))
 }
 
-fn respond(app: &App, question: &Question, answer: &Answer) -> Response {
+fn respond(app: &App, question: &Question, answered: &Answered) -> Response {
+    let answer = &answered.answer;
     let mut response = if app.config.legacy {
         let exists = answer.state == State::Exists;
         let (namespace, pvc) = (question.namespace(), question.pvc());
         let backend = app.config.backend.as_str();
         json(StatusCode::OK, &LegacyBody { exists, namespace, pvc, backend, error: error(answer) })
     } else {
-        let body = Body::new(app, question, answer);
+        let body = Body::new(app, question, answered);
         json(if body.authoritative { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
     };
     let headers = response.headers_mut();

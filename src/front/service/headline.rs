@@ -21,6 +21,15 @@ impl Grade {
             Self::Bad => "bad",
         }
     }
+
+    /// The colour of pictures, in hex.
+    pub(super) fn colour(self) -> &'static str {
+        match self {
+            Self::Good => "18794e",
+            Self::Warn => "d97706",
+            Self::Bad => "c62a2f",
+        }
+    }
 }
 
 /// The worst, in a few words.

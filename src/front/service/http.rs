@@ -15,7 +15,7 @@ use axum::routing::{self, MethodRouter};
 use serde::Serialize;
 
 use super::app::App;
-use super::{exists, latency, metrics, page, probes, v1};
+use super::{badge, exists, latency, metrics, page, probes, v1};
 
 /// The reference takes all that begins with /exists/ for a question, however badly put.
 const QUESTIONS: [&str; 3] = ["/exists", "/exists/", "/exists/{*rest}"];
@@ -88,6 +88,7 @@ fn routes() -> Vec<Route> {
         plain("/v1/audit", get(v1::audit_sources)),
         plain("/v1/openapi.json", get(v1::openapi)),
         plain("/", get(page::page)),
+        plain("/badge.svg", get(badge::badge)),
     ]
 }
 

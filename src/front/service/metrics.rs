@@ -16,7 +16,9 @@ use super::app::App;
 use super::exists::decision;
 use super::http::text;
 use super::process::Process;
-use crate::checker::{Answer, BlobUsage, SourceState, State, Status, Usage, View};
+use super::stores::{Compared, compared};
+use super::v1::audited;
+use crate::checker::{Answer, BlobUsage, Checker, SourceState, State, Status, Usage, View};
 use crate::os::sync::Mutex;
 use crate::snapshot::UtcTimestamp;
 
@@ -74,6 +76,7 @@ fn render(app: &App) -> String {
         repository(&mut out, view);
         sources(&mut out, view, app.config.metric_sources);
     }
+    stores(&mut out, app);
     if let Some(usage) = status.usage.as_deref() {
         usage_of_storage(&mut out, &usage.1);
     }
@@ -160,7 +163,7 @@ fn refreshes(out: &mut Exposition, app: &App, status: &Status) {
     out.sample(name, &[("result", "failure")], status.failures);
     out.sample(name, &[("result", "success")], status.refreshes);
     let gauges = [
-        ("rokopia_ready", "Whether /readyz says ok.", u64::from(app.checker.ready().is_ok())),
+        ("rokopia_ready", "Whether /readyz says ok.", u64::from(app.ready().is_ok())),
         ("rokopia_hung_threads", "Threads that hang in the storage.", status.hung_threads as u64),
         (
             "rokopia_packs_checked",
@@ -213,6 +216,43 @@ fn repository(out: &mut Exposition, view: &View) {
     ];
     for (name, help, value) in gauges {
         out.single(name, "gauge", help, value);
+    }
+}
+
+/// Each store, where there are several: whether it answers, how old its newest backup is, and in how many sources it is
+/// behind another one.
+fn stores(out: &mut Exposition, app: &App) {
+    let view = app.checker.view();
+    let Some(view) = view.filter(|_| !app.others.is_empty()) else { return };
+    let compared = compared(app, &audited(&view, app.checker.now().utc(), app.config.stale_after));
+    let views: Vec<_> = app.checkers().map(Checker::view).collect();
+    let newest = |view: &View| {
+        let complete = view.sources().iter().filter_map(SourceState::newest_complete);
+        complete.map(|snapshot| seconds(snapshot.start)).max_by(f64::total_cmp)
+    };
+    type Value<'a> = &'a dyn Fn(&Compared, Option<&View>) -> Option<f64>;
+    let per_store: [(&str, &str, Value<'_>); 3] = [
+        ("rokopia_store_ready", "Whether a store answers.", &|store, _| {
+            Some(f64::from(u8::from(store.ready.is_ok())))
+        }),
+        (
+            "rokopia_store_newest_complete_timestamp_seconds",
+            "When the newest complete snapshot in a store began.",
+            &|_, view| newest(view?),
+        ),
+        (
+            "rokopia_store_sources_behind",
+            "Sources that are older in a store than in another one, or missing.",
+            &|store, _| Some(store.findings.len() as f64),
+        ),
+    ];
+    for (name, help, value) in per_store {
+        out.head(name, "gauge", help);
+        for (store, view) in compared.iter().zip(&views) {
+            if let Some(value) = value(store, view.as_deref()) {
+                out.sample(name, &[("store", &store.location)], value);
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod admission;
 mod app;
+mod badge;
 #[cfg(feature = "browse")]
 mod browse;
 mod config;
@@ -21,6 +22,7 @@ mod page;
 mod probes;
 mod process;
 mod server;
+mod stores;
 mod timeline;
 mod tls;
 mod v1;
@@ -40,15 +42,17 @@ pub use browse::Settings as BrowseSettings;
 pub use config::{Admission, Config};
 pub use error::Error;
 pub use log::{Level, Log};
+pub use stores::Store;
 pub use tls::Files as CertificateFiles;
 
 use crate::Options;
-use crate::checker::{Checker, Clock, FindPassword, OpenStore, Settings};
+use crate::checker::{Checker, Clock, Settings};
 use crate::os::parallel;
 use app::App;
 #[cfg(feature = "browse")]
 use browse::Browse;
 use server::Listener;
+use stores::Read;
 use tls::Certificate;
 
 /// Requests that are open when the service is told to stop may take this long.
@@ -60,7 +64,7 @@ const STOP_POLL: Duration = Duration::from_millis(50);
 /// Answering takes next to nothing; more threads would only hold memory.
 const MAX_WORKERS: usize = 4;
 
-/// Serves until `stop` is raised; whether all open requests could be completed.
+/// Serves until `stop` is raised, from the first repository and others of the same data; whether all open requests could be completed.
 ///
 /// # Errors
 /// When it cannot listen.
@@ -68,8 +72,8 @@ pub fn run(
     config: Config,
     settings: Settings,
     options: Options,
-    open_store: OpenStore,
-    password: FindPassword,
+    first: Store,
+    others: Vec<Store>,
     stop: &AtomicBool,
 ) -> Result<bool, Error> {
     let workers = parallel::available_threads().clamp(2, MAX_WORKERS);
@@ -87,18 +91,28 @@ pub fn run(
         #[cfg(feature = "browse")]
         let browse = match config.browse.clone() {
             Some(browse) => {
-                Some(Browse::open(browse, Arc::clone(&open_store), Arc::clone(&password), options.clone())?)
+                let (open_store, password) = (Arc::clone(&first.open_store), Arc::clone(&first.password));
+                Some(Browse::open(browse, open_store, password, options.clone())?)
             }
             None => None,
         };
-        let checker =
-            Checker::start(settings, clock(), options, open_store, password).map_err(Error::Start)?;
+        let clock = clock();
+        let read = |Store { location, open_store, password }: Store, settings| {
+            let checker = Checker::start(settings, clock, options.clone(), open_store, password);
+            Ok(Read { location, checker: checker.map_err(Error::Start)? })
+        };
+        // The ID that is expected is that of the first one.
+        let of_others = Settings { expected_id: None, ..settings.clone() };
+        let others = others.into_iter().map(|store| read(store, of_others.clone()));
+        let others = others.collect::<Result<Vec<_>, Error>>()?;
+        let first = read(first, settings)?;
         if let Some(webhook) = &webhook {
             tracing::info!(address = %webhook.address, "listening for admission");
         }
         tracing::info!(address = %bound, "listening");
         let app = Arc::new(App::new(
-            checker,
+            first,
+            others,
             config,
             #[cfg(feature = "browse")]
             browse,

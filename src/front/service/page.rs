@@ -13,6 +13,7 @@ use axum::response::Response;
 use super::app::App;
 use super::headline::{Grade, headline};
 use super::http;
+use super::stores::{Compared, compared};
 use super::timeline;
 use super::v1::{audited, findings, stale};
 use super::verified::{Verdict, Verified};
@@ -37,10 +38,7 @@ const LINKS: [(&str, &str); 5] = [
 const MAX_DOUBTS: usize = 20;
 
 pub(super) async fn page(Extract(app): Extract<Arc<App>>) -> Response {
-    let verified = match app.config.verify_report.clone() {
-        Some(path) => Some(Verified::read(path).await),
-        None => None,
-    };
+    let verified = verification_report(&app).await;
     let html = render(&app, verified.as_ref());
     let mut response = http::text(StatusCode::OK, "text/html; charset=utf-8", html);
     let headers = response.headers_mut();
@@ -49,10 +47,18 @@ pub(super) async fn page(Extract(app): Extract<Arc<App>>) -> Response {
     response
 }
 
+/// The report of the last verification, where one is named.
+pub(super) async fn verification_report(app: &App) -> Option<Result<Verified, String>> {
+    match app.config.verify_report.clone() {
+        Some(path) => Some(Verified::read(path).await),
+        None => None,
+    }
+}
+
 fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
     let now = app.checker.now();
     let status = app.checker.status();
-    let ready = app.checker.ready();
+    let ready = app.ready();
     let stale_after = app.config.stale_after;
     let audit = status.view.as_deref().map(|view| audited(view, now.utc(), stale_after)).unwrap_or_default();
     let (stale, findings) = (stale(&audit), findings(&audit));
@@ -87,6 +93,7 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
         let found: Vec<_> =
             findings.iter().map(|f| (format!("{}: ", f.source), f.message.as_str(), f.code)).collect();
         list(&mut html, "warn", "Findings of the audit", &found);
+        stores(&mut html, &compared(app, &audit));
         sources(&mut html, view, &stale, now.utc(), stale_after);
     }
     let version = env!("CARGO_PKG_VERSION");
@@ -96,11 +103,7 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
 
 /// A disc in the colour of the headline, as the address of an image.
 fn icon(grade: Grade) -> String {
-    let colour = match grade {
-        Grade::Good => "18794e",
-        Grade::Warn => "d97706",
-        Grade::Bad => "c62a2f",
-    };
+    let colour = grade.colour();
     format!(
         "data:image/svg+xml,%3Csvg xmlns='http%3A//www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' \
          fill='%23{colour}'/%3E%3C/svg%3E"
@@ -166,6 +169,23 @@ fn doubts(html: &mut String, view: &View) {
         .collect();
     list(html, "bad", "No source can be called absent", &global);
     list(html, "warn", "Sources that cannot be called absent", &scoped);
+}
+
+/// What is wrong with each store, where there are several.
+fn stores(html: &mut String, stores: &[Compared]) {
+    for store in stores {
+        let location = &store.location;
+        if let Err(reason) = &store.ready {
+            problem(html, "warn", &format!("{} does not answer", escape_html(location)), reason);
+        }
+        let messages: Vec<_> =
+            store.findings.iter().map(|(source, f)| (source, f.to_string(), f.code())).collect();
+        let found: Vec<_> = messages
+            .iter()
+            .map(|(source, message, code)| (format!("{source}: "), message.as_str(), *code))
+            .collect();
+        list(html, "warn", &format!("Behind in {}", escape_html(location)), &found);
+    }
 }
 
 /// A list of what is wrong: where, what, and the code of it.

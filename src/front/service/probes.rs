@@ -28,7 +28,7 @@ pub(super) async fn has_been_ready(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    match app.checker.ready() {
+    match app.ready() {
         Ok(()) => healthz().await,
         Err(reason) => json(
             StatusCode::SERVICE_UNAVAILABLE,

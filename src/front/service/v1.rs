@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::http::{json, text};
-use crate::audit::{self, Expectations, Finding};
+use super::stores::{Compared, compared};
+use crate::audit::{self, Expectations, Finding, StoreFinding};
 use crate::checker::{Candidates, Reason, SnapshotInfo, SourceState, State, Suspect, View};
 use crate::front::rows::{self, SourceRow};
 use crate::gojson::duration::GoDuration;
@@ -243,14 +244,17 @@ pub(super) async fn snapshots(
     let Ok(as_of) = query.as_of.as_deref().map(as_of).transpose() else {
         return usage("as_of must be a time such as 2026-11-21T08:00:00Z");
     };
-    let answer = app.ask(&Candidates::of(source.clone())).await;
+    let answered = app.ask(&Candidates::of(source.clone())).await;
+    let elsewhere = answered.elsewhere();
+    let answer = answered.first();
     let view = app.checker.view();
     let chosen = view.as_deref().and_then(|view| choose(view, &source, as_of));
     let suspect = view.as_deref().and_then(|view| view.suspects().find(|s| s.scope.may_be(&source)));
     // Found in a directory above alone: it is there, but not as a snapshot that could be chosen.
     let inside = answer.found.as_ref().filter(|found| source.is_inside(found));
     let inside = inside.map(|found| Reason::source_inside(&source, found));
-    let doubt = answer.reason.as_ref().or(suspect.map(|suspect| &suspect.reason)).or(inside.as_ref());
+    let suspected = suspect.map(|suspect| &suspect.reason);
+    let doubt = answer.reason.as_ref().or(suspected).or(inside.as_ref()).or(elsewhere.as_ref());
     let newer = chosen.zip(view.as_deref()).and_then(|(chosen, view)| {
         let until = as_of.map(Period::last);
         let newer = |s: &&Suspect| s.scope.may_be(&source) && s.may_have_begun_between(chosen.start, until);
@@ -298,7 +302,38 @@ struct Audit<'a> {
     stale: Vec<Stale<'a>>,
     /// What the history of a source shows beside its age.
     findings: Vec<Found>,
+    /// The stores, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stores: Vec<InStore<'a>>,
     doubts: Vec<Problem<'a>>,
+}
+
+/// A store compared with the others.
+#[derive(Serialize)]
+struct InStore<'a> {
+    location: &'a str,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<Problem<'a>>,
+    findings: Vec<Found>,
+}
+
+impl<'a> From<&'a Compared> for InStore<'a> {
+    fn from(store: &'a Compared) -> Self {
+        let found = |(source, finding): &(Source, StoreFinding)| Found {
+            source: source.to_string(),
+            code: finding.code(),
+            severity: finding.severity().as_str(),
+            message: finding.to_string(),
+            help: finding.cure(),
+        };
+        Self {
+            location: &store.location,
+            ready: store.ready.is_ok(),
+            failure: store.ready.as_ref().err().map(Problem::from),
+            findings: store.findings.iter().map(found).collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -388,13 +423,18 @@ pub(super) async fn audit_sources(
         })
         .collect();
     let doubts = doubts(&view);
+    let stores = compared(&app, &audited);
     let audit = Audit {
-        ok: stale.is_empty() && doubts.is_empty() && audited.is_good(),
+        ok: stale.is_empty()
+            && doubts.is_empty()
+            && audited.is_good()
+            && stores.iter().all(Compared::is_good),
         max_age_seconds: max_age.as_secs(),
         view: Age::of(&app, &view),
         sources: view.sources().len(),
         stale,
         findings: findings(&audited),
+        stores: stores.iter().map(InStore::from).collect(),
         doubts,
     };
     json(StatusCode::OK, &audit)

@@ -7,14 +7,15 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::blob::Traffic;
-use crate::checker::{Doubtful, OpenStore, Settings, Template};
+use crate::checker::{Doubtful, FindPassword, Settings, Template};
 use crate::crypto;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::stores::OtherStores;
 use crate::front::location::Location;
 #[cfg(feature = "browse")]
 use crate::front::service::BrowseSettings;
-use crate::front::service::{self, Admission, CertificateFiles, Config, Level, Log, RestoredFrom};
+use crate::front::service::{self, Admission, CertificateFiles, Config, Level, Log, RestoredFrom, Store};
 use crate::gojson::duration::GoDuration;
 use crate::os::signals::CleanUp;
 
@@ -33,7 +34,8 @@ The log goes to stdout. After SIGTERM the service answers the requests that are 
 
 Examples:
   rokopia serve --repo /repository --password-file /run/secrets/password
-  KOPIA_PASSWORD=... rokopia serve --port 8080 --min-sources 20"
+  KOPIA_PASSWORD=... rokopia serve --port 8080 --min-sources 20
+  rokopia serve --repo /repository --with s3://bucket/kopia"
 )]
 pub(in crate::front::cli) struct Args {
     /// Kind of the storage: kopia-fs
@@ -162,6 +164,9 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "ROKOPIA_BROWSE_PROXY", value_name = "NETWORK", value_delimiter = ',')]
     browse_proxy: Vec<String>,
 
+    #[command(flatten)]
+    others: OtherStores,
+
     /// Answer as pvc-plumber 0.3.1 did: a failure looks like "no backup". LOSES DATA
     #[arg(long)]
     legacy_answers: bool,
@@ -173,7 +178,8 @@ impl Args {
         let (config, settings) = self.understood()?;
         #[cfg(feature = "browse")]
         let config = Config { browse: self.browsing(context)?, ..config };
-        let entered = context.sandbox().reading_anywhere().listening().enter();
+        let beside: Vec<Context> = self.others.contexts(context).collect();
+        let entered = context.sandbox_with(&beside).reading_anywhere().listening().enter();
         let location = context.location_or(|| {
             let path = std::env::var_os("KOPIA_REPOSITORY_PATH").filter(|path| !path.is_empty());
             Location::parse(&path.unwrap_or_else(|| DEFAULT_REPOSITORY.into()))
@@ -183,6 +189,7 @@ impl Args {
         if matches!(password(), Err(crypto::Error::NoPassword)) {
             return Err(invalid("KOPIA_PASSWORD is required for kopia-fs backend"));
         }
+        let others = beside.iter().map(Self::other).collect::<Result<Vec<_>, Failure>>()?;
         let level: Level = self.log_level.parse().unwrap_or_default();
         let log = Log::start(level)
             .map_err(|e| Failure::new(Exit::Negative, "out-of-threads", format!("starting the log: {e}")))?;
@@ -194,10 +201,9 @@ impl Args {
                 "legacy answers are on: a failure looks like a no, and an application may start on an empty volume"
             );
         }
-        let traffic = context.traffic();
-        let open_store: OpenStore = std::sync::Arc::new(move || location.open(&traffic));
         let options = context.strict().options();
-        let ended = service::run(config, settings, options, open_store, password, &clean_up.flag());
+        let first = store(location, password, context);
+        let ended = service::run(config, settings, options, first, others, &clean_up.flag());
         drop(log);
         clean_up.finish();
         match ended {
@@ -208,6 +214,17 @@ impl Args {
             }
             Err(e) => Err(Failure::new(Exit::Negative, e.code(), e.to_string()).retry(e.is_retryable())),
         }
+    }
+
+    /// Another store of the same data. That it cannot be read now is no reason not to start: the others answer.
+    fn other(context: &Context) -> Result<Store, Failure> {
+        let location = context.location()?;
+        if context.restic()?.is_some() {
+            return Err(invalid(format!(
+                "{location}: the service reads repositories of Kopia; `rokopia exists --with` and `audit --with` also those of restic"
+            )));
+        }
+        Ok(store(location, context.password_source()?, context))
     }
 
     /// What the options mean. The messages about the first six are part of the contract.
@@ -302,6 +319,11 @@ impl Args {
         let bytes = hex::decode(id).map_err(|e| invalid(format!("invalid ROKOPIA_EXPECTED_ID: {e}")))?;
         Ok(Some(hex::encode(bytes)))
     }
+}
+
+fn store(location: Location, password: FindPassword, context: &Context) -> Store {
+    let (name, traffic) = (location.to_string(), context.traffic());
+    Store { location: name, open_store: std::sync::Arc::new(move || location.open(&traffic)), password }
 }
 
 /// The words of the contract for a configuration that cannot be.

@@ -76,7 +76,7 @@ async fn judge(app: &App, step: Step, request: &Request, claim: &Claim) -> Verdi
         Ok(question) => question,
         Err(denial) => return Verdict::Denied(denial),
     };
-    let answer = exists::answer(app, &question).await;
+    let answer = exists::answer(app, &question).await.answer;
     verdict(step, claim, &question, &answer, &app.config.restored_from)
 }
 

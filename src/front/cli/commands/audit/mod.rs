@@ -1,11 +1,11 @@
 //! `rokopia audit`: how healthy the backups of each source are.
 
+mod claims;
 mod html;
 #[cfg(feature = "verify")]
 mod metrics;
 mod stores;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +14,11 @@ use serde::Serialize;
 use crate::audit::health::{Health, HealthFinding};
 use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, StoreFinding, audit};
 use crate::blob::WritablePath;
+use crate::checker::{Candidates, Template};
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape};
+use crate::front::cli::stores::OtherStores;
 use crate::front::cli::units::{self, human_duration, human_size};
 use crate::snapshot::UtcTimestamp;
 use stores::{ComparedLine, Comparison, Opened, StoreLine};
@@ -44,6 +46,8 @@ Exit codes: 0 all good, 1 a warning or worse, 3 the repository cannot be read, 4
 Examples:
   rokopia audit --max-age 26h
   rokopia audit --expect claims.txt --html report.html
+  kubectl get pvc -A -l backup -o json >pvc.json
+  rokopia audit --expect-claims pvc.json
   rokopia audit --with s3://bucket/kopia --with restic:/mnt/restic
   rokopia audit --json | jq '.sources[] | select(.findings != [])'")]
 pub(in crate::front::cli) struct Args {
@@ -55,14 +59,21 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
 
-    /// Another repository of the same data, of Kopia or restic. It has the same password unless --with-password-file is
-    /// given. May be given several times
-    #[arg(long, value_name = "LOCATION")]
-    with: Vec<OsString>,
+    /// Claims that must have a backup: what `kubectl get pvc -A -o json` prints
+    #[arg(long, value_name = "FILE")]
+    expect_claims: Option<PathBuf>,
 
-    /// Password file for a --with: the first one is for the first --with, and so on
-    #[arg(long, value_name = "FILE", requires = "with")]
-    with_password_file: Vec<PathBuf>,
+    /// How a claim becomes a source
+    #[arg(
+        long,
+        env = "ROKOPIA_SOURCE_TEMPLATE",
+        default_value = "{pvc}-backup@{namespace}:/data",
+        value_name = "TEMPLATE"
+    )]
+    source_template: String,
+
+    #[command(flatten)]
+    others: OtherStores,
 
     /// Also write the report to this file as a web page
     #[arg(long, value_name = "FILE")]
@@ -153,17 +164,16 @@ struct FindingLine {
 impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let expectations = self.expectations()?;
+        let claims = self.claims()?;
         let context = &self.confined(context);
         let first = Opened::read(context)?;
         let mut stores = vec![first];
-        for (at, location) in self.with.iter().enumerate() {
-            let password = self.with_password_file.get(at).cloned();
-            stores.push(Opened::try_read(&context.at(location, password)));
-        }
+        stores.extend(self.others.contexts(context).map(|context| Opened::try_read(&context)));
         let now = UtcTimestamp::now();
         let first = stores.first();
         let certain = first.is_some_and(|first| first.complete);
         let states = first.map(|first| first.states.as_slice()).unwrap_or_default();
+        let expectations = expectations.expecting(claims::sources(&claims, states));
         let audit = audit(states, certain, &expectations, now);
         let compared = Comparison::of(stores, &audit);
         let good = audit.is_good() && compared.is_good();
@@ -211,7 +221,7 @@ impl Args {
         let outputs = self.html.iter().chain(&self.textfile);
         #[cfg(not(feature = "verify"))]
         let outputs = self.html.iter();
-        if self.with.is_empty() { context.writing(outputs) } else { context.unconfined().writing(outputs) }
+        if self.others.is_empty() { context.writing(outputs) } else { context.unconfined().writing(outputs) }
     }
 
     fn put_out(
@@ -231,6 +241,12 @@ impl Args {
             write_whole(&stores::writable(&compared.stores, path)?, metrics.as_bytes(), Some(FOR_EVERYBODY))?;
         }
         Ok(())
+    }
+
+    fn claims(&self) -> Result<Vec<Candidates>, Failure> {
+        let Some(path) = &self.expect_claims else { return Ok(Vec::new()) };
+        let template = self.source_template.parse::<Template>();
+        claims::read(path, &template.map_err(|e| Failure::wrong_usage(e.to_string()))?)
     }
 
     fn expectations(&self) -> Result<Expectations, Failure> {
