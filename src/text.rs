@@ -171,6 +171,22 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
     (!text.trim().is_empty()).then(|| Duration::from_secs(total))
 }
 
+/// Writes a length of time in its two largest units, the second only where it is not zero: `1d 2h`, `5m`, `0.2s`.
+pub(crate) fn human_span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let two = |(first, unit), (second, smaller)| match second {
+        0 => format!("{first}{unit}"),
+        _ => format!("{first}{unit} {second}{smaller}"),
+    };
+    match seconds {
+        0..10 if length.subsec_nanos() > 0 => format!("{:.1}s", length.as_secs_f64()),
+        0..60 => format!("{seconds}s"),
+        60..3600 => two((seconds / 60, 'm'), (seconds % 60, 's')),
+        3600..86_400 => two((seconds / 3600, 'h'), (seconds % 3600 / 60, 'm')),
+        _ => two((seconds / 86_400, 'd'), (seconds % 86_400 / 3600, 'h')),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +220,22 @@ mod tests {
         assert_eq!(human_size(1023), "1023 B");
         assert_eq!(human_size(1536), "1.5 KiB");
         assert_eq!(human_size(u64::MAX), "16.0 EiB");
+    }
+
+    #[test]
+    fn spans_for_people() {
+        for (millis, text) in [
+            (0, "0s"),
+            (250, "0.2s"),
+            (1000, "1s"),
+            (12_700, "12s"),
+            (67_000, "1m 7s"),
+            (9_000_000, "2h 30m"),
+            (86_400_000, "1d"),
+            (93_600_000, "1d 2h"),
+        ] {
+            assert_eq!(human_span(Duration::from_millis(millis)), text);
+        }
     }
 
     #[test]

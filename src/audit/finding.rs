@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Limit;
 use crate::snapshot::UtcTimestamp;
-use crate::text::counted;
+use crate::text::{counted, human_span};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,13 +165,18 @@ impl fmt::Display for Finding {
             Self::NeverCompleted { attempts } => write!(f, "no snapshot is complete ({attempts} incomplete)"),
             Self::Stale { age, limit } => {
                 let usual = if limit.given { "the limit is" } else { "its history suggests at most" };
-                write!(f, "the newest complete snapshot is {} old; {usual} {}", Span(*age), Span(limit.age))
+                write!(
+                    f,
+                    "the newest complete snapshot is {} old; {usual} {}",
+                    human_span(*age),
+                    human_span(limit.age)
+                )
             }
             Self::FromTheFuture { ahead } => {
                 write!(
                     f,
                     "the newest complete snapshot lies {} in the future, so its age is not known",
-                    Span(*ahead)
+                    human_span(*ahead)
                 )
             }
             Self::Shrunk { size, usual_size, files, usual_files } => write!(
@@ -186,7 +191,12 @@ impl fmt::Display for Finding {
                 write!(f, "the newest {snapshots} snapshots have the same content, since {since}")
             }
             Self::Gap { after, length, usual } => {
-                write!(f, "no snapshot for {} after {after}; usual are {}", Span(*length), Span(*usual))
+                write!(
+                    f,
+                    "no snapshot for {} after {after}; usual are {}",
+                    human_span(*length),
+                    human_span(*usual)
+                )
             }
             Self::FailedEntries { entries } => {
                 write!(f, "{} could not be saved", counted(*entries, "entry/entries"))
@@ -194,24 +204,6 @@ impl fmt::Display for Finding {
             Self::Incomplete { attempts } => {
                 write!(f, "{} did not end", counted(*attempts, "later attempt"))
             }
-        }
-    }
-}
-
-/// A duration in its two largest units: `3d 4h`.
-pub(super) struct Span(pub(super) Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-        match (days, hours, minutes) {
-            (0, 0, 0) => write!(f, "{seconds} s"),
-            (0, 0, m) => write!(f, "{m}m"),
-            (0, h, 0) => write!(f, "{h}h"),
-            (0, h, m) => write!(f, "{h}h {m}m"),
-            (d, 0, _) => write!(f, "{d}d"),
-            (d, h, _) => write!(f, "{d}d {h}h"),
         }
     }
 }

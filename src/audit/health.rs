@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Severity;
-use super::finding::Span;
 use crate::repository::maintenance::{Parameters, Schedule};
 use crate::snapshot::UtcTimestamp;
+use crate::text::human_span;
 
 /// From this number of index blobs on, maintenance does not keep up: with its defaults there are some tens.
 pub(crate) const MANY_INDEX_BLOBS: usize = 1000;
@@ -146,7 +146,9 @@ impl fmt::Display for HealthFinding {
             Self::MaintenanceOff => {
                 f.write_str("full maintenance is switched off, so nothing that expired is deleted")
             }
-            Self::MaintenanceLate { late } => write!(f, "full maintenance has been due for {}", Span(*late)),
+            Self::MaintenanceLate { late } => {
+                write!(f, "full maintenance has been due for {}", human_span(*late))
+            }
             Self::MaintenanceFailed { task, error } => {
                 write!(f, "the last run of the maintenance task {task} failed: {error}")
             }

@@ -96,6 +96,12 @@ impl SourceAudit {
         self.findings.iter().map(Finding::severity).max()
     }
 
+    /// Whether nothing says how old the newest complete snapshot may be: no limit was given, and the history is too short to
+    /// show one. That nothing is wrong then says nothing of its age.
+    pub fn is_age_unjudged(&self) -> bool {
+        self.limit.is_none() && self.newest.is_some() && !self.is_stale()
+    }
+
     /// Whether there is no complete snapshot that is certainly young enough. The age of one from the future is not known.
     pub fn is_stale(&self) -> bool {
         self.findings.iter().any(|finding| {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Severity;
-use super::finding::Span;
 use crate::checker::SourceState;
 use crate::snapshot::{Source, UtcTimestamp};
+use crate::text::human_span;
 
 /// A store may be behind the newest one by this much where nothing else is known: copies are made once a day.
 const USUAL: Duration = Duration::from_secs(26 * 3600);
@@ -86,7 +86,7 @@ impl fmt::Display for StoreFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Behind { by } => {
-                write!(f, "its newest snapshot is {} older than in another store", Span(*by))
+                write!(f, "its newest snapshot is {} older than in another store", human_span(*by))
             }
             Self::Lacks => f.write_str("it has no complete snapshot, and another store has"),
             Self::Unknown => f.write_str("no snapshot was found, but its list may be incomplete"),

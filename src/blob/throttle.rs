@@ -32,17 +32,11 @@ impl<S> Throttle<S> {
     }
 
     fn asks(&self, question: Question) {
-        let wait = self.delay + self.traffic.asks(question);
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
-        }
+        self.traffic.pause(self.delay + self.traffic.asks(question));
     }
 
     fn received(&self, bytes: usize) {
-        let wait = self.traffic.received(bytes);
-        if !wait.is_zero() {
-            std::thread::sleep(wait);
-        }
+        self.traffic.pause(self.traffic.received(bytes));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is asked of storage: counted, and held to what may be asked of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -53,15 +53,26 @@ struct Inner {
     retries: AtomicU64,
     bandwidth: Option<Pace>,
     rate: Option<Pace>,
+    /// Raised when the run is to end: what is under way then waits for nothing.
+    stop: Arc<AtomicBool>,
 }
+
+/// How often somebody who waits asks whether the run is to end.
+const AWAKE: Duration = Duration::from_millis(100);
 
 impl Traffic {
     /// Counts from zero, and holds to these limits.
     #[must_use]
     pub fn limited(limits: Limits) -> Self {
+        Self::limited_until(limits, Arc::default())
+    }
+
+    /// The same until the flag is raised, from when on nothing waits.
+    pub(crate) fn limited_until(limits: Limits, stop: Arc<AtomicBool>) -> Self {
         let inner = Inner {
             bandwidth: limits.bytes_per_second.map(Pace::new),
             rate: limits.requests_per_second.map(Pace::new),
+            stop,
             ..Inner::default()
         };
         Self(Arc::new(inner))
@@ -89,13 +100,35 @@ impl Traffic {
             Question::Read => &self.0.reads,
         };
         cell.fetch_add(1, Ordering::Relaxed);
-        self.0.rate.as_ref().map_or(Duration::ZERO, |pace| pace.turn(Instant::now()))
+        self.paced(self.0.rate.as_ref(), Pace::turn)
     }
 
     /// Counts bytes that came, and says how long to wait before more are taken.
     pub(crate) fn received(&self, bytes: usize) -> Duration {
         self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.0.bandwidth.as_ref().map_or(Duration::ZERO, |pace| pace.take(bytes as u64, Instant::now()))
+        self.paced(self.0.bandwidth.as_ref(), |pace, now| pace.take(bytes as u64, now))
+    }
+
+    fn paced(&self, pace: Option<&Pace>, wait: impl FnOnce(&Pace, Instant) -> Duration) -> Duration {
+        match pace {
+            Some(pace) if !self.is_stopped() => wait(pace, Instant::now()),
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits on this thread, but not longer than until the run is to end.
+    pub(crate) fn pause(&self, length: Duration) {
+        let end = Instant::now() + length;
+        while !self.is_stopped() {
+            match end.saturating_duration_since(Instant::now()) {
+                Duration::ZERO => return,
+                rest => std::thread::sleep(rest.min(AWAKE)),
+            }
+        }
     }
 
     /// Counts an operation that is tried again.
@@ -144,6 +177,18 @@ mod tests {
         assert_eq!(pace.take(500, now), Duration::from_millis(500));
         assert_eq!(pace.take(500, now), Duration::from_millis(1000));
         assert_eq!(pace.take(0, now + Duration::from_secs(5)), Duration::ZERO);
+    }
+
+    #[test]
+    fn nothing_waits_once_the_run_is_to_end() {
+        let stop = Arc::new(AtomicBool::new(false));
+        let limits = Limits { bytes_per_second: Some(1), requests_per_second: None };
+        let traffic = Traffic::limited_until(limits, Arc::clone(&stop));
+        assert!(traffic.received(1_000_000) > Duration::from_secs(3600));
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(traffic.received(1_000_000), Duration::ZERO);
+        traffic.pause(Duration::from_secs(3600));
+        assert_eq!(traffic.counts().bytes, 2_000_000);
     }
 
     #[test]

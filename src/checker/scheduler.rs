@@ -173,7 +173,10 @@ fn refresh(shared: &Shared, mut engine: Engine, expected: Option<&str>, generati
 }
 
 fn fail(shared: &Shared, state: &mut State, began: Tick, reason: Reason, retryable: bool) {
-    tracing::warn!(code = reason.code(), "refresh failed: {reason}");
+    // Without refreshes in the background, somebody is waiting for the answer, which says why.
+    if shared.settings.refresh_interval.is_some() {
+        tracing::warn!(code = reason.code(), "refresh failed: {reason}");
+    }
     Shared::count(&shared.counters.failures);
     state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
     state.failure = Some(Failure { began, ended: shared.clock.now(), reason, retryable });

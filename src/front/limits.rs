@@ -1,6 +1,7 @@
 //! Limits for the requests of a run to the storage, and how the requests are reported.
 
 use crate::blob::{Counts, Limits, Traffic};
+use crate::os::signals;
 use crate::text::{counted, human_size, size_with_unit};
 
 const BANDWIDTH: &str = "ROKOPIA_BANDWIDTH";
@@ -26,7 +27,7 @@ pub(crate) fn traffic(bandwidth: Option<&str>, requests: Option<&str>) -> Result
         bytes_per_second: of("--bandwidth", bandwidth, BANDWIDTH).map(bytes).transpose()?,
         requests_per_second: of("--requests-per-second", requests, REQUESTS).map(number).transpose()?,
     };
-    Ok(Traffic::limited(limits))
+    Ok(Traffic::limited_until(limits, signals::raised()))
 }
 
 /// The same where there are no options.

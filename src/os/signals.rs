@@ -102,6 +102,11 @@ pub(crate) fn raised() -> Arc<AtomicBool> {
     Arc::clone(&STOP)
 }
 
+/// Whether a signal has arrived.
+pub(crate) fn is_raised() -> bool {
+    STOP.load(Ordering::SeqCst)
+}
+
 /// While this lives, a first signal only raises the flag, and its holder is expected to clean up and return.
 pub(crate) struct CleanUp;
 

@@ -165,7 +165,7 @@ fn the_page_and_the_metrics_say_the_same() {
     let (code, _) = audit(&[&["--max-age", "26h"], outputs.as_slice()].concat());
     assert_eq!(code, Some(1));
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("<h1 class=\"critical\">") && page.contains("data-demo@apps:/data"), "{page}");
+    assert!(page.contains("<h1 class=\"bad\">") && page.contains("data-demo@apps:/data"), "{page}");
     let text = std::fs::read_to_string(&metrics).unwrap();
     assert!(text.contains("rokopia_audit_good 0.0"), "{text}");
     let labels = "{source=\"data-demo@apps:/data\",severity=\"critical\"} 1.0";
@@ -208,4 +208,13 @@ fn the_dashboard_shows_metrics_that_there_are() {
             }
         }
     }
+}
+
+#[test]
+fn an_age_that_nothing_judges_is_not_called_ok() {
+    let text = stdout(&rokopia(&["audit"])).to_owned();
+    assert!(text.contains("age not judged\n") && !text.contains("  ok\n"), "{text}");
+    assert!(text.contains("The age of 1 source was not judged"), "{text}");
+    let text = stdout(&rokopia(&["audit", "--max-age", "876000h"])).to_owned();
+    assert!(text.contains("  ok\n") && !text.contains("judged"), "{text}");
 }

@@ -246,3 +246,71 @@ fn entries_of_one_name_are_listed_with_the_name_that_kopia_stored() {
         assert_eq!(stdout(&run(dir.path(), PASSWORD, &["cat", &format!("latest/{path}")])), "one");
     }
 }
+
+fn listed(filters: &[&str]) -> Vec<String> {
+    let output = rokopia(&[&["ls", "-R", "latest"], filters].concat());
+    assert_exit(&output, 0);
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn ls_has_the_filters_of_find() {
+    assert_eq!(listed(&["--type", "d"]), ["notes/", "outbox/", "photos/"]);
+    assert_eq!(listed(&["--type", "l"]), ["current"]);
+    assert_eq!(listed(&["--larger", "68KiB"]), ["photos/cat.raw", "photos/dog.raw"]);
+    assert_eq!(listed(&["--smaller", "1B"]), ["empty.log"]);
+    assert_eq!(listed(&["--name", "*.RAW"]), [""; 0]);
+    assert_eq!(listed(&["--iname", "*.RAW", "--smaller", "1MB"]), ["photos/dog.raw"]);
+    assert_eq!(listed(&["--name", "notes/*"]), ["notes/new.txt", "notes/todo.txt"]);
+    assert_eq!(listed(&["--newer", "2025-10-09T08:53:26Z"]), ["notes/new.txt", "photos/dog.raw"]);
+    assert_eq!(listed(&["--older", "2025-10-09T08:53:24Z", "--type", "f"]), ["photos/cat.raw"]);
+    let found = rokopia(&["find", "latest", "*", "--older", "2025-10-09T08:53:24Z", "--type", "f"]);
+    assert!(stdout(&found).contains("/photos/cat.raw  ") && !stdout(&found).contains("dog"), "{found:?}");
+}
+
+#[test]
+fn a_size_without_a_unit_is_not_guessed() {
+    for filter in [["--larger", "5"], ["--smaller", "x"], ["--newer", "soon"], ["--name", "["]] {
+        assert_exit(&rokopia(&[&["ls", "latest"], &filter[..]].concat()), 2);
+    }
+}
+
+#[test]
+fn filters_of_diff_choose_which_differences_count() {
+    let differences = |filters: &[&str]| {
+        let output = rokopia(&[&["diff", "latest~2", "latest"], filters].concat());
+        (output.status.code(), stdout(&output).to_owned())
+    };
+    let (code, all) = differences(&[]);
+    assert!(code == Some(1) && all.contains("todo.txt") && all.contains("poem.txt"), "{all}");
+    assert_eq!(differences(&["--name", "poem*"]), (Some(1), "- notes/poem.txt\n".to_owned()));
+    assert_eq!(differences(&["--name", "*.conf"]), (Some(0), String::new()));
+
+    let directory = restored();
+    fs::write(directory.path().join("notes/todo.txt"), "else").unwrap();
+    let (code, lines) = diff(directory.path(), &["--ignore", "owner,mtime", "--name", "*.raw"]);
+    assert_eq!(code, Some(0));
+    assert!(lines[0].starts_with("nothing that the filters choose differs: "), "{lines:?}");
+}
+
+#[test]
+fn a_directory_that_is_typed_without_a_dot_is_pointed_out() {
+    let directory = restored();
+    let name = directory.path().file_name().unwrap().to_str().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_rokopia"))
+        .current_dir(directory.path().parent().unwrap())
+        .env("ROKOPIA_PASSWORD", PASSWORD)
+        .args(["--repo", sample().to_str().unwrap(), "diff", name, LATEST])
+        .output()
+        .unwrap();
+    assert_exit(&output, 1);
+    let help = format!("help: ./{name} is the directory of this machine");
+    assert!(stderr(&output).contains(&help), "{output:?}");
+}
+
+#[test]
+fn find_that_finds_nothing_says_that_it_looks_for_whole_names() {
+    let said = |pattern: &str| stderr(&rokopia(&["find", pattern])).to_owned();
+    assert!(said("todo").contains("'*todo*' matches a part of a name"), "{}", said("todo"));
+    assert!(!said("todo*.conf").contains("part of a name"));
+}

@@ -1,6 +1,6 @@
 //! How the process ends when it is told to, or when nobody listens any more.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -147,4 +147,26 @@ fn whoever_stops_reading_the_messages_changes_nothing_else() {
         assert!(!heard.stderr.is_empty(), "{arguments:?} says something: {heard:?}");
         assert_eq!(unheard.status, heard.status, "{arguments:?}");
     }
+}
+
+#[test]
+fn a_restore_that_waits_for_its_share_of_the_bandwidth_ends_at_once() {
+    let target = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rokopia"))
+        .env("ROKOPIA_PASSWORD", PASSWORD)
+        .arg("--repo")
+        .arg(sample())
+        .args(["--bandwidth", "32KiB/s", "restore", "latest"])
+        .arg(target.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It says what it chose once the repository is open; the files take minutes from then on.
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.starts_with("restoring "), "{line}");
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!target.path().join("photos/cat.raw").exists());
 }

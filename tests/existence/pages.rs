@@ -218,7 +218,7 @@ fn the_page_shows_what_verify_reported() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     crate::world::chmod(&report, 0o644);
     let page = server.get("/").body;
-    assert!(page.contains("<span class=\"bad\">9 damages</span>, 100 % proved (level files)"), "{page}");
+    assert!(page.contains("<span class=\"bad\">9 problems</span>, 100 % proved (level files)"), "{page}");
     let mut clean: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     clean["result"] = "clean".into();
     std::fs::write(&report, clean.to_string()).unwrap();

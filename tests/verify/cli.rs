@@ -93,6 +93,42 @@ fn exit_codes_and_reports() {
 }
 
 #[test]
+fn quiet_means_silent_unless_somebody_must_act() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    simple(&repo, 4 << 20, 500_000);
+    for arguments in [&["-q"][..], &["-q", "--budget", "600kB"]] {
+        let output = run(&repo, arguments);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0), "{output:?}");
+    }
+    damage(&repo, &packs(&repo)[0]);
+    let output = run(&repo, &["-q"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.starts_with(b"DAMAGED: 1 damaged or missing blob; "), "{output:?}");
+}
+
+#[test]
+fn a_path_that_is_lost_in_several_snapshots_is_named_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = dir.path().join("repo");
+    let mut new = RepositoryWriter::create(&repo, Options::default()).unwrap();
+    for _ in 0..3 {
+        add_snapshot(&mut new, 100_000, 1);
+    }
+    new.finish().unwrap();
+    let stored = rokopia::testkit::Damage::open(&repo).unwrap();
+    stored.names("p").unwrap().iter().for_each(|pack| stored.delete(pack).unwrap());
+    let text = String::from_utf8_lossy(&run(&repo, &[]).stdout).into_owned();
+    let after = text.split("What is lost").nth(1).unwrap();
+    let lost: Vec<&str> =
+        after.lines().skip(1).take_while(|line| line.starts_with("  ") && !line.contains('…')).collect();
+    let paths: std::collections::BTreeSet<&str> =
+        lost.iter().filter_map(|line| line.split(' ').nth(3)).collect();
+    assert!(paths.len() == lost.len() && !lost.is_empty(), "{text}");
+    assert!(lost.iter().all(|line| line.ends_with("(and in 2 snapshots before it)")), "{text}");
+}
+
+#[test]
 fn each_lost_path_and_each_bad_blob_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     let repo = dir.path().join("repo");
@@ -111,7 +147,7 @@ fn each_lost_path_and_each_bad_blob_counts_once() {
         listed.iter().map(|p| p["path"].as_str().unwrap()).collect();
     assert!(paths.len() < listed.len(), "files have several contents");
     let text = String::from_utf8_lossy(&run(&repo, &[]).stdout).into_owned();
-    let said = format!("{} damages; {} paths cannot be restored", gone.len(), paths.len());
+    let said = format!("{} damaged or missing blobs; {} paths cannot be restored", gone.len(), paths.len());
     assert!(text.contains(&said), "{said} in {text}");
     let rows = text.lines().filter(|line| line.starts_with("  pack-missing:")).count();
     assert_eq!(rows, gone.len(), "{text}");
@@ -312,7 +348,7 @@ fn the_page_is_what_a_browser_shows() {
         .output()
         .unwrap();
     let dom = String::from_utf8_lossy(&output.stdout);
-    assert!(dom.contains("<h1 class=\"damaged\">DAMAGED</h1>"), "{dom} {output:?}");
+    assert!(dom.contains("<h1 class=\"bad\">DAMAGED</h1>"), "{dom} {output:?}");
     let count = |part: &str| dom.matches(part).count();
     let snapshots = report["snapshots"].as_array().unwrap();
     assert_eq!(count("</title></rect>"), snapshots.len());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::args::{Global, SandboxMode};
 use super::failure::{Exit, Failure};
 use super::units::{self, human_size};
-use crate::blob::{BlobStore, Counts, Guard, Traffic};
+use crate::blob::{self, BlobStore, Counts, Guard, Traffic};
 use crate::cache;
 use crate::checker::FindPassword;
 use crate::content::Contents;
@@ -21,7 +21,7 @@ use crate::front::location::{self, Location};
 use crate::index::{IndexOptions, Loading};
 use crate::os::parallel;
 use crate::os::sandbox::existing_directory;
-use crate::repository::TooSmall;
+use crate::repository::{self, TooSmall};
 use crate::{Access, Budget, Error, Opening, Options, Repository, Sandbox};
 
 const MAX_THREADS: usize = 1024;
@@ -266,7 +266,11 @@ impl Context {
         let opening = format!("opening the repository {}", store.describe());
         let (options, budget) = (self.options.clone(), self.memory);
         let opened = Opening { password: &password, options, budget, access }.open(store);
-        let repository = opened.map_err(|e| Failure::from(e).during(&opening))?;
+        let repository = opened.map_err(|e| match e {
+            // It says by itself what was being opened.
+            e @ repository::Error::Blob(blob::Error::Remote(_)) => Failure::from(e),
+            e => Failure::from(e).during(&opening),
+        })?;
         for warning in repository.format().warnings() {
             tracing::warn!("{warning}");
         }

@@ -4,10 +4,9 @@
 pub(super) fn lines(code: &str) -> &'static [&'static str] {
     match code {
         "no-repository" => &["give it with --repo LOCATION or in ROKOPIA_REPOSITORY or KOPIA_REPOSITORY"],
-        "no-password" => &[
-            "give it with --password-file FILE, --password-fd N, or in ROKOPIA_PASSWORD, ROKOPIA_PASSWORD_FILE or \
-             KOPIA_PASSWORD",
-        ],
+        "no-password" => {
+            &["or give it with --password-file FILE or --password-fd N; a terminal is asked for it"]
+        }
         "wrong-password" => &[
             "blanks and newlines around the password are ignored, as in Kopia; after a change of password only the new \
              one works",
@@ -64,6 +63,9 @@ pub(super) fn lines(code: &str) -> &'static [&'static str] {
         "listing-uncertain" => {
             &["try again when no backup is being written; if it stays, the server lists unreliably"]
         }
+        "repository-unreadable" => &[
+            "Kopia makes its files readable for their owner alone: run as that user or as root, or check the mount",
+        ],
         "storage-error" => &["check the mount, the network and the permissions"],
         "upgrade-in-progress" => {
             &["wait until the upgrade is over, or finish it with the client that began it"]

@@ -9,6 +9,7 @@ mod context;
 mod doubts;
 mod existence;
 mod failure;
+mod filter;
 #[cfg(any(feature = "mount", feature = "nfs"))]
 mod follow;
 mod help;
@@ -17,6 +18,7 @@ mod listing;
 mod logging;
 mod open_repository;
 mod output;
+mod page;
 mod program;
 mod progress;
 mod reference;

@@ -8,9 +8,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::context::Context;
 use super::output::escape;
-use super::units::{human_duration, human_size};
+use super::units::{human_size, human_span};
 use crate::front::waiting::{self, Step};
 use crate::index::{Loading, Stage};
+use crate::os::signals;
 use crate::os::sync::{Condvar, Mutex};
 use crate::restore::{Change, EntryError, Progress, Status};
 use crate::text::counted;
@@ -27,6 +28,9 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// The message is cut to the width that the terminal has at the moment.
 const WITH_TOTAL: &str = "{spinner} {bar:16} {wide_msg}";
 const WITHOUT_TOTAL: &str = "{spinner} {wide_msg}";
+
+/// What the bar says after a first Ctrl-C.
+const STOPPING: &str = "stopping; Ctrl-C again stops at once";
 
 /// The bar on the terminal, which talk on stderr must not be mixed with.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -102,7 +106,7 @@ impl Unit {
         if let Some(rest) = total.and_then(|total| total.checked_sub(done)).filter(|rest| *rest > 0)
             && rate >= 1.0
         {
-            text += &format!(", {} left", human_duration(Duration::from_secs_f64(rest as f64 / rate)));
+            text += &format!(", {} left", human_span(Duration::from_secs_f64(rest as f64 / rate)));
         }
         text
     }
@@ -184,7 +188,10 @@ impl Shared {
             bar.set_style(style(WITH_TOTAL));
         }
         bar.set_position(at.done);
-        bar.set_message(self.unit.describe(at, &latest.more));
+        bar.set_message(match signals::is_raised() {
+            true => STOPPING.to_owned(),
+            false => self.unit.describe(at, &latest.more),
+        });
         if bar.is_hidden() {
             bar.set_draw_target(ProgressDrawTarget::stderr());
             *SHOWN.lock() = Some(bar.clone());

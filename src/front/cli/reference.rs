@@ -129,8 +129,11 @@ fn several_sources(snapshots: &Snapshots) -> Option<Resolved> {
         return None;
     }
     sources.sort_by(|a, b| b.cmp(a));
-    let mut candidates: Vec<String> =
-        sources.iter().take(CANDIDATES).map(|(time, source)| format!("{source} ({time})")).collect();
+    let mut candidates: Vec<String> = sources
+        .iter()
+        .take(CANDIDATES)
+        .map(|(time, source)| format!("{source} ({})", human_time(*time)))
+        .collect();
     if let Some(more) = sources.len().checked_sub(CANDIDATES).filter(|more| *more > 0) {
         candidates.push(format!("and {more} more"));
     }
@@ -313,7 +316,11 @@ pub(super) fn nearest(snapshots: &Snapshots, typed: &str) -> Vec<String> {
     if !typed.contains(['@', ':']) {
         candidates.extend(snapshots.all().iter().map(|snapshot| snapshot.id.to_string()));
     }
-    let likeness = |text: &String| strsim::jaro_winkler(typed, text);
+    // A source is often typed by the last name of its path alone.
+    let likeness = |text: &String| {
+        let name = text.rsplit(['/', '\\']).next().unwrap_or(text);
+        strsim::jaro_winkler(typed, text).max(strsim::jaro_winkler(typed, name))
+    };
     candidates.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
     // Where nothing is like it, a few show what references look like.
     let alike = candidates.iter().take_while(|text| likeness(text) >= ALIKE).count();
@@ -332,7 +339,7 @@ fn oldest(snapshots: &Selection) -> Vec<String> {
 
 fn described(snapshot: &Arc<Snapshot>) -> String {
     let incomplete = if snapshot.is_complete() { "" } else { ", incomplete" };
-    format!("{} ({}, {}{incomplete})", snapshot.id, snapshot.source, snapshot.start_time)
+    format!("{} ({}, {}{incomplete})", snapshot.id, snapshot.source, human_time(snapshot.start_time))
 }
 
 #[cfg(test)]
@@ -420,13 +427,17 @@ mod tests {
 
     #[test]
     fn what_is_not_there_lists_what_is_near() {
-        let nothing = "unknown, eeeeeeee (u@h:/nothing, 2026-01-07T03:00:00Z, incomplete)";
+        let day = |day: i64| human_time(UtcTimestamp((1_767_236_400 + (day - 1) * 86_400) * 1_000_000_000));
+        let nothing = format!("unknown, eeeeeeee (u@h:/nothing, {}, incomplete)", day(7));
+        let third = format!("unknown, aaaaaa33 (u@h:/a, {}, incomplete)", day(3));
+        let first = format!("unknown, aaaaaa11 (u@h:/a, {})", day(1));
         for (reference, expected) in [
             ("v@h:/a", "unknown, u@h:/a"),
             ("bbb", "unknown, bbbbbbbb"),
-            ("u@h:/nothing", nothing),
-            ("u@h:/a~2", "unknown, aaaaaa33 (u@h:/a, 2026-01-03T03:00:00Z, incomplete)"),
-            ("u@h:/a@2025-12-31", "unknown, aaaaaa11 (u@h:/a, 2026-01-01T03:00:00Z)"),
+            ("nothin", "unknown, u@h:/nothing"),
+            ("u@h:/nothing", nothing.as_str()),
+            ("u@h:/a~2", third.as_str()),
+            ("u@h:/a@2025-12-31", first.as_str()),
             ("u@h:/a@yesteryear", "invalid"),
             ("latest~x", "invalid"),
         ] {

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::links;
 use super::open_repository::{Found, OpenRepository};
+use super::output::shell_word;
 use super::reference::{ALIKE, Root};
 use crate::Error;
 use crate::content::{ContentSource, Contents};
@@ -27,10 +28,11 @@ pub(super) fn locate<'a>(
 fn not_found_in(tree: &Tree<'_>, path: &str, error: snapshot::Error) -> Failure {
     let nearest = if error.is_not_found() { nearest(tree, path) } else { None };
     let failure = from(error);
-    match nearest {
-        Some(nearest) => failure.with_help(format!("nearest: {nearest}")),
-        None => failure.with_help("`rokopia ls` shows a directory, `rokopia find` looks in all snapshots"),
+    if let Some(nearest) = nearest {
+        return failure.with_help(format!("nearest: {nearest}"));
     }
+    let name = path.rsplit('/').next().unwrap_or(path);
+    failure.with_help(format!("`rokopia find --all {}` looks for it in all snapshots", shell_word(name)))
 }
 
 /// The path with its first missing name replaced by the most similar one in that directory.

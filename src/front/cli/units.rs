@@ -1,7 +1,5 @@
 //! Sizes, durations and times as people write and read them.
 
-use std::time::Duration;
-
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
@@ -9,7 +7,7 @@ use super::context::wrong_value;
 use super::failure::Failure;
 use crate::snapshot::{Period, UtcTimestamp};
 use crate::text::counted;
-pub(super) use crate::text::{duration, human_size, size, size_with_unit};
+pub(super) use crate::text::{duration, human_size, human_span, size, size_with_unit};
 
 /// Reads a time: one that [`Period`] knows, or a duration, which means so long before `now`.
 pub(super) fn period(text: &str, now: &Zoned) -> Option<Period> {
@@ -85,18 +83,6 @@ fn age(seconds: u64) -> (u64, &'static str) {
     }
 }
 
-/// A span of time for people: its two largest units.
-pub(super) fn human_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => format!("{:.1}s", duration.as_secs_f64()),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,9 +116,6 @@ mod tests {
         for text in ["", "3", "d", "3x", "h3", "-3d", "99999999999999999w"] {
             assert_eq!(duration(text), None, "{text}");
         }
-        assert_eq!(human_duration(Duration::from_secs(9000)), "2h30m");
-        assert_eq!(human_duration(Duration::from_secs(90_061)), "1d01h");
-        assert_eq!(human_duration(Duration::from_millis(250)), "0.2s");
     }
 
     #[test]

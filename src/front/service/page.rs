@@ -19,7 +19,7 @@ use super::v1::{audited, findings, stale};
 use super::verified::{Verdict, Verified};
 use crate::checker::{Reason, SourceState, Usage, View};
 use crate::snapshot::{Source, UtcTimestamp};
-use crate::text::{counted, escape_html, human_size};
+use crate::text::{counted, escape_html, human_size, human_span};
 
 const STYLE: &str = include_str!("page.css");
 const POLICY: &str =
@@ -94,7 +94,7 @@ fn render(app: &App, verified: Option<&Result<Verified, String>>) -> String {
             findings.iter().map(|f| (format!("{}: ", f.source), f.message.as_str(), f.code)).collect();
         list(&mut html, "warn", "Findings of the audit", &found);
         stores(&mut html, &compared(app, &audit));
-        sources(&mut html, view, &stale, now.utc(), stale_after);
+        sources(&mut html, app, view, &stale, now.utc());
     }
     let version = env!("CARGO_PKG_VERSION");
     let _ = writeln!(html, "<footer>rokopia {version}, read-only</footer></body></html>");
@@ -119,10 +119,11 @@ pub(super) fn verification(verified: Option<&Result<Verified, String>>, now: Utc
     };
     let (class, result) = match verified.result {
         Verdict::Clean => ("good", "no damage found".to_owned()),
-        Verdict::Damaged => ("bad", counted(verified.damages(), "damage")),
+        Verdict::Damaged => ("bad", counted(verified.damages(), "problem")),
         Verdict::Incomplete => ("warn", "not all could be checked".to_owned()),
     };
-    let age = span(u64::try_from(now.seconds_since(verified.started)).unwrap_or(0));
+    let age =
+        human_span(Duration::from_secs(u64::try_from(now.seconds_since(verified.started)).unwrap_or(0)));
     let (percent, level) = (verified.percent(), escape_html(&verified.level));
     format!("<span class=\"{class}\">{result}</span>, {percent} % proved (level {level}), {age} ago")
 }
@@ -153,7 +154,14 @@ fn summary(html: &mut String, view: &View, usage: Option<&Usage>, verified: Stri
         ("Size", size.unwrap_or_else(|| "not measured yet".to_owned())),
         ("Verified", verified),
         ("Index blobs", view.index_blobs().to_string()),
-        ("Read", format!("{} ago, in {} ms", span(age.as_secs()), view.took().as_millis())),
+        (
+            "Read",
+            format!(
+                "{} ago, in {} ms",
+                human_span(Duration::from_secs(age.as_secs())),
+                view.took().as_millis()
+            ),
+        ),
     ] {
         let _ = write!(html, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
@@ -204,34 +212,28 @@ fn list(html: &mut String, class: &str, title: &str, reasons: &[(String, &str, &
     html.push_str("</ul></div>");
 }
 
-fn sources(
-    html: &mut String,
-    view: &View,
-    stale: &BTreeSet<&Source>,
-    now: UtcTimestamp,
-    stale_after: Duration,
-) {
+fn sources(html: &mut String, app: &App, view: &View, stale: &BTreeSet<&Source>, now: UtcTimestamp) {
     let (stale, current): (Vec<_>, Vec<_>) =
         view.sources().iter().partition(|state| stale.contains(state.source()));
-    let limit = span(stale_after.as_secs());
+    let limit = human_span(app.config.stale_after);
     if !stale.is_empty() {
         let _ = write!(
             html,
             "<h2 class=\"warn\">{} stale: no complete snapshot within {limit}</h2>",
             stale.len()
         );
-        table(html, &stale, now, "warn");
+        table(html, app, &stale, now, "warn");
     }
     if !current.is_empty() {
         let _ = write!(html, "<h2>{} current</h2>", current.len());
-        table(html, &current, now, "good");
+        table(html, app, &current, now, "good");
     }
     if view.sources().is_empty() {
         html.push_str("<h2>No snapshots</h2><p class=\"dim\">The repository was read, and it has none.</p>");
     }
 }
 
-fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: &str) {
+fn table(html: &mut String, app: &App, sources: &[&SourceState], now: UtcTimestamp, class: &str) {
     let _ = write!(
         html,
         "<table><thead><tr><th>Source</th><th class=\"n\">Newest complete</th><th class=\"n\">Snapshots</th><th \
@@ -241,8 +243,9 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
     for state in sources {
         let age = state.newest_complete().map_or_else(|| "never".to_owned(), |newest| ago(newest.start, now));
         let began = state.newest_complete().map(|s| day(s.start)).unwrap_or_default();
-        let count = state.snapshots().len();
-        let incomplete = match count - state.complete() {
+        let all = state.snapshots().len();
+        let count = figure(all as u64, "snapshot");
+        let incomplete = match all - state.complete() {
             0 => String::new(),
             some => format!(" <span class=\"warn\">({some} incomplete)</span>"),
         };
@@ -251,11 +254,29 @@ fn table(html: &mut String, sources: &[&SourceState], now: UtcTimestamp, class: 
             html,
             "<tr><td class=\"name\">{}</td><td class=\"n {class}\" title=\"{began}\">{age}</td><td class=\"n\">{count}\
              {incomplete}</td><td class=\"n\">{size}</td><td class=\"line\">{}</td></tr>",
-            escape_html(&state.source().to_string()),
+            name(app, state.source()),
             timeline::svg(state, now)
         );
     }
     html.push_str("</tbody></table>");
+}
+
+/// The name of a source, which leads to its snapshots where they can be looked into.
+fn name(app: &App, source: &Source) -> String {
+    let name = escape_html(&source.to_string());
+    #[cfg(feature = "browse")]
+    if app.browse.is_some() {
+        return format!("<a href=\"{}\">{name}</a>", super::browse::links::source(source));
+    }
+    let _ = app;
+    name
+}
+
+/// A number in a column whose heading says what it counts; the noun is shown where there is no room for headings.
+pub(super) fn figure(count: u64, noun: &str) -> String {
+    let text = counted(count, noun);
+    let noun = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{count}<span class=\"unit\">{noun}</span>")
 }
 
 /// A time to the second.
@@ -268,7 +289,7 @@ pub(super) fn day(time: UtcTimestamp) -> String {
 /// How long ago that was.
 pub(super) fn ago(time: UtcTimestamp, now: UtcTimestamp) -> String {
     match u64::try_from(now.seconds_since(time)) {
-        Ok(age) => format!("{} ago", span(age)),
+        Ok(age) => format!("{} ago", human_span(Duration::from_secs(age))),
         Err(_) => "in the future: a clock is wrong".to_owned(),
     }
 }
@@ -276,16 +297,6 @@ pub(super) fn ago(time: UtcTimestamp, now: UtcTimestamp) -> String {
 /// A size as Kopia has it: none is negative.
 pub(super) fn size(bytes: i64) -> String {
     human_size(bytes.try_into().unwrap_or_default())
-}
-
-/// A length of time in its two largest units.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
 }
 
 #[cfg(test)]
@@ -299,7 +310,6 @@ mod tests {
 
     #[test]
     fn figures_for_people() {
-        assert_eq!(span(93_600), "1 d 2 h");
         assert_eq!(day(UtcTimestamp(1_500_000_000)), "1970-01-01 00:00:01 UTC");
     }
 }

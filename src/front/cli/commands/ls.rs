@@ -5,6 +5,7 @@ use clap_complete::engine::ArgValueCompleter;
 use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::filter::FilterArgs;
 use crate::front::cli::listing::Line;
 use crate::front::cli::output::Output;
 use crate::front::cli::tree::{Place, Troubles, at, each};
@@ -18,7 +19,8 @@ use crate::front::cli::usage;
 Examples:
   rokopia ls latest
   rokopia ls -l data-demo@apps:/data/etc
-  rokopia ls -R latest --json | jq -r 'select(.size > 1e9).path'"
+  rokopia ls -R latest --type f --larger 1GB
+  rokopia ls -R latest --name '*.conf' --newer 7d"
 )]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
@@ -44,6 +46,9 @@ pub(in crate::front::cli) struct Args {
     /// Go into directories
     #[arg(short = 'R', long)]
     recursive: bool,
+
+    #[command(flatten)]
+    filters: FilterArgs,
 }
 
 impl Args {
@@ -56,10 +61,14 @@ impl Args {
     }
 
     fn list(&self, context: &Context, Place { tree, found, .. }: &Place<'_>) -> Result<Exit, Failure> {
+        let filter = self.filters.filter()?;
         let mut out = Output::new();
         let mut troubles = Troubles::default();
         let with_target = context.json || self.long;
         each(tree, &found.path, self.recursive, &mut troubles, |path, entry, troubles| {
+            if !filter.takes(path, entry) {
+                return Ok(());
+            }
             let line = Line::new(tree, path, entry, with_target, troubles);
             if context.json {
                 out.json(&line)

@@ -8,6 +8,7 @@ use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, Table};
+use crate::front::cli::units::table_time;
 use crate::manifest::GoTime;
 
 /// List the manifests: snapshots, policies and others
@@ -50,7 +51,7 @@ impl Args {
             } else {
                 let labels: Vec<String> =
                     labels.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-                let time = manifest.modified().to_string();
+                let time = table_time(manifest.modified().into());
                 table.row([manifest.id().to_string(), time, length.to_string(), labels.join(" ")]);
             }
         }

@@ -17,7 +17,7 @@ use crate::front::cli::open_repository::Found;
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
 use crate::front::cli::tree::{Place, at, at_recovered, from};
-use crate::front::cli::units::{ago, human_duration, human_size, human_time};
+use crate::front::cli::units::{ago, human_size, human_span, human_time};
 use crate::os::signals::CleanUp;
 use crate::os::users;
 use crate::restore::{self, Filter, FilterBuilder, Overwrite, OwnerMap, Restore, Summary};
@@ -425,15 +425,16 @@ fn read_list(path: &Path) -> std::io::Result<String> {
 
 fn text(summary: &Summary, dry_run: bool) -> String {
     let Summary { files, dirs, symlinks, bytes, fetched_bytes, skipped, deleted, error_count, .. } = summary;
+    let kinds =
+        [(*dirs, "directory/directories"), (*symlinks, "link")].into_iter().filter(|(count, _)| *count > 0);
+    let others: String = kinds.map(|(count, name)| format!(", {}", counted(count, name))).collect();
     let mut text = format!(
-        "{} {}, {} and {} ({}) to {} in {}, {} fetched",
+        "{} {}{others} ({}) to {} in {}, {} fetched",
         if dry_run { "would restore" } else { "restored" },
         counted(*files, "file"),
-        counted(*dirs, "directory/directories"),
-        counted(*symlinks, "link"),
         human_size(*bytes),
         summary.target.display(),
-        human_duration(Duration::from_secs_f64(summary.seconds.max(0.0))),
+        human_span(Duration::from_secs_f64(summary.seconds.max(0.0))),
         human_size(*fetched_bytes),
     );
     for (count, what) in [(skipped, "unchanged"), (deleted, "deleted"), (error_count, "not restored")] {

@@ -23,7 +23,7 @@ pub(super) fn at(what: &str, snapshot: &str, path: &str) -> String {
 }
 
 /// The address of the page of a source.
-pub(super) fn source(source: &Source) -> String {
+pub(in crate::front::service) fn source(source: &Source) -> String {
     format!("/browse/source?of={}", encode(&source.to_string()))
 }
 

@@ -11,7 +11,7 @@ mod download;
 mod history;
 mod html;
 mod library;
-mod links;
+pub(super) mod links;
 mod login;
 mod search;
 mod sources;

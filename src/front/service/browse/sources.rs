@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Trouble, Visit, html, links};
 use crate::checker::{SnapshotInfo, SourceState, View};
-use crate::front::service::page::{ago, day, size, verification};
+use crate::front::service::page::{ago, day, figure, size, verification};
 use crate::front::service::timeline;
 use crate::front::service::v1::{audited, findings};
 use crate::front::service::verified::{SnapshotVerdict, Verified};
@@ -35,7 +35,7 @@ pub(super) async fn all(visit: Visit) -> Result<Response, Trouble> {
             links::source(state.source()),
             escape_html(&state.source().to_string()),
             newest.map_or("never".to_owned(), |snapshot| ago(snapshot.start, now)),
-            counted(state.snapshots().len() as u64, "snapshot"),
+            figure(state.snapshots().len() as u64, "snapshot"),
             newest.map(|newest| size(newest.size)).unwrap_or_default(),
         );
     }
@@ -78,7 +78,7 @@ pub(super) async fn one(visit: Visit, Query(asked): Query<Asked>) -> Result<Resp
             links::at("snapshot", snapshot.id.as_str(), ""),
             day(snapshot.start),
             ago(snapshot.start, now),
-            snapshot.files,
+            figure(snapshot.files.unsigned_abs(), "file"),
             size(snapshot.size),
             condition(snapshot, verified, now),
         );

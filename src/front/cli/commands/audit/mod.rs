@@ -19,8 +19,9 @@ use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape};
 use crate::front::cli::stores::OtherStores;
-use crate::front::cli::units::{self, human_duration, human_size};
+use crate::front::cli::units::{self, human_size, human_span};
 use crate::snapshot::UtcTimestamp;
+use crate::text::counted;
 use stores::{ComparedLine, Comparison, Opened, StoreLine};
 
 /// The exporter that serves metrics is another user.
@@ -332,23 +333,42 @@ fn print(audit: &Audit, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Why there is no limit for an age.
+const UNJUDGED: &str = "fewer than five complete snapshots show no schedule";
+
 /// A line for each source.
 fn table(audit: &Audit, out: &mut Output) -> Result<(), Failure> {
     let mut table = Table::new(&["SOURCE", "SNAPSHOTS", "AGE", "MAX AGE", "SIZE", "STATE"], &[1, 2, 3, 4]);
     for source in &audit.sources {
         let seconds = |seconds: i64| u64::try_from(seconds).map(Duration::from_secs);
         let newest = source.newest.as_ref();
-        let age = newest
-            .map(|newest| seconds(newest.age_seconds).map_or("in the future".to_owned(), human_duration));
+        let age =
+            newest.map(|newest| seconds(newest.age_seconds).map_or("in the future".to_owned(), human_span));
         let size = newest.and_then(|newest| u64::try_from(newest.size).ok());
         table.row([
             source.source.to_string(),
             source.snapshots.to_string(),
             age.unwrap_or_else(|| "-".to_owned()),
-            source.limit.map_or_else(|| "-".to_owned(), |limit| human_duration(limit.age)),
+            source.limit.map_or_else(|| "-".to_owned(), |limit| human_span(limit.age)),
             size.map_or_else(|| "-".to_owned(), human_size),
-            source.worst().map_or("ok", Severity::as_str).to_owned(),
+            state(source).to_owned(),
         ]);
     }
-    table.print(out)
+    table.print(out)?;
+    match audit.sources.iter().filter(|source| source.is_age_unjudged()).count() as u64 {
+        0 => Ok(()),
+        unjudged => out.line(format!(
+            "The age of {} was not judged: {UNJUDGED}; --max-age sets a limit.",
+            counted(unjudged, "source")
+        )),
+    }
+}
+
+/// What is said of a source in one word or two.
+fn state(source: &SourceAudit) -> &'static str {
+    match source.worst() {
+        Some(worst) => worst.as_str(),
+        None if source.is_age_unjudged() => "age not judged",
+        None => "ok",
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::comparison::{Compared, Comparison};
-use super::{Aspects, Line, text};
+use super::{Counted, Line, text};
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::listing::Attributes;
@@ -56,16 +56,24 @@ pub(super) fn named(argument: &str, snapshots: &Snapshots) -> Result<Option<Path
     }
 }
 
+/// The failure for an argument that names nothing in the repository; a directory here may have been meant.
+pub(super) fn meant(argument: &str, failure: Failure) -> Failure {
+    match Path::new(argument).is_dir() {
+        true => failure.with_help(format!("./{argument} is the directory of this machine")),
+        false => failure,
+    }
+}
+
 /// Compares them and says whether they are identical.
 pub(super) fn run(
     directory: &Path,
     reference: &str,
     is_new: bool,
-    ignored: &Aspects,
+    chosen: &Counted,
     mut repo: OpenRepository,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let found = repo.find(reference)?;
+    let found = repo.find(reference).map_err(|failure| meant(reference, failure))?;
     let contents = repo.contents()?;
     let (tree, entry) = locate(&mut repo, &contents, reference, &found)?;
     let mut comparison = Comparison::new(directory, &tree, entry).map_err(|e| {
@@ -85,7 +93,7 @@ pub(super) fn run(
                 continue;
             }
         };
-        let Some(found) = ignored.leave_out(found) else { continue };
+        let Some(found) = chosen.leave_out(found) else { continue };
         differences += 1;
         activity.step();
         // The directory comes as the old side.
@@ -109,31 +117,26 @@ pub(super) fn run(
         let special = counted(compared.special, "socket, pipe or device/sockets, pipes and devices");
         tracing::warn!("left out: {special}, which no snapshot holds");
     }
-    conclude(&compared, differences, uncompared, context, &mut out)?;
+    if context.json {
+        let Compared { files, dirs, symlinks, bytes, .. } = compared;
+        let identical = differences == 0 && uncompared == 0;
+        out.json(&Summary { identical, files, dirs, symlinks, bytes, differences, uncompared })?;
+    } else if differences == 0 && uncompared == 0 && !context.quiet {
+        out.line(good_news(&compared, chosen.filter.is_everything()))?;
+    }
     out.finish()?;
     Ok(troubles.exit(if differences > 0 { Exit::Negative } else { Exit::Done }))
 }
 
-fn conclude(
-    compared: &Compared,
-    differences: u64,
-    uncompared: u64,
-    context: &Context,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// That nothing differs, and how much that says.
+fn good_news(compared: &Compared, is_everything: bool) -> String {
     let Compared { files, dirs, symlinks, bytes, .. } = *compared;
-    let identical = differences == 0 && uncompared == 0;
-    if context.json {
-        return out.json(&Summary { identical, files, dirs, symlinks, bytes, differences, uncompared });
-    }
-    if identical && !context.quiet {
-        out.line(format!(
-            "identical: {}, {}, {}, {} read and compared",
-            counted(files, "file"),
-            counted(dirs, "directory/directories"),
-            counted(symlinks, "symbolic link"),
-            human_size(bytes)
-        ))?;
-    }
-    Ok(())
+    format!(
+        "{}: {}, {}, {}, {} read and compared",
+        if is_everything { "identical" } else { "nothing that the filters choose differs" },
+        counted(files, "file"),
+        counted(dirs, "directory/directories"),
+        counted(symlinks, "symbolic link"),
+        human_size(bytes)
+    )
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::front::cli::complete;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::filter::{Filter, FilterArgs};
 use crate::front::cli::listing::{Attributes, short};
 use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::Output;
@@ -29,12 +30,16 @@ modes and times. If nothing differs, the command prints `identical`. If a source
 directory. \
 Sockets, pipes and devices, and lost+found at the top, are left out.
 
+With filters, a difference counts if the old or the new entry passes all of them; the others change neither the output nor \
+the exit code.
+
 Examples:
   rokopia diff latest~1 latest
   rokopia diff data-demo@apps:/data@2026-11-01 data-demo@apps:/data
   rokopia diff 3ef20a/etc c0bc0a/etc --json | jq -r .path
   rokopia diff /mnt/restored data-demo@apps:/data
-  rokopia diff --ignore owner ./restored latest")]
+  rokopia diff --ignore owner ./restored latest
+  rokopia diff latest~7 latest --type f --name '*.conf'")]
 pub(in crate::front::cli) struct Args {
     /// Snapshot, source or object, and a path in it
     #[arg(value_name = "OLD", add = ArgValueCompleter::new(complete::references))]
@@ -47,6 +52,9 @@ pub(in crate::front::cli) struct Args {
     /// What may differ: mode, owner or mtime. May be given several times
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     ignore: Vec<Ignored>,
+
+    #[command(flatten)]
+    filters: FilterArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -59,23 +67,30 @@ enum Ignored {
     Mtime,
 }
 
-/// What may differ.
-struct Aspects(Vec<Aspect>);
+/// Which differences count.
+struct Counted {
+    /// What may differ.
+    ignored: Vec<Aspect>,
+    filter: Filter,
+}
 
-impl Aspects {
-    fn new(ignored: &[Ignored]) -> Self {
+impl Counted {
+    fn new(ignored: &[Ignored], filter: Filter) -> Self {
         let aspect = |ignored: &Ignored| match ignored {
             Ignored::Mode => Aspect::Mode,
             Ignored::Owner => Aspect::Owner,
             Ignored::Mtime => Aspect::Mtime,
         };
-        Self(ignored.iter().map(aspect).collect())
+        Self { ignored: ignored.iter().map(aspect).collect(), filter }
     }
 
-    /// The difference without what may differ; `None` where nothing else does.
+    /// The difference without what may differ; `None` where nothing else does, or the filters take neither side.
     fn leave_out(&self, mut found: Difference) -> Option<Difference> {
+        if ![&found.old, &found.new].into_iter().flatten().any(|side| self.filter.takes(&found.path, side)) {
+            return None;
+        }
         let had = !found.aspects.is_empty();
-        found.aspects.retain(|aspect| !self.0.contains(aspect));
+        found.aspects.retain(|aspect| !self.ignored.contains(aspect));
         (!had || !found.aspects.is_empty()).then_some(found)
     }
 }
@@ -103,12 +118,12 @@ impl Args {
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let paths = [&self.old, &self.new].map(Into::into);
         let mut repo = OpenRepository::open_for_contents(&context.reading(&paths))?;
-        let ignored = Aspects::new(&self.ignore);
+        let counted = Counted::new(&self.ignore, self.filters.filter()?);
         let directories =
             (directory::named(&self.old, &repo.snapshots)?, directory::named(&self.new, &repo.snapshots)?);
         match directories {
-            (Some(here), None) => return directory::run(&here, &self.new, false, &ignored, repo, context),
-            (None, Some(here)) => return directory::run(&here, &self.old, true, &ignored, repo, context),
+            (Some(here), None) => return directory::run(&here, &self.new, false, &counted, repo, context),
+            (None, Some(here)) => return directory::run(&here, &self.old, true, &counted, repo, context),
             (Some(_), Some(_)) => {
                 return Err(Failure::wrong_usage(
                     "both are directories of this machine: one must be a snapshot",
@@ -116,7 +131,8 @@ impl Args {
             }
             (None, None) => {}
         }
-        let (old, new) = (repo.find(&self.old)?, repo.find(&self.new)?);
+        let old = repo.find(&self.old).map_err(|failure| directory::meant(&self.old, failure))?;
+        let new = repo.find(&self.new).map_err(|failure| directory::meant(&self.new, failure))?;
         let contents = repo.contents()?;
         let (old_tree, old_entry) = locate(&mut repo, &contents, &self.old, &old)?;
         let (new_tree, new_entry) = locate(&mut repo, &contents, &self.new, &new)?;
@@ -132,7 +148,7 @@ impl Args {
                     continue;
                 }
             };
-            let Some(found) = ignored.leave_out(found) else { continue };
+            let Some(found) = counted.leave_out(found) else { continue };
             exit = Exit::Negative;
             activity.step();
             let Difference { path, old, new, .. } = &found;

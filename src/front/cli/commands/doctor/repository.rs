@@ -10,7 +10,7 @@ use crate::blob::BlobStore;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::Failure;
 use crate::front::cli::open_repository::OpenRepository;
-use crate::front::cli::units::{ago, human_duration, human_size};
+use crate::front::cli::units::{ago, human_size, human_span};
 use crate::snapshot::{Snapshot, UtcTimestamp};
 use crate::text::counted;
 
@@ -80,7 +80,7 @@ fn index(context: &Context, repo: &mut OpenRepository, begun: Instant, report: &
         counted(blobs as u64, "index blob"),
         counted(index.entries(), "content"),
         human_size(index.memory()),
-        human_duration(took)
+        human_span(took)
     );
     if let Err(failure) = context.memory_for_data(&contents) {
         return report.failure("index", &failure);

@@ -8,9 +8,9 @@ use nix::unistd::{AccessFlags, access};
 
 use super::{Report, State};
 use crate::Error;
-use crate::blob::{BlobKind, BlobStore, RetryPolicy, Traffic, list_kinds};
+use crate::blob::{self, BlobKind, BlobStore, RetryPolicy, Traffic, list_kinds};
 use crate::front::cli::failure::Failure;
-use crate::front::cli::units::human_duration;
+use crate::front::cli::units::human_span;
 use crate::front::location::Location;
 use crate::os::mounts::Mount;
 use crate::snapshot::CLOCK_TOLERANCE;
@@ -31,7 +31,11 @@ pub(super) fn check(
     if let Some(directory) = location.directory() {
         mount(directory, report);
     }
-    let failed = |error| Failure::from(Error::from(error)).during(&format!("opening {location}"));
+    let failed = |error: blob::Error| match error {
+        // It says by itself what was being opened.
+        blob::Error::Remote(_) => Failure::from(Error::from(error)),
+        error => Failure::from(Error::from(error)).during(&format!("opening {location}")),
+    };
     let begun = Instant::now();
     let listed = location.open_with(traffic, POLICY).and_then(|store| {
         let kinds = [BlobKind::Index, BlobKind::EpochIndex, BlobKind::EpochCompaction];
@@ -45,7 +49,7 @@ pub(super) fn check(
             return None;
         }
     };
-    let took = human_duration(begun.elapsed());
+    let took = human_span(begun.elapsed());
     report.ok("storage", format!("{} can be listed ({took})", store.describe()));
     let newest = blobs.iter().filter_map(|blob| blob.modified).max();
     clock(newest, report);
@@ -101,7 +105,7 @@ fn clock(newest: Option<SystemTime>, report: &mut Report) {
             State::Warning,
             format!(
                 "the newest index blob is from {} in the future: this clock or that of the storage is wrong",
-                human_duration(ahead)
+                human_span(ahead)
             ),
             &["set the clock of this machine"],
         ),

@@ -5,21 +5,19 @@ mod versions;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
-use clap::ValueEnum;
-use globset::{GlobBuilder, GlobMatcher};
-use jiff::Zoned;
 use serde::Serialize;
 
 use crate::content::Contents;
-use crate::front::cli::context::{Context, wrong_value};
+use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::filter::{AttributeArgs, Pattern, Wanted};
 use crate::front::cli::listing::{Attributes, Line};
 use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape, shell_word, short_id};
 use crate::front::cli::progress::{Activity, Unit};
 use crate::front::cli::tree::{Troubles, each, locate};
-use crate::front::cli::units::{self, human_size, table_time};
-use crate::snapshot::{DirEntry, EntryType, Period, Snapshot, Source, Tree, UtcTimestamp};
+use crate::front::cli::units::{human_size, table_time};
+use crate::snapshot::{DirEntry, Snapshot, Source, Tree, UtcTimestamp};
 use versions::Versions;
 
 /// Versions remembered so that the same one is not printed again: some 32 MiB.
@@ -53,18 +51,6 @@ pub(in crate::front::cli) struct Args {
     #[arg(short, long)]
     ignore_case: bool,
 
-    /// Only entries of this type: f (file), d (directory) or l (symbolic link)
-    #[arg(long, value_enum, value_name = "TYPE")]
-    r#type: Option<Type>,
-
-    /// Only entries modified at this time or later
-    #[arg(long, value_name = "TIME")]
-    newer: Option<String>,
-
-    /// Only files of at least this size
-    #[arg(long, value_name = "SIZE")]
-    larger: Option<String>,
-
     /// Show a file in every snapshot that has it
     #[arg(long)]
     every: bool,
@@ -76,17 +62,9 @@ pub(in crate::front::cli) struct Args {
     /// Print only references, each followed by a NUL byte, for `xargs -0`
     #[arg(short = '0', long, conflicts_with = "json")]
     null: bool,
-}
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Type {
-    /// Files
-    F,
-    /// Directories
-    D,
-    /// Symbolic links
-    #[value(alias = "s")]
-    L,
+    #[command(flatten)]
+    attributes: AttributeArgs,
 }
 
 #[derive(Serialize)]
@@ -98,76 +76,15 @@ struct Match<'a> {
     line: Line<'a>,
 }
 
-struct Pattern {
-    glob: GlobMatcher,
-    whole_path: bool,
-    absolute: bool,
-}
-
-impl Pattern {
-    fn parse(text: &str, ignore_case: bool) -> Result<Self, Failure> {
-        let glob = GlobBuilder::new(text.trim_start_matches('/'))
-            .literal_separator(true)
-            .backslash_escape(true)
-            .case_insensitive(ignore_case)
-            .build()
-            .map_err(|e| wrong_value("PATTERN", text, &format!("a glob pattern ({})", e.kind())))?;
-        let (whole_path, absolute) = (text.contains('/'), text.starts_with('/'));
-        Ok(Self { glob: glob.compile_matcher(), whole_path, absolute })
-    }
-
-    /// Whether a path in the tree matches, or, of an absolute pattern, the path below `top`.
-    fn matches(&self, path: &str, top: &str) -> bool {
-        let name = if self.whole_path { path } else { path.rsplit('/').next().unwrap_or(path) };
-        self.glob.is_match(name)
-            || (self.absolute && top.len() > 1 && {
-                let top = top.trim_start_matches('/').trim_end_matches('/');
-                self.glob.is_match(format!("{top}/{path}"))
-            })
-    }
-}
-
-/// What an entry must be like beside its name.
-struct Wanted {
-    kind: Option<EntryType>,
-    newer: Option<UtcTimestamp>,
-    larger: Option<u64>,
-}
-
-impl Wanted {
-    fn takes(&self, entry: &DirEntry) -> bool {
-        self.kind.is_none_or(|kind| entry.kind == kind)
-            && self.newer.is_none_or(|time| entry.mtime >= time)
-            && self.larger.is_none_or(|size| entry.kind == EntryType::File && entry.size >= size)
-    }
-}
-
 impl Args {
-    fn wanted(&self) -> Result<Wanted, Failure> {
-        let newer = self.newer.as_deref().map(|text| {
-            units::period(text, &Zoned::now())
-                .map(Period::first)
-                .ok_or_else(|| wrong_value("--newer", text, "a time such as 2026-11-21 or 3d"))
-        });
-        let larger = self.larger.as_deref().map(|text| {
-            units::size(text).ok_or_else(|| wrong_value("--larger", text, "a size such as 100MB"))
-        });
-        let kind = self.r#type.map(|kind| match kind {
-            Type::F => EntryType::File,
-            Type::D => EntryType::Directory,
-            Type::L => EntryType::Symlink,
-        });
-        Ok(Wanted { kind, newer: newer.transpose()?, larger: larger.transpose()? })
-    }
-
     pub(in crate::front::cli) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let (reference, pattern) = match self.arguments.as_slice() {
+        let (reference, asked) = match self.arguments.as_slice() {
             [pattern] => (None, pattern),
             [reference, pattern] => (Some(reference), pattern),
             _ => return Err(Failure::wrong_usage("find takes a pattern, and a reference before it")),
         };
-        let pattern = Pattern::parse(pattern, self.ignore_case)?;
-        let wanted = self.wanted()?;
+        let pattern = Pattern::parse("PATTERN", asked, self.ignore_case)?;
+        let wanted = self.attributes.wanted()?;
         let mut repo = OpenRepository::open_for_contents(context)?;
         let found = reference.map(|reference| repo.find(reference)).transpose()?;
         let contents = repo.contents()?;
@@ -237,7 +154,10 @@ impl Args {
         drop(search.activity);
         search.out.finish()?;
         if search.matches == 0 && !context.json {
-            tracing::info!("no matches");
+            match asked.contains(['*', '?', '[', '{', '/']) {
+                true => tracing::info!("no matches"),
+                false => tracing::info!("no matches; '*{asked}*' matches a part of a name as well"),
+            }
         }
         Ok(search.troubles.exit(exit))
     }
@@ -372,22 +292,6 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn patterns_match_names_or_paths() {
-        let matches =
-            |pattern: &str, path: &str| Pattern::parse(pattern, false).unwrap().matches(path, "/srv/data");
-        assert!(matches("*.conf", "etc/app/a.conf"));
-        assert!(matches("etc/**/*.conf", "etc/app/a.conf"));
-        assert!(matches("/etc/*", "etc/hosts"));
-        assert!(matches("/srv/data/etc/*", "etc/hosts"));
-        assert!(!matches("srv/data/etc/*", "etc/hosts"));
-        assert!(!matches("etc/*", "etc/app/a.conf"));
-        assert!(!matches("*.conf", "conf/x"));
-        assert!(!matches("*.CONF", "etc/a.conf"));
-        assert!(Pattern::parse("*.CONF", true).unwrap().matches("etc/a.conf", ""));
-        assert!(Pattern::parse("[", false).is_err());
-    }
 
     #[test]
     fn a_version_is_seen_once() {

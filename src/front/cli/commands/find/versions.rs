@@ -102,8 +102,12 @@ impl Versions {
             }
             let reference = shell_word(&format!("{}/{path}", short_id(snapshot, digits)));
             let size = size.map_or_else(|| "-".to_owned(), human_size);
-            let until = if present { "now".to_owned() } else { table_time(until) };
-            out.line(format!("{reference}  {size}  {} to {until}", table_time(since)))?;
+            let when = match (present, since == until) {
+                (true, _) => format!("{} to now", table_time(since)),
+                (false, true) => format!("only {}", table_time(since)),
+                (false, false) => format!("{} to {}", table_time(since), table_time(until)),
+            };
+            out.line(format!("{reference}  {size}  {when}"))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::words::{self, Words};
+use crate::front::cli::page;
 use crate::text::{counted, escape_html as text};
 use crate::verify::{Damage, Report, SnapshotState, Verdict};
 
@@ -18,32 +19,18 @@ pub(super) fn html(report: &Report) -> String {
     page
 }
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--good:#2a8a4a;--bad:#c02d2d;--part:#b07a10;--line:#8885}\
-body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:0 auto;padding:1rem}\
-h1{display:inline-block;color:#fff;padding:.2rem .8rem;border-radius:.4rem}\
-.clean{background:var(--good)}.damaged{background:var(--bad)}.incomplete{background:var(--part)}\
-table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;\
-border-bottom:1px solid var(--line);overflow-wrap:anywhere}svg{display:block;margin:.2rem 0;max-width:100%}\
-td:first-child code{overflow-wrap:normal}\
-@media(max-width:46rem){tr:first-child{display:none}tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}\
-td{display:block;border:0;padding:.1rem 0}}\
-.g{fill:var(--good)}.b{fill:var(--bad)}.i{fill:var(--part)}.n{fill:var(--line)}footer{opacity:.7}";
-
 fn document(report: &Report, out: &mut String) -> std::fmt::Result {
     let Words { verdict, meaning, figures } = Words::of(report);
     let class = match report.result {
-        Verdict::Clean => "clean",
-        Verdict::Damaged => "damaged",
-        Verdict::Incomplete => "incomplete",
+        Verdict::Clean => "good",
+        Verdict::Damaged => "bad",
+        Verdict::Incomplete => "part",
     };
     let place = text(&report.repository);
-    write!(
+    page::begin(out, &format!("{verdict}: {place}"), class, verdict)?;
+    writeln!(
         out,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{verdict}: {place}</title>\
-         <style>{STYLE}</style></head><body>\n<h1 class=\"{class}\">{verdict}</h1>\n\
-         <p>{place}, verified on {}: {}.</p><p>{}.</p>\n",
+        "<p>{place}, verified on {}: {}.</p><p>{}.</p>",
         words::when(report.started),
         text(&meaning),
         text(&figures)
@@ -82,7 +69,7 @@ fn coverage(report: &Report, out: &mut String) -> std::fmt::Result {
         out,
         "<h2>Coverage</h2><svg id=\"coverage\" viewBox=\"0 0 1000 24\" width=\"100%\" height=\"24\" \
          preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{:.1} % proved\">\
-         <rect class=\"n\" width=\"1000\" height=\"24\"/><rect class=\"g\" width=\"{proved:.1}\" height=\"24\" \
+         <rect class=\"u\" width=\"1000\" height=\"24\"/><rect class=\"g\" width=\"{proved:.1}\" height=\"24\" \
          opacity=\".55\"/><rect class=\"g\" width=\"{now:.1}\" height=\"24\"/></svg>\
          <p>{:.1} % of the stored bytes are proved, {:.1} % by this run.</p>",
         proved / 10.0,
@@ -95,7 +82,10 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
     if items.is_empty() {
         return Ok(());
     }
-    writeln!(out, "<h2>{heading}</h2><table id=\"{id}\"><tr><th>code<th>what<th>lost by it</tr>")?;
+    writeln!(
+        out,
+        "<h2>{heading}</h2><table id=\"{id}\"><thead><tr><th>code<th>what<th>lost by it</tr></thead><tbody>"
+    )?;
     for group in Damage::grouped(items) {
         let also =
             if group.count > 1 { format!(" ({} more of this blob)", group.count - 1) } else { String::new() };
@@ -107,7 +97,7 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
         )?;
         if !group.paths.is_empty() {
             let more = if group.more_paths { " or more" } else { "" };
-            let count = counted(group.paths.len(), "path");
+            let count = counted(group.paths.len() as u64, "path");
             write!(out, "<details><summary>{count}{more}</summary>")?;
             for path in group.paths.iter().take(PATHS) {
                 let presumed = path.named_by.as_ref().map(|_| " (presumably)").unwrap_or_default();
@@ -125,7 +115,7 @@ fn damages(out: &mut String, id: &str, heading: &str, items: &[Damage]) -> std::
         }
         writeln!(out, "</tr>")?;
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</tbody></table>")
 }
 
 /// The snapshots of each source as a row of marks, oldest first.
@@ -139,10 +129,10 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
     if sources.is_empty() || (!report.walks_trees() && report.lost_paths() == 0) {
         return Ok(());
     }
-    let newest = if proved { "newest whole" } else { "newest without known damage" };
+    let heading = if proved { "newest whole" } else { "newest without known damage" };
     writeln!(
         out,
-        "<h2>Snapshots</h2><table id=\"snapshots\"><tr><th>source<th>oldest to newest<th>{newest}</tr>"
+        "<h2>Snapshots</h2><table id=\"snapshots\"><thead><tr><th>source<th>oldest to newest<th>{heading}</tr></thead><tbody>"
     )?;
     for (source, snapshots) in sources {
         let width = 14 * snapshots.len();
@@ -155,11 +145,11 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
             let (class, state) = match (snapshot.whole, snapshot.complete) {
                 (false, _) => ("b", "damaged"),
                 (true, true) if proved => ("g", "whole"),
-                (true, true) => ("n", "no damage known"),
+                (true, true) => ("u", "no damage known"),
                 (true, false) => ("i", "incomplete"),
             };
             let (x, id, time) = (14 * at, text(&snapshot.id), words::when(snapshot.time));
-            let title = format!("{id} of {time}: {state}, {} paths lost", snapshot.damaged_paths);
+            let title = format!("{id} of {time}: {state}, {} lost", counted(snapshot.damaged_paths, "path"));
             write!(
                 out,
                 "<rect class=\"{class}\" x=\"{x}\" width=\"12\" height=\"14\"><title>{title}</title></rect>"
@@ -171,9 +161,9 @@ fn sources(report: &Report, out: &mut String) -> std::fmt::Result {
             || "none".to_owned(),
             |snapshot| format!("<code>{}</code> of {}", text(&snapshot.id), words::when(snapshot.time)),
         );
-        writeln!(out, "</svg><td>{newest}</tr>")?;
+        writeln!(out, "</svg><td data-of=\"{heading}:\">{newest}</tr>")?;
     }
-    writeln!(out, "</table>")
+    writeln!(out, "</tbody></table>")
 }
 
 /// A list whose items are HTML already.

@@ -39,10 +39,12 @@ Levels, each of which includes those before it:
   hash       every content has the hash that its ID says
   files      every file of every snapshot can be assembled
 
-Exit codes: 0 no damage found; 1 damage; 3 something could not be checked.
+Exit codes: 0 no damage found, also where --budget or --max-duration ended the run; 1 damage; 3 something could not be \
+checked. With -q, nothing is printed unless the exit code is another than 0, so that cron sends mail only then.
 
 Examples:
   rokopia --repo /mnt/kopia verify
+  rokopia verify -q --ledger /var/lib/rokopia/ledger --budget 200GiB   by cron
   rokopia verify --level decrypt --rate 50MB --max-duration 2h
   rokopia verify --json | jq '.damage[].paths[]'")]
 pub(in crate::front::cli) struct Args {
@@ -242,7 +244,7 @@ impl Args {
         let mut out = Output::new();
         if context.json {
             out.json_report(context.stats(), report)?;
-        } else {
+        } else if !context.quiet || report.exit_code() != 0 {
             out.bytes(text::text(report).as_bytes())?;
         }
         out.finish()

@@ -1,11 +1,12 @@
 //! The report as text, for somebody who is tired.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use super::words::{self, Words};
 use crate::front::cli::output::escape;
 use crate::text::counted;
-use crate::verify::{Damage, Report, SnapshotState};
+use crate::verify::{Damage, LostPath, Report, SnapshotState};
 
 /// Lost paths and damages spelled out; JSON has all.
 const PATHS: usize = 20;
@@ -33,7 +34,7 @@ impl Text<'_> {
             let blobs = counted(self.report.ecc.repaired_blobs, "blob");
             writeln!(
                 out,
-                "\nError correction mended {blobs} on the way to us; what is on the disk is still wrong."
+                "\nError correction mended {blobs} while reading; on the disk they are still wrong."
             )?;
         }
         if !self.report.unneeded.is_empty() {
@@ -61,16 +62,44 @@ impl Text<'_> {
         let lost = self.report.listed_paths();
         if !lost.is_empty() {
             writeln!(out, "\nWhat is lost ({}):", counted(self.report.lost_paths(), "path"))?;
-            for path in lost.iter().take(PATHS) {
+            let folded = self.folded(lost.iter().copied());
+            for (path, others) in folded.iter().take(PATHS) {
                 let presumed =
                     path.named_by.as_ref().map(|by| format!(" (named by {by})")).unwrap_or_default();
-                writeln!(out, "  {} {}{presumed}", path.snapshot, escape(&path.path))?;
+                let also = match others {
+                    0 => String::new(),
+                    others => format!(" (and in {} before it)", counted(*others, "snapshot")),
+                };
+                writeln!(out, "  {} {}{presumed}{also}", path.snapshot, escape(&path.path))?;
             }
-            if lost.len() > PATHS {
-                writeln!(out, "  … and {} more; --json lists them", lost.len() - PATHS)?;
+            if folded.len() > PATHS {
+                writeln!(out, "  … and {} more; --json lists them", folded.len() - PATHS)?;
             }
         }
         Ok(())
+    }
+
+    /// The same path in several snapshots of a source is one loss: it is shown in the newest of them, with the number of
+    /// the others.
+    fn folded<'a>(&self, lost: impl Iterator<Item = &'a LostPath>) -> Vec<(&'a LostPath, u64)> {
+        // Oldest first.
+        let snapshots = self.report.snapshots.iter().enumerate();
+        let known: HashMap<&str, (usize, &str)> =
+            snapshots.map(|(at, found)| (found.id.as_str(), (at, found.source.as_str()))).collect();
+        let of = |path: &LostPath| known.get(path.snapshot.as_str()).copied().unwrap_or_default();
+        let mut folded: BTreeMap<(&str, &str), (&LostPath, u64)> = BTreeMap::new();
+        for path in lost {
+            folded
+                .entry((of(path).1, &path.path))
+                .and_modify(|(newest, others)| {
+                    *others += 1;
+                    if of(path).0 > of(newest).0 {
+                        *newest = path;
+                    }
+                })
+                .or_insert((path, 0));
+        }
+        folded.into_values().collect()
     }
 
     fn write_snapshots(&self, out: &mut String) -> std::fmt::Result {
@@ -126,7 +155,7 @@ fn write_items(out: &mut String, items: &[Damage]) -> std::fmt::Result {
             more.push(format!("{} more of this blob", group.count - 1));
         }
         if !group.paths.is_empty() {
-            more.push(counted(group.paths.len(), "path"));
+            more.push(counted(group.paths.len() as u64, "path"));
         }
         let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
         writeln!(out, "  {}: {}{more}", group.first.code, escape(&group.first.detail))?;

@@ -1,9 +1,9 @@
 //! What text and HTML say alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::front::cli::units::{human_duration, human_size, human_time};
+use crate::front::cli::units::{human_size, human_span, human_time};
 use crate::snapshot::{FailedEntry, UtcTimestamp};
 use crate::text::counted;
 use crate::verify::{Damage, Level, Report, SnapshotState, Stopped, Verdict};
@@ -23,9 +23,8 @@ impl Words {
         let (verdict, meaning) = match report.result {
             Verdict::Clean => ("OK", format!("no damage found (level: {})", report.level)),
             Verdict::Damaged => {
-                let wrong = counted(Damage::grouped(&report.damage).len(), "damage");
                 let lost = counted(report.lost_paths(), "path");
-                ("DAMAGED", format!("{wrong}; {lost} cannot be restored"))
+                ("DAMAGED", format!("{}; {lost} cannot be restored", wrong(&report.damage)))
             }
             Verdict::Incomplete => {
                 let why = match report.stopped {
@@ -43,6 +42,15 @@ impl Words {
     }
 }
 
+/// How much is wrong: the blobs that are the cause, where each cause is one.
+fn wrong(damage: &[Damage]) -> String {
+    let blobs: BTreeSet<&str> = damage.iter().filter_map(|item| item.blob.as_deref()).collect();
+    match damage.iter().all(|item| item.blob.is_some()) {
+        true => counted(blobs.len() as u64, "damaged or missing blob"),
+        false => counted(Damage::grouped(damage).len() as u64, "problem"),
+    }
+}
+
 fn figures(report: &Report) -> String {
     let coverage = &report.coverage;
     let checked = if report.level == Level::Index.as_str() { "in place" } else { "proved" };
@@ -54,13 +62,13 @@ fn figures(report: &Report) -> String {
         human_size(coverage.bytes),
         snapshots(report),
         human_size(coverage.read_bytes),
-        human_duration(std::time::Duration::from_secs_f64(report.seconds.max(0.0)))
+        human_span(std::time::Duration::from_secs_f64(report.seconds.max(0.0)))
     );
     if let Some(oldest) = coverage.oldest_proof.filter(|oldest| *oldest < report.started) {
         text.push_str(&format!("; the oldest proof is of {}", when(oldest)));
     }
     if let Some(runs) = coverage.runs_to_cover {
-        text.push_str(&format!("; {runs} runs of this budget read everything once"));
+        text.push_str(&format!("; everything is read once in {} of this budget", counted(runs, "run")));
     }
     text
 }

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::Problem;
-use crate::front::cli::units::human_duration;
+use crate::front::cli::units::human_span;
 use crate::snapshot::Snapshot;
 
 /// What it may know of the environment: nothing with a secret in it.
@@ -51,7 +51,7 @@ pub(super) fn run(
     let status = wait(child, || cancelled.load(Ordering::SeqCst) || begun.elapsed() >= timeout);
     match status.map_err(|e| failed(e.to_string()))? {
         None if cancelled.load(Ordering::SeqCst) => Err(failed("it was interrupted".to_owned())),
-        None => Err(failed(format!("it did not end within {}", human_duration(timeout)))),
+        None => Err(failed(format!("it did not end within {}", human_span(timeout)))),
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(failed(ended(status))),
     }

@@ -19,7 +19,7 @@ use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
-use crate::front::cli::units::{self, human_duration, human_size, human_time};
+use crate::front::cli::units::{self, human_size, human_span, human_time};
 use crate::os::signals::CleanUp;
 use crate::restore::{Progress, Restore, Status, Summary};
 use crate::snapshot::{Snapshot, Tree, UtcTimestamp};
@@ -316,21 +316,21 @@ fn print(
         escape(&snapshot.source.to_string()),
         snapshot.id,
         human_time(snapshot.start_time),
-        human_duration(Duration::from_secs(age.unsigned_abs()))
+        human_span(Duration::from_secs(age.unsigned_abs()))
     ))?;
     out.line(format!(
         "{}, {}, {} restored and hashed again in {} ({}/s).",
         counted(summary.files, "file"),
         counted(summary.dirs, "directory/directories"),
         human_size(summary.bytes),
-        human_duration(took),
+        human_span(took),
         human_size(bytes_per_second)
     ))?;
     out.line(format!(
         "From the start of the command: open after {}, first file after {}, all after {}.",
-        human_duration(times.opened),
-        human_duration(times.first_file),
-        human_duration(times.total)
+        human_span(times.opened),
+        human_span(times.first_file),
+        human_span(times.total)
     ))?;
     for Problem { code, message } in problems {
         out.line(format!("FAILED[{code}] {}", escape(message)))?;
