@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
 
 use crate::gojson::time::GoTime;
+use crate::text::human_span;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -58,8 +59,9 @@ impl UtcTimestamp {
         let ahead = u64::try_from(self.seconds_since(now)).unwrap_or(0);
         (ahead > CLOCK_TOLERANCE.as_secs()).then(|| {
             format!(
-                "it was begun {ahead} seconds in the future, at {self}: the clock of this machine is wrong, or that of the \
-                 machine that made the snapshot was"
+                "it was begun {} in the future, at {self}: the clock of this machine is wrong, or that of the machine that \
+                 made the snapshot was",
+                human_span(Duration::from_secs(ahead))
             )
         })
     }
@@ -152,7 +154,7 @@ mod tests {
         let at = |seconds: i64| UtcTimestamp(seconds * NANOS_PER_SECOND);
         assert_eq!(at(1000).clock_problem(at(1000)), None);
         assert_eq!(at(1300).clock_problem(at(1000)), None);
-        assert!(at(1301).clock_problem(at(1000)).unwrap().contains("301 seconds in the future"));
+        assert!(at(1301).clock_problem(at(1000)).unwrap().contains("5m 1s in the future"));
         assert_eq!(UtcTimestamp(i64::MIN).clock_problem(UtcTimestamp(i64::MAX)), None);
     }
 

@@ -144,6 +144,30 @@ fn completions_know_what_the_repository_has() {
     assert!(offered(&["exists", "da"]).contains("data-demo@apps:/data"));
     assert!(offered(&["restore", "--existing", "co"]).contains("compare"));
     assert!(offered(&["sna"]).contains("snapshots"));
+    assert!(offered(&["verify", "--level", "d"]).contains("decrypt"));
+    assert!(offered(&["ls", "/d"]).contains("/data"));
+}
+
+/// What bash offers at the end of a line. Its words break also where no blank is.
+fn offered_by_bash(line: &str, word: &str) -> String {
+    let script = r#"PATH=$(dirname "$1"):$PATH; source <(rokopia completions bash)
+        COMP_LINE=$2 COMP_POINT=${#2} COMP_TYPE=9
+        _rokopia rokopia "$3" "" 2>/dev/null; printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = std::process::Command::new("bash")
+        .env("ROKOPIA_REPOSITORY", crate::support::sample())
+        .env("ROKOPIA_PASSWORD", crate::support::PASSWORD)
+        .args(["-c", script, "bash", env!("CARGO_BIN_EXE_rokopia"), line, word])
+        .output()
+        .unwrap();
+    stdout(&output).trim_end().to_owned()
+}
+
+#[test]
+fn bash_completes_sources_behind_its_own_breaks() {
+    assert_eq!(offered_by_bash("rokopia ls data-demo@apps:/d", "/d"), "/data");
+    assert_eq!(offered_by_bash("rokopia ls data-demo@apps:/data/no", "/data/no"), "/data/notes/");
+    assert_eq!(offered_by_bash("rokopia ls data-d", "data-d"), "data-demo@apps:/data");
+    assert_eq!(offered_by_bash("rokopia snapshots --so", "--so"), "--sort");
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub(super) fn script(shell: &str) -> std::io::Result<Vec<u8>> {
     let found = shells.completer(shell).ok_or_else(|| std::io::Error::other("an unknown shell"))?;
     let mut script = Vec::new();
     found.write_registration(VARIABLE, "rokopia", "rokopia", "rokopia", &mut script)?;
+    if shell == "bash" {
+        script.extend_from_slice(include_bytes!("complete.bash"));
+    }
     Ok(script)
 }
 
@@ -74,6 +77,9 @@ pub(super) fn references(typed: &OsStr) -> Vec<CompletionCandidate> {
     let names = names();
     let mut found = matching(&names.sources, &typed);
     found.extend(matching(&names.snapshots, &typed));
+    if typed.starts_with('/') {
+        found.extend(matching(&names.paths(), &typed));
+    }
     if found.is_empty() && typed.contains('/') {
         let entries = in_time(move |repo| entries(repo, &typed).unwrap_or_default());
         found = entries.unwrap_or_default();
@@ -101,6 +107,15 @@ impl Names {
             }
         }
         Self { sources, snapshots: listed }
+    }
+
+    /// The absolute paths of sources, which name them as well where there is one user and host.
+    fn paths(&self) -> Vec<(String, String)> {
+        let path = |(source, _): &(String, String)| {
+            let (_, path) = source.split_once(":/")?;
+            Some((format!("/{path}"), source.clone()))
+        };
+        self.sources.iter().filter_map(path).collect()
     }
 }
 

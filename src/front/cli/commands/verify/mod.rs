@@ -9,7 +9,10 @@ mod text;
 mod words;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::blob::{Guard, WritablePath};
 use crate::front::cli::context::{Context, wrong_value};
@@ -48,8 +51,8 @@ Examples:
   rokopia verify --level decrypt --rate 50MB --max-duration 2h
   rokopia verify --json | jq '.damage[].paths[]'")]
 pub(in crate::front::cli) struct Args {
-    /// How much to check: index, decrypt, hash or files
-    #[arg(long, value_name = "LEVEL", default_value = "files")]
+    /// How much to check
+    #[arg(long, value_name = "LEVEL", default_value = "files", value_parser = one_of::<Level>(Level::ALL.map(Level::as_str)))]
     level: Level,
 
     /// File that remembers what was verified when, for checks that are spread over several runs
@@ -73,8 +76,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "SIZE")]
     budget: Option<String>,
 
-    /// Read in the order of the disk, or what was verified longest ago first: disk or oldest
-    #[arg(long, value_name = "ORDER", default_value = "disk")]
+    /// Read in the order of the disk, or what was verified longest ago first
+    #[arg(long, value_name = "ORDER", default_value = "disk", value_parser = one_of::<Order>(["disk", "oldest"]))]
     order: Order,
 
     /// Use the disk and the CPUs only when other programs do not
@@ -269,6 +272,13 @@ impl Args {
             accept_missing_snapshots: self.accept_missing_snapshots,
         })
     }
+}
+
+/// Reads one of a few words, which help and completion list.
+fn one_of<T: FromStr<Err = String> + Clone + Send + Sync + 'static>(
+    words: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
 }
 
 fn failed(error: crate::verify::Error) -> Failure {

@@ -19,7 +19,7 @@ use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::open_repository::OpenRepository;
 use crate::front::cli::output::{Output, escape};
 use crate::front::cli::progress::Reporter;
-use crate::front::cli::units::{self, human_size, human_span, human_time};
+use crate::front::cli::units::{self, ago, human_size, human_span, human_time};
 use crate::os::signals::CleanUp;
 use crate::restore::{Progress, Restore, Status, Summary};
 use crate::snapshot::{Snapshot, Tree, UtcTimestamp};
@@ -312,11 +312,11 @@ fn print(
     }
     let took = Duration::from_secs_f64(summary.seconds.max(0.0));
     out.line(format!(
-        "{}: snapshot {} of {}, {} old.",
+        "{}: snapshot {} of {}, {}.",
         escape(&snapshot.source.to_string()),
         snapshot.id,
         human_time(snapshot.start_time),
-        human_span(Duration::from_secs(age.unsigned_abs()))
+        ago(snapshot.start_time, now)
     ))?;
     out.line(format!(
         "{}, {}, {} restored and hashed again in {} ({}/s).",
