@@ -264,6 +264,7 @@ fn completions_and_manual_pages() {
         assert!(printed(&["completions", shell]).contains("ROKOPIA_COMPLETE"), "{shell}");
     }
     assert!(printed(&["man"]).contains(".TH rokopia"));
+    assert!(!printed(&["mover", "--help"]).contains("Common options"), "the mover takes none");
     let page = printed(&["man", "ls"]);
     assert!(page.contains(".TH rokopia-ls") && page.contains("recursive"), "{page}");
     assert!(page.contains(".SH \"SEE ALSO\"") && page.contains("restore"), "{page}");

@@ -42,7 +42,11 @@ pub(super) fn documented() -> clap::Command {
         if command.get_name() == "help" {
             return command;
         }
-        let with_common = |help: Option<&StyledStr>| help.map(|help| format!("{}\n\n{COMMON}", help.ansi()));
+        // The mover takes its settings from the environment alone.
+        let takes_common = command.get_name() != "mover";
+        let with_common = |help: Option<&StyledStr>| {
+            help.filter(|_| takes_common).map(|help| format!("{}\n\n{COMMON}", help.ansi()))
+        };
         let (short, long) =
             (with_common(command.get_after_help()), with_common(command.get_after_long_help()));
         let mut command = command.mut_args(|arg| {
