@@ -71,7 +71,7 @@ fn case_68_no_overwriting_of_what_was_restored_before() {
     assert_eq!(listing(&world.data()), before);
     // Together with the other flag nothing is in the way of itself.
     let world = world.set("KOPIA_ADDITIONAL_ARGS", "--skip-existing|VOLSYNC_ARG_SEP|--no-overwrite-files");
-    world.run().ended(0).has("7 entries were skipped");
+    world.run().ended(0).has("7 entries skipped");
     assert_eq!(listing(&world.data()), before);
     let kept = alter(&world.data().join("same"), 9.0);
     world.run().failed().has("same: ").lacks("more entries");
@@ -123,7 +123,7 @@ fn case_68_skip_existing() {
     let [same, near, far] = ["same", "hello.txt", "bin/tool"].map(|name| world.data().join(name));
     let (kept, kept_too) = (alter(&same, 0.0), alter(&near, 1.9));
     alter(&far, 2.1);
-    world.run().ended(0).has("6 entries were skipped");
+    world.run().ended(0).has("6 entries skipped");
     assert_eq!(fs::read(&same).unwrap(), kept);
     assert_eq!(fs::read(&near).unwrap(), kept_too);
     fs::remove_file(same).unwrap();

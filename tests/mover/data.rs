@@ -248,7 +248,7 @@ fn case_51_an_ordinary_user_fetches_nothing_twice() {
     let world = with_tree(&tree);
     chown(world.data(), Some(1234), Some(5678)).unwrap();
     world.run_in(&strs(&wrapper)).ended(0);
-    world.run_in(&strs(&wrapper)).ended(0).has("; 0 bytes were fetched");
+    world.run_in(&strs(&wrapper)).ended(0).has("; 0 bytes fetched");
     world.holds(&tree);
 }
 

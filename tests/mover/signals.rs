@@ -168,7 +168,7 @@ fn case_62_sigterm_ends_it_at_any_phase() {
     let world = world.set("FAULT", "");
     world.run().ended(0);
     world.holds(&large());
-    world.run().ended(0).has("; 0 bytes were fetched");
+    world.run().ended(0).has("; 0 bytes fetched");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn case_64_a_second_run_changes_nothing() {
     let world = World::new();
     world.run().ended(0);
     let before = listing(&world.data());
-    world.run().ended(0).has("; 0 bytes were fetched");
+    world.run().ended(0).has("; 0 bytes fetched");
     assert_eq!(listing(&world.data()), before);
 }
 
