@@ -19,6 +19,7 @@ mod doctor;
 mod documents;
 mod doubts;
 mod foreign;
+mod histories;
 mod looking;
 mod opening;
 mod outputs;
