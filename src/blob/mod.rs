@@ -61,6 +61,8 @@ mod listing;
 mod measured;
 #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
 pub mod object;
+#[cfg(feature = "rclone")]
+pub(crate) mod rclone;
 #[cfg(feature = "remote")]
 pub mod remote;
 mod retry;

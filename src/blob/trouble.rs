@@ -53,6 +53,8 @@ pub enum Cause {
     AnswerInvalid,
     /// Two listings of the same differ, or one goes on behind its end.
     ListingUncertain,
+    /// The program through which the storage is read cannot be started, or has ended.
+    ProgramEnded,
     /// The server refuses, for another reason.
     Refused,
 }
@@ -93,6 +95,7 @@ impl Cause {
             Self::NotTheStorage => "not-the-storage",
             Self::AnswerInvalid => "answer-invalid",
             Self::ListingUncertain => "listing-uncertain",
+            Self::ProgramEnded => "rclone-ended",
             Self::Refused => "storage-refused",
         }
     }
@@ -134,6 +137,7 @@ impl Cause {
             Self::NotTheStorage => "the answer \"not found\" is not one of the storage itself",
             Self::AnswerInvalid => "the answer is not valid",
             Self::ListingUncertain => "the listing is not certain to be complete",
+            Self::ProgramEnded => "rclone does not serve it",
             Self::Refused => "the storage refuses",
         }
     }

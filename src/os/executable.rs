@@ -22,7 +22,8 @@ pub(crate) fn is_this_program(path: &Path) -> bool {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
+/// Whether it is a file that can be run.
+pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 

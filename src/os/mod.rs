@@ -1,7 +1,9 @@
 //! The operating system: sandbox, signals, threads. Nothing here knows of backups.
 
 pub(crate) mod adaptive_workers;
-#[cfg(any(feature = "kopia-front", feature = "mover"))]
+#[cfg(feature = "rclone")]
+pub(crate) mod companion;
+#[cfg(any(feature = "kopia-front", feature = "mover", feature = "rclone"))]
 pub(crate) mod executable;
 pub(crate) mod links;
 pub(crate) mod mounts;

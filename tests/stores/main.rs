@@ -22,6 +22,8 @@ mod lies;
 mod moto;
 #[cfg(feature = "s3")]
 mod past;
+#[cfg(all(feature = "s3", feature = "rclone", feature = "sftp", feature = "service"))]
+mod rclone;
 #[cfg(all(feature = "s3", feature = "webdav", feature = "sftp"))]
 mod real;
 #[cfg(feature = "s3")]

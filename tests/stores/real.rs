@@ -54,7 +54,7 @@ pub(crate) fn start_program(command: &mut Command, port: u16) -> std::io::Result
 }
 
 /// Our command with the variables of a storage.
-fn run(location: &str, variables: &[(&str, &str)], password: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(location: &str, variables: &[(&str, &str)], password: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rokopia"))
         .env_clear()
         .env("TZ", "UTC")
@@ -68,7 +68,7 @@ fn run(location: &str, variables: &[(&str, &str)], password: &str, arguments: &[
 }
 
 /// Every command gives through a server what it gives in the directory.
-fn is_the_same(case: &Case, location: &str, variables: &[(&str, &str)]) {
+pub(crate) fn is_the_same(case: &Case, location: &str, variables: &[(&str, &str)]) {
     for arguments in [
         &["snapshots", "--json"][..],
         &["sources", "--json"],

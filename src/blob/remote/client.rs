@@ -43,13 +43,27 @@ impl Client {
         Self::with_patience(tls, encrypted, None)
     }
 
+    /// The same for a server on this machine. No proxy is asked for it, as in Go.
+    #[cfg(feature = "webdav")]
+    pub(crate) fn local(tls: &Tls, encrypted: bool) -> Result<Self, Trouble> {
+        Self::of(Self::builder(tls, encrypted, None)?.no_proxy())
+    }
+
     /// The same for a server that answers in this time or not at all.
     pub(crate) fn with_patience(
         tls: &Tls,
         encrypted: bool,
         patience: Option<Duration>,
     ) -> Result<Self, Trouble> {
-        let builder = reqwest::Client::builder()
+        Self::of(Self::builder(tls, encrypted, patience)?)
+    }
+
+    fn builder(
+        tls: &Tls,
+        encrypted: bool,
+        patience: Option<Duration>,
+    ) -> Result<reqwest::ClientBuilder, Trouble> {
+        Ok(reqwest::Client::builder()
             .tls_backend_preconfigured(tls.config(encrypted)?)
             .dns_resolver(Names)
             .redirect(Policy::none())
@@ -58,7 +72,10 @@ impl Client {
             .connect_timeout(patience.unwrap_or(CONNECT_TIMEOUT))
             .read_timeout(patience.unwrap_or(READ_TIMEOUT))
             .pool_max_idle_per_host(MAX_IDLE)
-            .user_agent(concat!("rokopia/", env!("CARGO_PKG_VERSION")));
+            .user_agent(concat!("rokopia/", env!("CARGO_PKG_VERSION"))))
+    }
+
+    fn of(builder: reqwest::ClientBuilder) -> Result<Self, Trouble> {
         let inner = builder.build().map_err(|e| Trouble::new(Cause::Tls, causes(&e)))?;
         Ok(Self { inner, traffic: Traffic::default(), answers: Arc::default() })
     }

@@ -3,6 +3,9 @@
 mod multistatus;
 mod server;
 
+#[cfg(feature = "rclone")]
+pub(super) use server::WebDav;
+
 use crate::blob::remote::{Hidden, Tls};
 use crate::blob::{Error, Folders, Hints, Traffic};
 

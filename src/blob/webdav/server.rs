@@ -25,13 +25,19 @@ const PROPERTIES: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
 
 /// A folder that is talked to.
 #[derive(Debug)]
-pub(super) struct WebDav {
+pub(in crate::blob) struct WebDav {
     client: Client,
     /// `https://host:port`
     origin: String,
     /// The path of the folder, not encoded, without slashes at its ends.
     base: String,
     authorization: Option<HeaderValue>,
+}
+
+fn is_on_this_machine(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(is_loopback)
 }
 
 /// What is listed: a thing alone, or what is in it.
@@ -42,7 +48,7 @@ enum Depth {
 }
 
 impl WebDav {
-    pub(super) fn new(options: &WebDavOptions, traffic: &Traffic) -> Result<Self, Trouble> {
+    pub(in crate::blob) fn new(options: &WebDavOptions, traffic: &Traffic) -> Result<Self, Trouble> {
         let refuse = |why: String| Trouble::new(Cause::Refused, why);
         let scheme = if options.plain_http { "http" } else { "https" };
         let origin = format!("{scheme}://{}", options.host);
@@ -61,7 +67,8 @@ impl WebDav {
                 Some(value)
             }
         };
-        let client = Client::new(&options.tls, !options.plain_http)?.counted(traffic.clone());
+        let client = if is_on_this_machine(&options.host) { Client::local } else { Client::new };
+        let client = client(&options.tls, !options.plain_http)?.counted(traffic.clone());
         Ok(Self { client, origin, base, authorization })
     }
 

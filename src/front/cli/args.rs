@@ -55,8 +55,8 @@ pub(super) struct Cli {
 #[command(next_help_heading = "Common options")]
 pub(super) struct Global {
     /// The repository: a path, s3://bucket/prefix?endpoint=https://host:port, gs://bucket/prefix, az://container/prefix,
-    /// b2://bucket/prefix, webdav://host/folder, sftp://user@host/folder, restic:/path, or @FILE for a connection file of
-    /// Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
+    /// b2://bucket/prefix, webdav://host/folder, sftp://user@host/folder, rclone:REMOTE:PATH, restic:/path, or @FILE for
+    /// a connection file of Kopia (repository.config) [env: ROKOPIA_REPOSITORY, KOPIA_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
     pub(super) repo: Option<OsString>,
 

@@ -56,6 +56,10 @@ pub fn parse_as_anything(text: &str) {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    #[cfg(feature = "rclone")]
+    if let Some(error) = crate::os::companion::become_companion(&arguments) {
+        return failed_to_become(&error);
+    }
     if complete::answer() {
         return ExitCode::SUCCESS;
     }
@@ -72,6 +76,15 @@ pub fn main() -> ExitCode {
     };
     // A signal that arrived while the command cleaned up decides, whatever the command made of it.
     ExitCode::from(signals::exit_code().unwrap_or_else(|| exit.code()))
+}
+
+/// The end of a process that was to become another program; who started it reads this.
+#[cfg(feature = "rclone")]
+fn failed_to_become(error: &std::io::Error) -> ExitCode {
+    use std::io::Write;
+
+    let _ = writeln!(std::io::stderr(), "it cannot be started: {error}");
+    ExitCode::FAILURE
 }
 
 /// The end of a program that this build does not contain.

@@ -103,6 +103,7 @@ impl Storage {
             "azureBlob" => format!("Azure: {}", text("container")),
             "sftp" => format!("SFTP {}@{}", text("username"), text("host")),
             "webdav" => format!("WebDAV: {}", text("url")),
+            "rclone" => format!("RClone {}", text("remotePath")),
             kind => kind.to_owned(),
         }
     }

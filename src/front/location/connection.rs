@@ -73,6 +73,12 @@ struct Config {
     known_hosts_file: String,
     known_hosts_data: String,
     external: bool,
+    remote: String,
+    rclone: PathBuf,
+    rclone_arguments: Option<Vec<String>>,
+    rclone_variables: Option<Vec<String>>,
+    rclone_startup: Option<Box<RawValue>>,
+    rclone_config: String,
 }
 go_object!(Config {
     "path" => path,
@@ -117,6 +123,12 @@ go_object!(Config {
     "knownHostsFile" => known_hosts_file,
     "knownHostsData" => known_hosts_data,
     "externalSSH" => external,
+    "remotePath" => remote,
+    "rcloneExe" => rclone,
+    "rcloneArgs" => rclone_arguments,
+    "rcloneEnv" => rclone_variables,
+    "startupTimeout" => rclone_startup,
+    "embeddedConfig" => rclone_config,
 });
 
 /// Where the connection in a file leads to.
@@ -185,10 +197,19 @@ fn of_storage(storage: Storage) -> Result<Location, String> {
             let password = crate::blob::remote::Hidden::new(config.password);
             super::webdav::of_address(&config.url, config.username, password, config.fingerprint)
         }
+        #[cfg(feature = "rclone")]
+        "rclone" => rclone(config),
         other => {
             Err(format!("storage of type {other:?} is not supported: mount it, or copy it to a directory"))
         }
     }
+}
+
+/// A time span as Kopia writes it; `None` for none.
+#[cfg(any(feature = "s3", feature = "rclone"))]
+fn duration(json: Option<Box<RawValue>>) -> Option<std::time::Duration> {
+    let text: String = serde_json::from_str(json?.get()).ok()?;
+    text.parse::<crate::gojson::duration::GoDuration>().ok()?.positive()
 }
 
 #[cfg(feature = "s3")]
@@ -207,12 +228,10 @@ fn s3(config: Config) -> Result<Location, String> {
         "" => None,
         text => Some(text.parse().map_err(|_| "its point in time is no time".to_owned())?),
     };
-    let seconds = config.role_duration.and_then(|json| serde_json::from_str::<String>(json.get()).ok());
-    let seconds = seconds.and_then(|text| text.parse::<crate::gojson::duration::GoDuration>().ok());
     let role = Role {
         arn: config.role_arn,
         session: config.role_session,
-        seconds: seconds.and_then(|duration| duration.positive()).map_or(0, |duration| duration.as_secs()),
+        seconds: duration(config.role_duration).map_or(0, |duration| duration.as_secs()),
         endpoint: config.role_endpoint,
         region: config.role_region,
     };
@@ -230,6 +249,26 @@ fn s3(config: Config) -> Result<Location, String> {
         b2: None,
         moment,
     })))
+}
+
+#[cfg(feature = "rclone")]
+fn rclone(config: Config) -> Result<Location, String> {
+    use crate::blob::rclone::RcloneOptions;
+    use crate::blob::remote::Hidden;
+
+    if !config.rclone_config.is_empty() {
+        return Err("it embeds a configuration of rclone, which is not supported: keep rclone.conf in a file, and connect \
+                    without --embed-rclone-config"
+            .into());
+    }
+    super::rclone::of_options(RcloneOptions {
+        remote: config.remote,
+        program: config.rclone,
+        arguments: config.rclone_arguments.unwrap_or_default(),
+        variables: config.rclone_variables.unwrap_or_default().into_iter().map(Hidden::new).collect(),
+        startup: duration(config.rclone_startup),
+        ..RcloneOptions::default()
+    })
 }
 
 #[cfg(feature = "sftp")]

@@ -6,6 +6,8 @@
 mod cloud;
 mod connection;
 mod path;
+#[cfg(feature = "rclone")]
+mod rclone;
 #[cfg(feature = "sftp")]
 mod sftp;
 #[cfg(feature = "remote")]
@@ -18,6 +20,8 @@ pub(crate) use cloud::roots_in;
 #[cfg(feature = "s3")]
 pub(crate) use cloud::{B2Settings, b2_bucket};
 pub(crate) use connection::storage;
+#[cfg(all(feature = "rclone", feature = "mover"))]
+pub(crate) use rclone::at as rclone_at;
 #[cfg(all(feature = "sftp", feature = "mover"))]
 pub(crate) use sftp::{Settings as SftpSettings, of_settings as sftp_at};
 #[cfg(all(feature = "webdav", feature = "mover"))]
@@ -38,6 +42,8 @@ use crate::blob::object::AzureOptions;
 use crate::blob::object::GcsOptions;
 #[cfg(feature = "s3")]
 use crate::blob::object::S3Options;
+#[cfg(feature = "rclone")]
+use crate::blob::rclone::RcloneOptions;
 #[cfg(feature = "sftp")]
 use crate::blob::sftp::SftpOptions;
 #[cfg(feature = "webdav")]
@@ -67,6 +73,9 @@ pub(crate) enum Location {
     /// A folder of an SFTP server.
     #[cfg(feature = "sftp")]
     Sftp(Box<SftpOptions>),
+    /// A remote of rclone.
+    #[cfg(feature = "rclone")]
+    Rclone(Box<RcloneOptions>),
     /// A kind of storage that is not in this build.
     Unsupported { location: String, reason: &'static str },
     /// A location that does not make sense; what is shown of it has no secrets.
@@ -113,6 +122,10 @@ impl Location {
         if let Some(rest) = text.as_bytes().strip_prefix(RESTIC) {
             return restic(text, OsStr::from_bytes(rest));
         }
+        #[cfg(feature = "rclone")]
+        if let Some(rest) = text.as_bytes().strip_prefix(rclone::BEFORE) {
+            return rclone::of_text(text, rest);
+        }
         let Some((scheme, rest)) = path::split_scheme(text) else { return Self::Directory(text.into()) };
         let reason = match scheme.as_str() {
             "file" | "filesystem" => match path::directory(rest) {
@@ -157,6 +170,7 @@ impl Location {
             "sftp" | "ssh" => {
                 "this build was made without this storage: take one with it, or mount the folder"
             }
+            #[cfg(not(feature = "rclone"))]
             "rclone" => {
                 "a remote of rclone is read while it is served: rclone serve webdav --read-only --addr 127.0.0.1:8080 \
                  REMOTE:PATH, and then webdav+http://127.0.0.1:8080"
@@ -202,6 +216,8 @@ impl Location {
             Self::WebDav(options) => Arc::new(options.as_ref().clone().open(traffic)?),
             #[cfg(feature = "sftp")]
             Self::Sftp(options) => Arc::new(options.as_ref().clone().open(traffic)?),
+            #[cfg(feature = "rclone")]
+            Self::Rclone(options) => Arc::new(options.open(traffic)?),
             Self::Unsupported { location, reason } => {
                 return Err(Error::UnsupportedLocation { location: location.clone(), reason });
             }
@@ -244,11 +260,16 @@ impl Location {
         }
     }
 
-    /// Adds what the storage needs when it is read.
+    /// Adds what the storage needs when it is read. What must be started for it is, because later it cannot be.
     pub(crate) fn allow(&self, sandbox: Sandbox) -> Sandbox {
         match self {
             Self::Directory(path) | Self::Restic(path) => sandbox.repository(path),
             Self::Unsupported { .. } | Self::Invalid { .. } => sandbox,
+            #[cfg(feature = "rclone")]
+            Self::Rclone(options) => {
+                options.prepare();
+                sandbox.connecting()
+            }
             #[cfg(feature = "remote")]
             _ => cloud::token_files().fold(sandbox.connecting(), Sandbox::reading),
         }
@@ -271,6 +292,8 @@ impl fmt::Display for Location {
             Self::WebDav(options) => options.fmt(f),
             #[cfg(feature = "sftp")]
             Self::Sftp(options) => options.fmt(f),
+            #[cfg(feature = "rclone")]
+            Self::Rclone(options) => options.fmt(f),
             Self::Unsupported { location, .. } | Self::Invalid { location, .. } => f.write_str(location),
         }
     }
@@ -315,7 +338,8 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_why() {
         for (text, hint, code) in [
-            ("rclone://remote/path", "rclone serve webdav", "location-unsupported"),
+            #[cfg(feature = "rclone")]
+            ("rclone://remote/path", "rclone:REMOTE:PATH", "location-invalid"),
             #[cfg(feature = "s3")]
             ("b2://bucket/prefix", "B2_KEY_ID", "location-invalid"),
             #[cfg(feature = "gcs")]

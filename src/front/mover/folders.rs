@@ -7,7 +7,7 @@ use crate::front::location::Location;
 /// The folder that a setting of the operator names. `variable` is the one by which its kind was chosen, and `name` what
 /// people call it.
 #[cfg_attr(
-    not(any(feature = "webdav", feature = "sftp")),
+    not(any(feature = "webdav", feature = "sftp", feature = "rclone")),
     allow(unused_variables, reason = "all are refused then")
 )]
 pub(super) fn of(
@@ -20,6 +20,8 @@ pub(super) fn of(
         "WEBDAV_URL" => webdav(environment),
         #[cfg(feature = "sftp")]
         "SFTP_HOST" => sftp(environment),
+        #[cfg(feature = "rclone")]
+        "RCLONE_REMOTE_PATH" => rclone(environment),
         _ => Err(Error::Backend(name)),
     }
 }
@@ -41,6 +43,14 @@ fn webdav(environment: &Environment) -> Result<Location, Error> {
         value: "…".into(),
         expected: "an address such as https://host:port/folder, without credentials",
     })
+}
+
+/// `RCLONE_CONFIG` is the variable by which rclone itself finds its configuration.
+#[cfg(feature = "rclone")]
+fn rclone(environment: &Environment) -> Result<Location, Error> {
+    let text = |name: &str| environment.text(name).map(String::from).unwrap_or_default();
+    crate::front::location::rclone_at(text("RCLONE_REMOTE_PATH"), text("RCLONE_EXE").into())
+        .map_err(Error::Structured)
 }
 
 #[cfg(feature = "sftp")]

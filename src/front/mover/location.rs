@@ -106,7 +106,7 @@ impl Location {
         }
         let Some(json) = config.storage.filter(|json| json.get() != "null") else { return Ok(None) };
         let storage: Storage = serde_json::from_str(json.get()).map_err(|e| invalid_json(&e))?;
-        if matches!(storage.kind.as_str(), "s3" | "b2" | "gcs" | "azureBlob" | "webdav" | "sftp") {
+        if matches!(storage.kind.as_str(), "s3" | "b2" | "gcs" | "azureBlob" | "webdav" | "sftp" | "rclone") {
             return front::storage(json.get()).map(Self).map(Some).map_err(Error::Structured);
         }
         if storage.kind != "filesystem" {

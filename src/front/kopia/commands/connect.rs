@@ -74,7 +74,7 @@ pub(super) const COMMAND: Command = Command {
         Command::new(&["b2"], &[cloud::B2], &[], cloud::b2),
         Command::new(&["gcs"], &[cloud::GCS], &[], cloud::gcs),
         Command::foreign(&["gdrive"]),
-        Command::foreign(&["rclone"]),
+        Command::new(&["rclone"], &[folders::RCLONE], &[], folders::rclone),
         Command::new(&["s3"], &[cloud::S3], &[], cloud::s3),
         Command::foreign(&["server"]),
         Command::new(&["sftp"], &[folders::SFTP], &[], folders::sftp),

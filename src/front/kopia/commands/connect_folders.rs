@@ -1,9 +1,10 @@
-//! `kopia repository connect webdav|sftp`: folders of a server, from flags and variables.
+//! `kopia repository connect webdav|sftp|rclone`: folders of a server, from flags and variables.
 
 use std::path::Path;
 
 use super::connect::no_storage;
 use super::connect_cloud::{Members, read};
+use crate::front::kopia::config::quoted;
 use crate::front::kopia::failure::Failure;
 use crate::front::kopia::grammar::{Flag, Kind, Typed};
 
@@ -34,6 +35,22 @@ pub(super) const SFTP: &[Flag] = &[
     Flag::new("ssh-args", Kind::Text),
     Flag::switch("flat"),
     Flag::new("list-parallelism", Kind::Int),
+    Flag::new("max-download-speed", Kind::Float),
+    Flag::new("max-upload-speed", Kind::Float),
+];
+
+pub(super) const RCLONE: &[Flag] = &[
+    Flag::new("remote-path", Kind::Text).required(),
+    Flag::switch("flat"),
+    Flag::new("rclone-exe", Kind::Text),
+    Flag::new("rclone-args", Kind::Text),
+    Flag::new("rclone-env", Kind::Text),
+    Flag::new("embed-rclone-config", Kind::Text),
+    Flag::switch("rclone-debug"),
+    Flag::switch("rclone-nowait-for-transfers"),
+    Flag::new("rclone-startup-timeout", Kind::Duration),
+    Flag::new("list-parallelism", Kind::Int),
+    Flag::switch("atomic-writes"),
     Flag::new("max-download-speed", Kind::Float),
     Flag::new("max-upload-speed", Kind::Float),
 ];
@@ -89,4 +106,28 @@ pub(super) fn sftp(typed: &Typed) -> Result<(), Failure> {
     members.raw("externalSSH", "false");
     shards(&mut members, typed);
     members.connect("sftp", &format!("SFTP {user}@{host}"))
+}
+
+/// Kopia waits so long for rclone unless told otherwise.
+const RCLONE_STARTUP: &str = "15s";
+
+pub(super) fn rclone(typed: &Typed) -> Result<(), Failure> {
+    let remote = typed.text("remote-path").unwrap_or_default();
+    let mut members = Members::new(typed);
+    members.text("remotePath", remote)?;
+    members.given("rclone-exe", "rcloneExe")?;
+    for (flag, key) in [("rclone-args", "rcloneArgs"), ("rclone-env", "rcloneEnv")] {
+        let texts: Vec<String> =
+            typed.texts(flag).iter().map(|text| quoted(text)).collect::<Result<_, _>>()?;
+        if !texts.is_empty() {
+            members.raw(key, &format!("[{}]", texts.join(",")));
+        }
+    }
+    members.text("startupTimeout", typed.text("rclone-startup-timeout").unwrap_or(RCLONE_STARTUP))?;
+    if let Some(path) = typed.text("embed-rclone-config").filter(|path| !path.is_empty()) {
+        members.text("embeddedConfig", &String::from_utf8_lossy(&read(path)?))?;
+    }
+    members.raw("atomicWrites", if typed.text("atomic-writes") == Some("false") { "false" } else { "true" });
+    shards(&mut members, typed);
+    members.connect("rclone", &format!("RClone {remote}"))
 }
