@@ -50,7 +50,7 @@ pub(super) const RCLONE: &[Flag] = &[
     Flag::switch("rclone-nowait-for-transfers"),
     Flag::new("rclone-startup-timeout", Kind::Duration),
     Flag::new("list-parallelism", Kind::Int),
-    Flag::switch("atomic-writes"),
+    Flag::new("atomic-writes", Kind::Switch(true)),
     Flag::new("max-download-speed", Kind::Float),
     Flag::new("max-upload-speed", Kind::Float),
 ];
@@ -127,7 +127,7 @@ pub(super) fn rclone(typed: &Typed) -> Result<(), Failure> {
     if let Some(path) = typed.text("embed-rclone-config").filter(|path| !path.is_empty()) {
         members.text("embeddedConfig", &String::from_utf8_lossy(&read(path)?))?;
     }
-    members.raw("atomicWrites", if typed.text("atomic-writes") == Some("false") { "false" } else { "true" });
+    members.raw("atomicWrites", if typed.on("atomic-writes") { "true" } else { "false" });
     shards(&mut members, typed);
     members.connect("rclone", &format!("RClone {remote}"))
 }
