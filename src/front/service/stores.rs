@@ -17,6 +17,8 @@ pub struct Store {
     pub password: FindPassword,
 }
 
+debug_of!(Store, "Store", "location" = |store| &store.location);
+
 /// A repository that is being read.
 pub(super) struct Read {
     pub(super) location: String,
