@@ -31,6 +31,23 @@ struct Webhook {
 
 impl Webhook {
     fn ready(world: &World, settings: &[(&str, &str)]) -> Self {
+        Self::start(world, settings, Server::ready)
+    }
+
+    /// Of a service that answers from another store, too.
+    fn with(world: &World, other: &Path) -> Self {
+        let webhook = Self::start(world, &[], |repo, all| {
+            Server::start_with(repo, all, &["--with", other.to_str().unwrap()])
+        });
+        until("both stores are read", || webhook.review("/mutate", &claim("none"))["allowed"] == true);
+        webhook
+    }
+
+    fn start(
+        world: &World,
+        settings: &[(&str, &str)],
+        serve: impl FnOnce(&Path, &[(&str, &str)]) -> Server,
+    ) -> Self {
         pair("first", world);
         let [certificate, key] = ["tls.crt", "tls.key"].map(|name| world.beside(name).display().to_string());
         let mut all = vec![
@@ -40,7 +57,8 @@ impl Webhook {
             ("ROKOPIA_TLS_KEY", key.as_str()),
         ];
         all.extend(settings);
-        let server = Server::ready(&world.repo(), &all);
+        let server = serve(&world.repo(), &all);
+        until("the webhook listens", || server.log().contains("listening for admission"));
         let log = server.log();
         let line = log.lines().find(|line| line.contains("listening for admission")).unwrap();
         let line: Value = serde_json::from_str(line).unwrap();
@@ -171,6 +189,20 @@ fn a_claim_with_a_backup_is_restored_and_one_without_is_created() {
         webhook.server.metric("pvc_plumber_backup_check_total{backend=\"kopia-fs\",decision=\"restore\"}"),
         Some(6.0)
     );
+}
+
+#[test]
+fn a_claim_whose_backup_is_in_another_store_does_not_start_empty() {
+    let (world, mut other) = (World::seeded(1), World::seeded(2));
+    other.add("web-backup@media:/data");
+    let webhook = Webhook::with(&world, &other.repo());
+    let place = other.repo();
+    for path in ["/mutate", "/validate"] {
+        for claim in [claim("web"), with(claim("web"), "/spec/dataSourceRef", destination("web-backup"))] {
+            webhook.denied(path, &claim, 403, &["has a backup in", place.to_str().unwrap(), "skip-restore"]);
+        }
+        webhook.admitted(path, &claim("none"));
+    }
 }
 
 #[test]

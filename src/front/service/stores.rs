@@ -74,6 +74,11 @@ impl Answered {
         Some(Reason::new("in-another-store", why))
     }
 
+    /// The store to restore from, where the first one, which restores are made from, certainly has no backup.
+    pub(super) fn only_elsewhere(&self) -> Option<&str> {
+        self.restore_from().filter(|_| self.first().state == State::Absent)
+    }
+
     /// Where to restore from, where there is a choice.
     pub(super) fn restore_from(&self) -> Option<&str> {
         self.stores.get(self.best?).map(|(location, _)| location.as_str())

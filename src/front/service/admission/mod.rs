@@ -76,8 +76,18 @@ async fn judge(app: &App, step: Step, request: &Request, claim: &Claim) -> Verdi
         Ok(question) => question,
         Err(denial) => return Verdict::Denied(denial),
     };
-    let answer = exists::answer(app, &question).await.answer;
-    verdict(step, claim, &question, &answer, &app.config.restored_from)
+    let answered = exists::answer(app, &question).await;
+    match answered.only_elsewhere() {
+        // A restore would find nothing in the first store, and the claim would start empty.
+        Some(store) => denied(format!(
+            "{}/{} has a backup in {store}, but none in {}: restore it from there, or say with the annotations {SKIP}: \"true\" and \
+             {SKIP_REASON} that it starts again",
+            question.namespace(),
+            question.pvc(),
+            app.location
+        )),
+        None => verdict(step, claim, &question, &answered.answer, &app.config.restored_from),
+    }
 }
 
 fn skipping(claim: &Claim) -> Verdict {
