@@ -28,6 +28,9 @@ pub enum Error {
         /// The path given.
         path: PathBuf,
     },
+    /// Another restore is writing this entry.
+    #[error("another restore is working on it")]
+    BusyEntry,
     /// The target is, contains, or lies in the repository. Nothing was touched.
     #[error(transparent)]
     InRepository(#[from] InRepository),
@@ -107,7 +110,7 @@ impl Failure for Error {
     fn facts(&self) -> Facts<'_> {
         match self {
             Self::Target { .. } => Facts::new("target-unusable"),
-            Self::Busy { .. } => Facts::new("target-busy").retryable(true),
+            Self::Busy { .. } | Self::BusyEntry => Facts::new("target-busy").retryable(true),
             Self::InRepository(e) => Facts::new(e.code()),
             Self::DeleteRefused { .. } => Facts::new("delete-refused"),
             Self::Cancelled => Facts::new("cancelled"),

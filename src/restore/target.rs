@@ -15,7 +15,7 @@ use nix::unistd::{sync, syncfs};
 use super::error::Error;
 use super::place::{
     Attributes, Dir, OPEN, OpenDir, Session, Staging, Territory, make_accessible, may_delete_in, may_open,
-    remove_leftovers, tell_unseen, what_is_in,
+    tell_unseen, what_is_in,
 };
 use crate::blob::WritablePath;
 use crate::snapshot::DirEntry;
@@ -155,7 +155,11 @@ impl Root {
 
     /// The note of staged names in the target.
     pub(super) fn staging(&self) -> Staging {
-        if self.name.is_some() { Staging::default() } else { Staging::in_root(&self.open, self.fresh) }
+        let locked = self.lock.is_some().then(|| Arc::clone(&self.open));
+        match self.name {
+            Some(_) => Staging::of_file(locked),
+            None => Staging::in_root(&self.open, self.fresh, locked),
+        }
     }
 
     /// Removes what killed restores of single files left beside this one. Other files may be restored there at the same time,
@@ -165,9 +169,8 @@ impl Root {
             return;
         }
         let (names, _) = what_is_in(&self.open);
-        let (territory, report) = (&session.territory, &session.report);
-        if let Err(error) = remove_leftovers(territory, report, &self.open, &self.open, names, str::to_owned)
-        {
+        let (staging, territory, report) = (&session.staging, &session.territory, &session.report);
+        if let Err(error) = staging.remove_leftovers(territory, report, &self.open, names, str::to_owned) {
             report.warning(&error.to_string());
         }
     }

@@ -17,3 +17,4 @@ mod names;
 mod owner;
 mod processes;
 mod requests;
+mod side_by_side;

@@ -104,7 +104,7 @@ fn is_fault(errno: Errno) -> bool {
 }
 
 /// Takes note of a refusal; any other failure is passed on.
-fn noted(
+pub(super) fn noted(
     result: Result<(), Errno>,
     refusal: &mut Option<Refusal>,
     what: &'static str,

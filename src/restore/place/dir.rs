@@ -8,19 +8,20 @@ use std::sync::{Arc, MutexGuard, Weak};
 use nix::errno::Errno;
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmod, fchmodat, fstat, mkdirat};
 
-use super::apply::{Node, apply};
+use super::apply::{Node, apply, noted};
 use super::attributes::{Attributes, Have};
 use super::collision::{Listed, rename_to_free, spelling_of, what_is_in};
 use super::contest::{self, Contender, Contest, Loss};
 use super::names::staged_name;
 use super::open_dir::{OpenDir, kind, make_accessible, may_open};
 use super::session::{Session, tell_unseen};
-use super::staging::{clear, remove_leftovers};
+use super::staging::clear;
 use super::tally::Tally;
 use crate::object::ObjectId;
 use crate::os::sync::Mutex;
 use crate::restore::error::Error;
 use crate::restore::options::Overwrite;
+use crate::restore::refused::Refused;
 use crate::restore::report::add;
 use crate::snapshot::{EntryName, shown_name};
 
@@ -350,19 +351,23 @@ impl<'s> Dir<'s> {
             return self.make_in_place(state, parent, mode);
         }
         self.session.staging.begin();
+        let failed = || Error::system("create a directory");
         let staged = staged_name(&self.name);
         let mut fresh = true;
         match mkdirat(parent, staged.as_str(), mode) {
             Err(Errno::EEXIST)
-                if self.session.adopts() && !state.displaces && parent.has_directory(&staged)? =>
+                if self.session.adopts()
+                    && !state.displaces
+                    && parent.has_directory(&staged)?
+                    && !self.session.staging.others_are_at_work(parent).map_err(failed())? =>
             {
                 fresh = false;
             }
             Err(Errno::EEXIST) => {
-                clear(&self.session.territory, parent, &staged)?;
-                mkdirat(parent, staged.as_str(), mode).map_err(Error::system("create a directory"))?;
+                self.session.staging.make_room(&self.session.territory, parent, &staged)?;
+                mkdirat(parent, staged.as_str(), mode).map_err(failed())?;
             }
-            other => other.map_err(Error::system("create a directory"))?,
+            other => other.map_err(failed())?,
         }
         state.made = Some(Made { fresh, staged: true, adopted: !fresh });
         parent.open(&staged).map_err(Error::system("open the directory"))
@@ -382,8 +387,14 @@ impl<'s> Dir<'s> {
         let is_taken = match mkdirat(parent, &*self.name, mode) {
             Err(Errno::EEXIST) => {
                 self.session.staging.begin();
-                clear(&self.session.territory, parent, &staged)?;
-                mkdirat(parent, staged.as_str(), mode).map_err(failed())?;
+                match mkdirat(parent, staged.as_str(), mode) {
+                    Err(Errno::EEXIST) => {
+                        self.session.staging.make_room(&self.session.territory, parent, &staged)?;
+                        mkdirat(parent, staged.as_str(), mode)
+                    }
+                    other => other,
+                }
+                .map_err(failed())?;
                 if let Some(above) = &self.parent {
                     above.contend(&self.name, true);
                 }
@@ -557,44 +568,62 @@ impl<'s> Dir<'s> {
         let contenders = state.contest.as_mut().map(|contest| contest.take_files()).unwrap_or_default();
         let leftovers = std::mem::take(&mut state.leftovers);
         self.settle_directories();
-        let result = self.open().and_then(|open| {
-            for contender in contenders {
-                clear(&session.territory, &open, &staged_name(&contender.name))?;
-            }
-            if !leftovers.is_empty() {
-                let top = std::iter::successors(Some(&*self), |dir| dir.parent.as_deref()).last();
-                let root = top.map_or_else(|| Ok(Arc::clone(&open)), |top| top.open())?;
-                let (territory, report) = (&session.territory, &session.report);
-                remove_leftovers(territory, report, &root, &open, leftovers, |name| self.path_of(name))?;
-            }
-            if self.parent.is_none() {
-                session.staging.end().map_err(Error::system("remove what was staged"))?;
-            }
-            // What a single file is restored into is not restored itself.
-            if self.attributes.is_some() {
-                add(&session.report.dirs, 1);
-                add(&self.tally.dirs, 1);
-            }
-            if let Some(parent) = &self.parent {
-                self.tally.add_to(&parent.tally);
-            }
-            let fd = open.as_fd();
-            let keeps = !made.fresh && session.options.overwrite == Overwrite::Never;
-            if let (Some(attributes), false) = (&self.attributes, keeps) {
-                let stat = fstat(fd).map_err(Error::system("look at the directory"))?;
-                let refused = apply(Node::Open(fd), attributes, session.keep, Have::of(&stat), &open.proven)?;
-                session.report.refused(|| self.path(), &refused);
-            }
-            if let Some(mode) =
-                lifted.filter(|_| keeps || !session.keep.permissions || self.attributes.is_none())
-            {
-                fchmod(fd, Mode::from_bits_truncate(mode)).map_err(Error::system("set the mode"))?;
-            }
-            Ok(())
-        });
-        if let Err(error) = result {
-            session.report.error(self.path(), &error);
+        let report = &session.report;
+        let open = match self.open() {
+            Ok(open) => open,
+            Err(error) => return report.error(self.path(), &error),
+        };
+        // What cannot be tidied up costs the directory none of its attributes.
+        if let Err(error) = self.tidy_up(&open, contenders, leftovers) {
+            report.error(self.path(), &error);
         }
+        // What a single file is restored into is not restored itself.
+        if self.attributes.is_some() {
+            add(&report.dirs, 1);
+            add(&self.tally.dirs, 1);
+        }
+        if let Some(parent) = &self.parent {
+            self.tally.add_to(&parent.tally);
+        }
+        match self.set_attributes(&open, made, lifted) {
+            Ok(refused) => report.refused(|| self.path(), &refused),
+            Err(error) => report.error(self.path(), &error),
+        }
+    }
+
+    /// Removes what bears a staged name.
+    fn tidy_up(
+        &self,
+        open: &OpenDir,
+        contenders: Vec<Contender>,
+        leftovers: Vec<CString>,
+    ) -> Result<(), Error> {
+        let Session { staging, territory, report, .. } = self.session;
+        for contender in contenders {
+            clear(territory, open, &staged_name(&contender.name))?;
+        }
+        staging.remove_leftovers(territory, report, open, leftovers, |name| self.path_of(name))?;
+        if self.parent.is_none() {
+            staging.end().map_err(Error::system("remove what was staged"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the directory its owner, mode and times, or the mode back that it had before it was opened to its owner. Returns
+    /// what was refused.
+    fn set_attributes(&self, open: &OpenDir, made: Made, lifted: Option<u32>) -> Result<Refused, Error> {
+        let Session { options, keep, .. } = self.session;
+        let kept = !made.fresh && options.overwrite == Overwrite::Never;
+        let wanted = self.attributes.as_ref().filter(|_| !kept);
+        let mut refused = Refused::default();
+        if let Some(attributes) = wanted {
+            let stat = fstat(open).map_err(Error::system("look at the directory"))?;
+            refused = apply(Node::Open(open.as_fd()), attributes, *keep, Have::of(&stat), &open.proven)?;
+        }
+        if let Some(mode) = lifted.filter(|_| wanted.is_none() || !keep.permissions) {
+            noted(fchmod(open, Mode::from_bits_truncate(mode)), &mut refused.mode, "set the mode")?;
+        }
+        Ok(refused)
     }
 }
 

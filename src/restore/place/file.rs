@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ use super::apply::{Node, apply};
 use super::attributes::{Attributes, Have};
 use super::collision::{collision, rename_to_free};
 use super::direct::Direct;
+use super::mark::{Marked, mark, mark_new};
 use super::names::staged_name;
 use super::open_dir::OpenDir;
 use super::patchable::Base;
 use super::removal::list;
 use super::session::Session;
-use super::staging::clear;
 use crate::restore::error::Error;
 use crate::restore::refused::Refused;
 use crate::snapshot::distinct_name;
@@ -102,14 +102,7 @@ impl OutFile {
             None => {
                 session.staging.begin();
                 bears = staged_name(name).into();
-                match openat(&*parent, &*bears, flags, mode) {
-                    Err(Errno::EEXIST) => {
-                        clear(&session.territory, &parent, &bears)?;
-                        openat(&*parent, &*bears, flags, mode)
-                    }
-                    other => other,
-                }
-                .map_err(Error::system("create a file"))?
+                create_marked(session, &parent, &bears, flags, mode)?
             }
         };
         let mut out = Self {
@@ -143,6 +136,9 @@ impl OutFile {
     ) -> Result<Self, Error> {
         let staged = staged_name(name);
         if !base.aside {
+            if !mark(&base.file) {
+                return Err(Error::BusyEntry);
+            }
             renameat(&*parent, name, &*parent, staged.as_str()).map_err(Error::system("put a file aside"))?;
         }
         let file = base.file.try_clone().map_err(|e| Error::system("open a file")(e))?;
@@ -293,6 +289,30 @@ impl Drop for OutFile {
     }
 }
 
+/// Creates a file of a staged name which other runs see to be in use.
+fn create_marked(
+    session: &Session<'_>,
+    parent: &OpenDir,
+    staged: &str,
+    flags: OFlag,
+    mode: Mode,
+) -> Result<OwnedFd, Error> {
+    let failed = || Error::system("create a file");
+    loop {
+        let created = match openat(parent, staged, flags, mode) {
+            Err(Errno::EEXIST) => {
+                session.staging.make_room(&session.territory, parent, staged)?;
+                openat(parent, staged, flags, mode)
+            }
+            other => other,
+        };
+        let file = created.map_err(failed())?;
+        if mark_new(&file) == Marked::Ours {
+            return Ok(file);
+        }
+    }
+}
+
 /// Under which name something is placed, and what may be there.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::restore) struct Place<'n> {
@@ -379,7 +399,7 @@ pub(in crate::restore) fn make_link(
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
     match create() {
         Err(Errno::EEXIST) => {
-            clear(&session.territory, parent, &staged)?;
+            session.staging.make_room(&session.territory, parent, &staged)?;
             create()
         }
         other => other,

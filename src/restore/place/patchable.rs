@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat};
 
+use super::mark::mark;
 use super::names::staged_name;
 use super::open_dir::{OpenDir, kind};
 
@@ -23,14 +24,16 @@ impl Base {
     /// Opens the file that bears a name, or the one that a killed run put aside under it. `None` if there is none that
     /// could be patched: it has to be a regular file that no other name leads to.
     pub(in crate::restore) fn open(directory: &OpenDir, name: &str) -> Option<Self> {
-        let open = |name: &str, aside| {
+        let open = |name: &str, aside: bool| {
             let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let fd = match openat(directory, name, flags, Mode::empty()) {
                 Err(Errno::EACCES) => open_closed(directory, name, flags)?,
                 other => other.ok()?,
             };
             let stat = fstat(&fd).ok()?;
-            let fits = kind(&stat) == SFlag::S_IFREG && stat.st_nlink == 1;
+            // What another run has put aside is not ours.
+            let free = !aside || mark(&fd);
+            let fits = kind(&stat) == SFlag::S_IFREG && stat.st_nlink == 1 && free;
             fits.then_some(Self {
                 file: File::from(fd),
                 size: u64::try_from(stat.st_size).ok()?,

@@ -2,7 +2,7 @@
 //! was killed: the next run then looks for what that one left, also where it has nothing to do.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +12,7 @@ use nix::sys::stat::{FileStat, Mode, fstat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::mark::Abandoned;
 use super::names::{is_staged, staged_name};
 use super::open_dir::{OPEN, OpenDir};
 use super::removal::{is_directory, list};
@@ -23,6 +24,9 @@ use crate::restore::report::Report;
 /// No entry has this name.
 const NOTE: &str = "/something is staged";
 
+/// What is tried on leftovers.
+const REMOVE: &str = "remove what a killed run left";
+
 /// Whether something in the target bears a staged name, of this run or of one that was killed.
 #[derive(Default)]
 pub(in crate::restore) struct Staging {
@@ -32,14 +36,25 @@ pub(in crate::restore) struct Staging {
     earlier: AtomicBool,
     /// Whether the note could be made.
     noted: OnceLock<bool>,
+    /// The directory whose lock this run has.
+    locked: Option<Arc<OpenDir>>,
 }
 
 impl Staging {
+    /// That of a directory into which a single file is restored.
+    pub(in crate::restore) fn of_file(locked: Option<Arc<OpenDir>>) -> Self {
+        Self { locked, ..Self::default() }
+    }
+
     /// That of a target whose root is open.
-    pub(in crate::restore) fn in_root(root: &Arc<OpenDir>, fresh: bool) -> Self {
+    pub(in crate::restore) fn in_root(
+        root: &Arc<OpenDir>,
+        fresh: bool,
+        locked: Option<Arc<OpenDir>>,
+    ) -> Self {
         let earlier = !fresh && matches!(root.stat(&staged_name(NOTE)), Ok(Some(_)));
         let noted = if earlier { OnceLock::from(true) } else { OnceLock::new() };
-        Self { root: Some(Arc::clone(root)), earlier: earlier.into(), noted }
+        Self { root: Some(Arc::clone(root)), earlier: earlier.into(), noted, locked }
     }
 
     /// Makes the note. To be called before anything gets a staged name.
@@ -76,10 +91,87 @@ impl Staging {
         let Some(root) = self.root.as_ref().filter(|_| self.earlier.load(Ordering::Relaxed)) else {
             return Ok(());
         };
-        sweep(root, territory, report).map_err(Error::system("remove what a killed run left"))?;
+        sweep(root, territory, report).map_err(Error::system(REMOVE))?;
         self.earlier.store(false, Ordering::Relaxed);
         Ok(())
     }
+
+    /// Whether another restore writes, or may write, to a directory: one whose target is that or one above it.
+    pub(super) fn others_are_at_work(&self, directory: &OpenDir) -> Result<bool, Errno> {
+        let own = self.locked.as_ref().map(|locked| fstat(locked)).transpose()?;
+        let own = own.as_ref().map(Identity::from);
+        let mut here = openat(directory, ".", OPEN, Mode::empty())?;
+        loop {
+            let identity = Identity::from(&fstat(&here)?);
+            if own != Some(identity) && is_in_use(&here) {
+                return Ok(true);
+            }
+            // What may not be read above is not known to be in use.
+            let Ok(above) = openat(&here, "..", OPEN, Mode::empty()) else { return Ok(false) };
+            if Identity::from(&fstat(&above)?) == identity {
+                return Ok(false);
+            }
+            here = above;
+        }
+    }
+
+    /// Makes room for something that is to bear a staged name which something has.
+    ///
+    /// # Errors
+    /// Another restore is working on it.
+    pub(super) fn make_room(
+        &self,
+        territory: &Territory,
+        parent: &OpenDir,
+        staged: &str,
+    ) -> Result<(), Error> {
+        // Directories bear no mark of their own.
+        if parent.has_directory(staged)? && self.others_are_at_work(parent).map_err(Error::system(REMOVE))? {
+            return Err(Error::BusyEntry);
+        }
+        let name = CString::new(staged).map_err(|_| Error::system(REMOVE)(Errno::EINVAL))?;
+        let abandoned = Abandoned::take(parent, &name).ok_or(Error::BusyEntry)?;
+        let cleared = territory.clear(parent.as_fd(), name).map_err(Error::system(REMOVE));
+        drop(abandoned);
+        cleared
+    }
+
+    /// Removes from a directory what runs that are over have left there, unless another one is at work.
+    pub(in crate::restore) fn remove_leftovers(
+        &self,
+        territory: &Territory,
+        report: &Report<'_>,
+        directory: &OpenDir,
+        mut names: Vec<CString>,
+        path_of: impl Fn(&str) -> String,
+    ) -> Result<(), Error> {
+        names.retain(|name| !is_note(name.to_bytes()));
+        if names.is_empty() {
+            return Ok(());
+        }
+        if self.others_are_at_work(directory).map_err(Error::system(REMOVE))? {
+            report.warning(
+                "what looks like a killed run's is left alone, because another restore is at work there",
+            );
+            return Ok(());
+        }
+        for name in names {
+            let text = name.to_string_lossy();
+            // This run may have gone on with it.
+            if directory.stat(&text)?.is_some()
+                && remove_leftover(territory, directory.as_fd(), &name).map_err(Error::system(REMOVE))?
+            {
+                report.leftover(|| path_of(&text));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes one leftover. `false` if a run that is not over writes it.
+fn remove_leftover(territory: &Territory, directory: BorrowedFd<'_>, name: &CString) -> Result<bool, Errno> {
+    let Some(_abandoned) = Abandoned::take(directory, name) else { return Ok(false) };
+    territory.clear(directory, name.clone()).map(|()| true)
 }
 
 /// Whether a name is that of the note.
@@ -143,11 +235,12 @@ fn swept(
     if !staged.is_empty() {
         let before = fstat(directory)?;
         for name in staged {
-            territory.clear(directory.as_fd(), name.clone())?;
-            report.leftover(|| {
-                let names = path.iter().chain([&name]).map(|name| name.to_string_lossy());
-                names.collect::<Vec<_>>().join("/")
-            });
+            if remove_leftover(territory, directory.as_fd(), &name)? {
+                report.leftover(|| {
+                    let names = path.iter().chain([&name]).map(|name| name.to_string_lossy());
+                    names.collect::<Vec<_>>().join("/")
+                });
+            }
         }
         let (accessed, modified) = times(&before);
         let _ = futimens(directory, &accessed, &modified);
@@ -163,63 +256,12 @@ fn is_in_use(directory: impl AsFd) -> bool {
     matches!(Flock::lock(again, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
-/// Whether another restore writes, or may write, to a directory: one whose target is that or one above it, other than `root`.
-fn others_are_at_work(directory: &OpenDir, root: &OpenDir) -> Result<bool, Errno> {
-    let root = Identity::from(&fstat(root)?);
-    let mut here = openat(directory, ".", OPEN, Mode::empty())?;
-    loop {
-        let identity = Identity::from(&fstat(&here)?);
-        if identity != root && is_in_use(&here) {
-            return Ok(true);
-        }
-        // What may not be read above is not known to be in use.
-        let Ok(above) = openat(&here, "..", OPEN, Mode::empty()) else { return Ok(false) };
-        if Identity::from(&fstat(&above)?) == identity {
-            return Ok(false);
-        }
-        here = above;
-    }
-}
-
-/// Removes from a directory what runs that are over have left there, unless another one is at work. `root` is the directory
-/// whose lock this run has.
-pub(in crate::restore) fn remove_leftovers(
-    territory: &Territory,
-    report: &Report<'_>,
-    root: &OpenDir,
-    directory: &OpenDir,
-    mut names: Vec<CString>,
-    path_of: impl Fn(&str) -> String,
-) -> Result<(), Error> {
-    let failed = || Error::system("remove what a killed run left");
-    names.retain(|name| !is_note(name.to_bytes()));
-    if names.is_empty() {
-        return Ok(());
-    }
-    if others_are_at_work(directory, root).map_err(failed())? {
-        report.warning(
-            "what looks like a killed run's is left alone, because another restore is at work there",
-        );
-        return Ok(());
-    }
-    for name in names {
-        let text = name.to_string_lossy();
-        // This run may have gone on with it.
-        if directory.stat(&text)?.is_some() {
-            territory.clear(directory.as_fd(), name.clone()).map_err(failed())?;
-            report.leftover(|| path_of(&text));
-        }
-    }
-    Ok(())
-}
-
 fn times(stat: &FileStat) -> (TimeSpec, TimeSpec) {
     (TimeSpec::new(stat.st_atime, stat.st_atime_nsec), TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec))
 }
 
-/// Removes something of ours that is in the way.
+/// Removes something of this run, whatever it is.
 pub(super) fn clear(territory: &Territory, parent: &OpenDir, name: &str) -> Result<(), Error> {
-    let failed = "remove what a killed run left";
-    let name = CString::new(name).map_err(|_| Error::system(failed)(Errno::EINVAL))?;
-    territory.clear(parent.as_fd(), name).map_err(Error::system(failed))
+    let name = CString::new(name).map_err(|_| Error::system(REMOVE)(Errno::EINVAL))?;
+    territory.clear(parent.as_fd(), name).map_err(Error::system(REMOVE))
 }
