@@ -15,6 +15,7 @@
 mod cell;
 mod collisions;
 mod holes;
+mod refusals;
 mod targets;
 mod zoo;
 

@@ -3,6 +3,7 @@
  *     odd LOWER MOUNTPOINT [OPTION...]
  *
  * chown=ERRNO, chmod=ERRNO, utimens=ERRNO, symlink=ERRNO, truncate=ERRNO   these calls fail
+ * directories                                 the calls above fail for directories only
  * ignore-chown, ignore-chmod                  these report success and change nothing
  * fold                                        names that differ in case alone are one
  * windows                                     names with : * ? " < > | \ or a dot or space at the end are refused
@@ -27,7 +28,7 @@
 static struct {
     const char *lower;
     int chown, chmod, utimens, symlink, truncate;
-    bool ignore_chown, ignore_chmod, fold, windows;
+    bool directories, ignore_chown, ignore_chmod, fold, windows;
     long seconds;
 } odd;
 
@@ -133,24 +134,30 @@ static int move(const char *from, const char *to, unsigned flags) {
     BELOW(to, new);
     DONE(renameat2(AT_FDCWD, old, AT_FDCWD, new, flags));
 }
+/* What a call fails with that may be refused. */
+static int refusal(int error, const char *lower) {
+    struct stat stat;
+    bool refused = !odd.directories || (lstat(lower, &stat) == 0 && S_ISDIR(stat.st_mode));
+    return refused ? error : 0;
+}
 static int set_mode(const char *path, mode_t mode, struct fuse_file_info *file) {
     (void)file;
-    if (odd.chmod) return -odd.chmod;
-    if (odd.ignore_chmod) return 0;
     BELOW(path, lower);
+    if (refusal(odd.chmod, lower)) return -odd.chmod;
+    if (odd.ignore_chmod) return 0;
     DONE(chmod(lower, mode));
 }
 static int set_owner(const char *path, uid_t user, gid_t group, struct fuse_file_info *file) {
     (void)file;
-    if (odd.chown) return -odd.chown;
-    if (odd.ignore_chown) return 0;
     BELOW(path, lower);
+    if (refusal(odd.chown, lower)) return -odd.chown;
+    if (odd.ignore_chown) return 0;
     DONE(lchown(lower, user, group));
 }
 static int set_times(const char *path, const struct timespec times[2], struct fuse_file_info *file) {
     (void)file;
-    if (odd.utimens) return -odd.utimens;
     BELOW(path, lower);
+    if (refusal(odd.utimens, lower)) return -odd.utimens;
     struct timespec cut[2] = {times[0], times[1]};
     if (odd.seconds)
         for (int i = 0; i < 2; i++) {
@@ -211,6 +218,7 @@ int main(int count, char **arguments) {
         else if (!strcmp(key, "utimens")) odd.utimens = number(value);
         else if (!strcmp(key, "symlink")) odd.symlink = number(value);
         else if (!strcmp(key, "truncate")) odd.truncate = number(value);
+        else if (!strcmp(key, "directories")) odd.directories = true;
         else if (!strcmp(key, "ignore-chown")) odd.ignore_chown = true;
         else if (!strcmp(key, "ignore-chmod")) odd.ignore_chmod = true;
         else if (!strcmp(key, "fold")) odd.fold = true;
