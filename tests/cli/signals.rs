@@ -11,7 +11,9 @@ use crate::support::{PASSWORD, copy_without, files, flip, sample};
 
 /// A program that cannot go on: it writes 3 MiB into a pipe that takes 64 KiB. It has written the first byte.
 fn stuck() -> Child {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rokopia"))
+    // These tests may have been started by `nohup`.
+    let mut child = Command::new("env")
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_rokopia")])
         .env("ROKOPIA_PASSWORD", PASSWORD)
         .arg("--repo")
         .arg(sample())

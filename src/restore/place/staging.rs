@@ -98,7 +98,7 @@ impl Staging {
 
     /// Whether another restore writes, or may write, to a directory: one whose target is that or one above it.
     pub(super) fn others_are_at_work(&self, directory: &OpenDir) -> Result<bool, Errno> {
-        let own = self.locked.as_ref().map(|locked| fstat(locked)).transpose()?;
+        let own = self.locked.as_ref().map(fstat).transpose()?;
         let own = own.as_ref().map(Identity::from);
         let mut here = openat(directory, ".", OPEN, Mode::empty())?;
         loop {

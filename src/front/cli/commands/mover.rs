@@ -15,8 +15,8 @@ all:
   KOPIA_PASSWORD               the password
   KOPIA_OVERRIDE_USERNAME, KOPIA_OVERRIDE_HOSTNAME
                                user and host of the snapshot
-  KOPIA_SOURCE_PATH_OVERRIDE   path of the snapshot; by default /data if DATA_DIR is
-                               /restore/data, otherwise DATA_DIR
+  KOPIA_SOURCE_PATH_OVERRIDE   path of the snapshot; by default /data if
+                               DATA_DIR is /restore/data, otherwise DATA_DIR
   KOPIA_RESTORE_AS_OF          the newest snapshot of this time or before
   KOPIA_ENABLE_FILE_DELETION   true: delete what the snapshot does not have
   ROKOPIA_STRICT               true: it is a failure if there is nothing to restore
