@@ -139,3 +139,25 @@ fn bind_mounts_show_the_same_repository() {
     }
     checked.unwrap();
 }
+
+#[test]
+fn a_pipe_is_written_to_and_a_link_stays_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    fs::write(at("file"), "old").unwrap();
+    symlink("file", at("link")).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = at("pipe");
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    for name in ["pipe", "link"] {
+        Guard::default().writable(&at(name)).unwrap().replace(b"new", None).unwrap();
+    }
+    assert_eq!(reader.join().unwrap(), "new");
+    assert!(!at("pipe").is_file());
+    assert!(at("link").is_symlink());
+    assert_eq!(fs::read_to_string(at("file")).unwrap(), "new");
+    Guard::default().writable(Path::new("/dev/null")).unwrap().replace(b"new", Some(0o600)).unwrap();
+    assert!(!Path::new("/dev/null").is_file());
+}

@@ -116,6 +116,17 @@ impl WritablePath {
         mode: Option<u32>,
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> io::Result<()> {
+        match self.0.metadata() {
+            // A device or a pipe takes what is written; in its place a file would be in everybody's way.
+            Ok(there) if !there.is_file() => {
+                return write(&mut OpenOptions::new().write(true).open(&self.0)?);
+            }
+            // A link stays one.
+            Ok(_) if self.0.is_symlink() => {
+                return Self(self.0.canonicalize()?).replace_staged(suffix, mode, write);
+            }
+            _ => {}
+        }
         let staged = self.with_suffix(suffix);
         // Never through a link that somebody put there.
         let create =

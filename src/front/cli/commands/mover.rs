@@ -19,7 +19,7 @@ all:
                                DATA_DIR is /restore/data, otherwise DATA_DIR
   KOPIA_RESTORE_AS_OF          the newest snapshot of this time or before
   KOPIA_ENABLE_FILE_DELETION   true: delete what the snapshot does not have
-  ROKOPIA_STRICT               true: it is a failure if there is nothing to restore
+  ROKOPIA_STRICT               true: nothing to restore is a failure
 
 Examples:
   DIRECTION=destination rokopia mover
