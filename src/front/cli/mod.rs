@@ -23,6 +23,7 @@ mod program;
 mod progress;
 mod reference;
 mod restic;
+mod source_template;
 mod stores;
 mod tree;
 mod units;

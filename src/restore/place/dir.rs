@@ -382,25 +382,20 @@ impl<'s> Dir<'s> {
 
     /// Makes the directory under its own name, or under its staged one if another entry has that in another spelling.
     fn make_in_place(&self, state: &mut State, parent: &OpenDir, mode: Mode) -> Result<OwnedFd, Error> {
-        let failed = || Error::system("create a directory");
+        let what = "create a directory";
         let staged = staged_name(&self.name);
         let is_taken = match mkdirat(parent, &*self.name, mode) {
             Err(Errno::EEXIST) => {
-                self.session.staging.begin();
-                match mkdirat(parent, staged.as_str(), mode) {
-                    Err(Errno::EEXIST) => {
-                        self.session.staging.make_room(&self.session.territory, parent, &staged)?;
-                        mkdirat(parent, staged.as_str(), mode)
-                    }
-                    other => other,
-                }
-                .map_err(failed())?;
+                let Session { staging, territory, .. } = self.session;
+                staging.begin();
+                staging
+                    .create(territory, parent, &staged, what, || mkdirat(parent, staged.as_str(), mode))?;
                 if let Some(above) = &self.parent {
                     above.contend(&self.name, true);
                 }
                 true
             }
-            other => other.map(|()| false).map_err(failed())?,
+            other => other.map(|()| false).map_err(Error::system(what))?,
         };
         state.made = Some(Made { fresh: true, staged: is_taken, adopted: false });
         let name = if is_taken { staged.as_str() } else { &*self.name };

@@ -297,16 +297,9 @@ fn create_marked(
     flags: OFlag,
     mode: Mode,
 ) -> Result<OwnedFd, Error> {
-    let failed = || Error::system("create a file");
+    let create = || openat(parent, staged, flags, mode);
     loop {
-        let created = match openat(parent, staged, flags, mode) {
-            Err(Errno::EEXIST) => {
-                session.staging.make_room(&session.territory, parent, staged)?;
-                openat(parent, staged, flags, mode)
-            }
-            other => other,
-        };
-        let file = created.map_err(failed())?;
+        let file = session.staging.create(&session.territory, parent, staged, "create a file", create)?;
         if mark_new(&file) == Marked::Ours {
             return Ok(file);
         }
@@ -397,14 +390,7 @@ pub(in crate::restore) fn make_link(
     session.staging.begin();
     let staged = staged_name(to.name);
     let create = || symlinkat(OsStr::from_bytes(target), parent, staged.as_str());
-    match create() {
-        Err(Errno::EEXIST) => {
-            session.staging.make_room(&session.territory, parent, &staged)?;
-            create()
-        }
-        other => other,
-    }
-    .map_err(Error::system("create a symbolic link"))?;
+    session.staging.create(&session.territory, parent, &staged, "create a symbolic link", create)?;
     let result = set_link_attributes(session, parent, &staged, attributes)
         .and_then(|refused| Ok((refused, place(parent, &staged, to)?)));
     if result.is_err() {

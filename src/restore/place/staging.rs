@@ -136,6 +136,28 @@ impl Staging {
         cleared
     }
 
+    /// Creates something under a staged name, in the place of what was left under it.
+    ///
+    /// # Errors
+    /// It cannot be created; another restore is working on it.
+    pub(super) fn create<T>(
+        &self,
+        territory: &Territory,
+        parent: &OpenDir,
+        staged: &str,
+        what: &'static str,
+        create: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Error> {
+        match create() {
+            Err(Errno::EEXIST) => {
+                self.make_room(territory, parent, staged)?;
+                create()
+            }
+            other => other,
+        }
+        .map_err(Error::system(what))
+    }
+
     /// Removes from a directory what runs that are over have left there, unless another one is at work.
     pub(in crate::restore) fn remove_leftovers(
         &self,

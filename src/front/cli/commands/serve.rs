@@ -7,10 +7,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::blob::Traffic;
-use crate::checker::{Doubtful, FindPassword, Settings, Template};
+use crate::checker::{Doubtful, FindPassword, Settings};
 use crate::crypto;
 use crate::front::cli::context::Context;
 use crate::front::cli::failure::{Exit, Failure};
+use crate::front::cli::source_template::SourceTemplate;
 use crate::front::cli::stores::OtherStores;
 use crate::front::location::Location;
 #[cfg(feature = "browse")]
@@ -78,14 +79,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, env = "ROKOPIA_SCAN_INTERVAL", default_value = "15m", value_name = "DURATION")]
     scan_interval: String,
 
-    /// How a claim becomes a source
-    #[arg(
-        long,
-        env = "ROKOPIA_SOURCE_TEMPLATE",
-        default_value = "{pvc}-backup@{namespace}:/data",
-        value_name = "TEMPLATE"
-    )]
-    source_template: String,
+    #[command(flatten)]
+    source_template: SourceTemplate,
 
     /// Name of the backend in answers and metrics
     #[arg(long, env = "ROKOPIA_BACKEND_LABEL", default_value = "kopia-fs", value_name = "LABEL")]
@@ -259,7 +254,7 @@ impl Args {
             restored_from: self.restore_from.parse::<RestoredFrom>().map_err(|e| invalid(e.to_string()))?,
         };
         let settings = Settings {
-            template: self.source_template.parse::<Template>().map_err(|e| invalid(e.to_string()))?,
+            template: self.source_template.parse().map_err(invalid)?,
             positive_max_age,
             // A no that is older than a yes may be would be the less certain of the two.
             negative_max_age: negative.positive().unwrap_or_default().min(positive_max_age),

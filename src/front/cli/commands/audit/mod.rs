@@ -14,10 +14,11 @@ use serde::Serialize;
 use crate::audit::health::{Health, HealthFinding};
 use crate::audit::{Audit, Expectations, Finding, Severity, SourceAudit, StoreFinding, audit};
 use crate::blob::WritablePath;
-use crate::checker::{Candidates, Template};
+use crate::checker::Candidates;
 use crate::front::cli::context::{Context, wrong_value};
 use crate::front::cli::failure::{Exit, Failure};
 use crate::front::cli::output::{Output, Table, escape};
+use crate::front::cli::source_template::SourceTemplate;
 use crate::front::cli::stores::OtherStores;
 use crate::front::cli::units::{self, human_size, human_span};
 use crate::snapshot::UtcTimestamp;
@@ -64,14 +65,8 @@ pub(in crate::front::cli) struct Args {
     #[arg(long, value_name = "FILE")]
     expect_claims: Option<PathBuf>,
 
-    /// How a claim becomes a source
-    #[arg(
-        long,
-        env = "ROKOPIA_SOURCE_TEMPLATE",
-        default_value = "{pvc}-backup@{namespace}:/data",
-        value_name = "TEMPLATE"
-    )]
-    source_template: String,
+    #[command(flatten)]
+    source_template: SourceTemplate,
 
     #[command(flatten)]
     others: OtherStores,
@@ -246,8 +241,7 @@ impl Args {
 
     fn claims(&self) -> Result<Vec<Candidates>, Failure> {
         let Some(path) = &self.expect_claims else { return Ok(Vec::new()) };
-        let template = self.source_template.parse::<Template>();
-        claims::read(path, &template.map_err(|e| Failure::wrong_usage(e.to_string()))?)
+        claims::read(path, &self.source_template.parse().map_err(Failure::wrong_usage)?)
     }
 
     fn expectations(&self) -> Result<Expectations, Failure> {
